@@ -1,0 +1,208 @@
+"""The typed configuration: what a run is, which values are possible, and which may differ inside a pack.
+
+Hydra composes YAML; `RunConfig.from_mapping` turns the result into these frozen objects and refuses a wrong key, type
+or value with one sentence. Symbols (N, K, a, b, E) are those of arXiv 2602.01045.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from superdyn.validation import ConfigError, check_run, validated
+
+__all__ = ["ConfigError", "RunConfig"]
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError("must be a finite number")
+    return value
+
+
+Finite = Annotated[float, AfterValidator(_finite)]
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(_finite)]
+Positive = Annotated[float, Field(gt=0), AfterValidator(_finite)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+MEMBER_FIELDS = (
+    "seed",
+    "data.data_exponent",
+    "data.importance_exponent",
+    "data.density",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "model.core_init_scale",
+)
+"""Fields that may differ between the members of one pack: they change numbers, never shapes or the order of operations."""
+
+INCIDENTAL_FIELDS = (
+    "name",
+    "tier",
+    "claim",
+    "logger",
+    "launcher",
+    "paths",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.chunk_steps",
+    "trainer.checkpoint_minutes",
+    "trainer.progress",
+)
+"""Fields that cannot change a run's result and so are left out of its signature."""
+
+
+class Section(BaseModel):
+    """A frozen group of keys that refuses unknown ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True)
+
+
+class DataConfig(Section):
+    """Power-law sparse features: p_i = E·i^-a / Σ j^-a, importance A_ii = i^-b."""
+
+    n_features: Count
+    data_exponent: NonNegative
+    importance_exponent: Finite
+    density: Positive = 1.0
+    clip: bool = False
+    value_law: str = "uniform"
+    batch_size: Count = 256
+    sampler: Literal["sparse", "dense"] = "sparse"
+    eval_size: Count = 8192
+    eval_sampling: Literal["balanced", "plain"] = "balanced"
+
+
+class ModelConfig(Section):
+    """The student y = act(W_dᵀ B W_e x + c), or a user's class named by `_target_` with its own `options`."""
+
+    target: str = Field(alias="_target_", default="superdyn.models.student.Student")
+    name: str
+    width: Count
+    train_encoder: bool = True
+    tied: bool = True
+    encoder_init: Literal["identity", "orthogonal", "gaussian"] = "gaussian"
+    core: Literal["trained", "identity"] = "trained"
+    core_init_scale: NonNegative = 0.0
+    activation: Literal["linear", "relu"] = "linear"
+    bias: bool = False
+    allow_overcomplete: bool = False
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class OptimizerConfig(Section):
+    """One update rule, its learning-rate schedule and its weight decay (negative: row-norm growth of the embedding)."""
+
+    name: Literal["sgd", "normalized", "adam", "adamw", "muon"]
+    lr: Positive
+    momentum: Beta = 0.0
+    nesterov: bool = False
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: Finite = 0.0
+    weight_decay_on: Literal["all", "encoder"] = "all"
+    schedule: Literal["constant", "cosine", "inverse_power"] = "constant"
+    warmup_fraction: Fraction = 0.0
+    final_fraction: Fraction = 0.0
+    decay_power: NonNegative = 0.5
+    decay_start: Positive = 1.0
+
+
+class TrainerConfig(Section):
+    """How long and where a run trains; a step is an optimizer step."""
+
+    max_steps: Count
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    devices: int | str = 1
+    precision: Literal["32-true", "64-true"] = "32-true"
+    chunk_steps: Count = 64
+    points_per_decade: Annotated[int, Field(ge=1, le=50)] = 25
+    checkpoint_minutes: Positive = 1.0
+    progress: bool = True
+
+
+class LoggerConfig(Section):
+    """Weights & Biases, offline unless WANDB_MODE says otherwise, or no logger."""
+
+    name: Literal["wandb", "none"] = "none"
+    project: str = "superdyn"
+    entity: str | None = None
+    tags: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    spectrum_bins: Count = 16
+
+
+class LauncherConfig(Section):
+    """How the runs of a sweep are placed; `pack` trains them as stacked tensors in this process."""
+
+    name: Literal["pack"] = "pack"
+    max_pack_size: Count | None = None
+
+
+class RunConfig(Section):
+    """One run: one model trained once from one configuration and one seed."""
+
+    name: str = "train"
+    tier: Literal["smoke", "mini", "full"] = "smoke"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    loss: Literal["sampled", "population"] = "sampled"
+    data: DataConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig = LoggerConfig()
+    launcher: LauncherConfig = LauncherConfig()
+    claim: dict[str, Any] | None = None
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":
+        """Validate a composed configuration.
+
+        Raises:
+            ConfigError: one sentence that names the key, the value and what is allowed.
+        """
+        return validated(cls, mapping)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "RunConfig":
+        check_run(self)
+        return self
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain nested dict (strings, numbers, lists), the content of `config.yaml`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys to plain values, e.g. `{"data.n_features": 64}`."""
+        return dict(_flatten(self.to_mapping()))
+
+    def signature(self) -> str:
+        """Hex digest of everything that can change the result; names the run's folder and its W&B run."""
+        return _digest({k: v for k, v in self.flat().items() if not _under(k, INCIDENTAL_FIELDS)})
+
+    def pack_key(self) -> str:
+        """Equal for runs that can train as members of one pack: all but the member fields agree."""
+        return _digest(
+            {k: v for k, v in self.flat().items() if not _under(k, INCIDENTAL_FIELDS + MEMBER_FIELDS)}
+            | {"trainer.chunk_steps": self.trainer.chunk_steps, "trainer.accelerator": self.trainer.accelerator}
+        )
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = ""):
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _under(key: str, roots: tuple[str, ...]) -> bool:
+    return any(key == root or key.startswith(root + ".") for root in roots)
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,49 @@
+"""Stacked matrix products whose bits do not depend on how many members are stacked.
+
+C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU it is used only for
+shapes at which the batched kernel treats each member exactly as it would alone. Axis legend: `r` run.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+_SAFE_MULTIPLE = 16
+"""On the CPU a batched product gives each member the bits of a lone product when every dimension is a multiple of
+this (whole vector registers, rows aligned alike in every member); other shapes are multiplied one by one."""
+
+
+def _multiply(a: Tensor, b: Tensor) -> Tensor:
+    dimensions = (a.shape[1], a.shape[2], b.shape[2])
+    if a.device.type != "cpu" or all(d % _SAFE_MULTIPLE == 0 for d in dimensions):
+        return torch.bmm(a, b)
+    # A clone starts at an aligned address, like the operand of a pack of one.
+    return torch.stack([torch.mm(_aligned(x), _aligned(y)) for x, y in zip(a, b, strict=True)])
+
+
+def _aligned(x: Tensor) -> Tensor:
+    return x.clone(memory_format=torch.preserve_format)
+
+
+class _Product(torch.autograd.Function):
+    """Keeps the backward products on the same rule as the forward one."""
+
+    @staticmethod
+    def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
+        ctx.save_for_backward(a, b)
+        return _multiply(a, b)
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        (gradient,) = gradients
+        a, b = ctx.saved_tensors
+        needs_a, needs_b = ctx.needs_input_grad
+        return (
+            _multiply(gradient, b.mT) if needs_a else None,
+            _multiply(a.mT, gradient) if needs_b else None,
+        )
+
+
+def product(a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"]) -> Float[Tensor, "r i k"]:
+    """A_r B_r for every member r, differentiable; each member's bits are those of a pack of one on the CPU."""
+    return _Product.apply(a, b)  # pyright: ignore[reportReturnType]

@@ -1,0 +1,101 @@
+"""Refusals in one sentence: what a configuration must satisfy beyond the types of its fields.
+
+Every sentence names the key, the value and what is allowed. Physics that needs the feature moments (the stability of
+exact descent, the density that the cap allows) is checked in `training/feasible.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+if TYPE_CHECKING:
+    from superdyn.config import ModelConfig, RunConfig
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message is one sentence for the user."""
+
+
+def validated(schema: type[Model], mapping: Mapping[str, Any]) -> Model:
+    """`schema` built from plain data.
+
+    Raises:
+        ConfigError: the first violation as one sentence.
+    """
+    try:
+        return schema.model_validate(dict(mapping))
+    except ValidationError as error:
+        raise ConfigError(_sentence(schema, error)) from None
+
+
+def check_run(config: RunConfig) -> None:
+    """Combinations of keys that cannot be meant.
+
+    Raises:
+        ConfigError: naming the keys, their values and what is allowed.
+    """
+    _check_width(config.model, config.data.n_features)
+    if config.optimizer.nesterov and config.optimizer.momentum == 0:
+        raise ConfigError("optimizer.nesterov=True: needs optimizer.momentum above 0, which is 0.")
+    if config.loss == "population" and config.model.activation != "linear":
+        raise ConfigError(
+            f"loss=population: the exact risk exists for linear students only, and model.activation="
+            f"{config.model.activation}; use loss=sampled or model.activation=linear."
+        )
+    for key in ("momentum", "nesterov"):
+        if config.optimizer.name not in ("sgd", "normalized", "muon") and getattr(config.optimizer, key):
+            raise ConfigError(
+                f"optimizer.{key}={getattr(config.optimizer, key)}: optimizer={config.optimizer.name} has no "
+                f"momentum of this kind; allowed with optimizer=sgd, normalized or muon."
+            )
+
+
+def _check_width(model: ModelConfig, n_features: int) -> None:
+    width = model.width
+    if model.name == "no_superposition" and width != n_features:
+        raise ConfigError(
+            f"model.width={width}: model=no_superposition has one dimension per feature, so the width must equal "
+            f"data.n_features={n_features}; for a bottleneck use model=frozen_embedding or model=trained_embedding."
+        )
+    if model.encoder_init == "identity" and width != n_features:
+        raise ConfigError(
+            f"model.encoder_init=identity: needs model.width={width} equal to data.n_features={n_features}; "
+            f"otherwise use orthogonal or gaussian."
+        )
+    if width > n_features and not model.allow_overcomplete:
+        raise ConfigError(
+            f"model.width={width}: larger than data.n_features={n_features}, so there is no superposition; allowed "
+            f"are 1 to {n_features}, or any width with model.allow_overcomplete=true."
+        )
+
+
+def _sentence(schema: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    if first["type"] == "value_error" and isinstance(first["ctx"]["error"], ConfigError):
+        return str(first["ctx"]["error"])
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        section = ".".join(str(part) for part in first["loc"][:-1])
+        return f"{key}={first['input']!r}: unknown key; {section or 'the configuration'} allows {_keys(schema, first['loc'][:-1])}."
+    if first["type"] == "missing":
+        return f"{key}: missing; {first['msg'].lower()}."
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    return f"{key}={_shown(first['input'])}: {message[0].lower()}{message[1:]}."
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _keys(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    for part in path:
+        annotation = schema.model_fields[str(part)].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            break
+        schema = annotation
+    return ", ".join(field.alias or name for name, field in schema.model_fields.items())
