@@ -1,0 +1,71 @@
+"""The fixed evaluation set of a run: samples x with importance weights w, keyed by the run's own seed.
+
+Plain: x ~ p, w = 1. Balanced: the first half is plain, the second is drawn given that one feature is active, with
+c_i samples for feature i. Counting p(x | x_i active) = p(x)·1[i active]/p_i, the set as a whole is drawn from
+q(x) = p(x)·(S_plain + Σ_{i active} c_i/p_i)/S, so w = p/q = S/(S_plain + Σ_{i active} c_i/p_i) ≤ S/S_plain ≤ 2, and
+E Σ_s w_s f(x_s) = S·E_p f holds exactly (balance heuristic, Veach & Guibas 1995). With c_i = S/(2N) this is
+1/(1/2 + 1/2·(1/N) Σ_{i active} 1/p_i). Rare features, absent from a plain set, are measured. Axes: `s`, `n`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+
+from superdyn.config import RunConfig
+from superdyn.features.generator import Stream, uniforms
+from superdyn.features.sampler import Points, SparseSampler
+
+
+class EvaluationSet(NamedTuple):
+    """Samples (s, n) in the run's precision and weights (s,) float64 of expected mean 1.
+
+    E f(x) is estimated by mean(w·f(x)), without bias for every f.
+    """
+
+    x: Float[np.ndarray, "s n"]
+    weights: Float64[np.ndarray, "s"]
+
+
+def evaluation_set(config: RunConfig) -> EvaluationSet:
+    """The samples on which a run is measured, `data.eval_size` of them, a function of the data and the seed.
+
+    Raises:
+        ValueError: `data.value_law` is not a value law.
+    """
+    data = config.data
+    # Always the sparse sampler, so that runs which differ in data.sampler are measured on one set.
+    sampler = SparseSampler(data, config.seed)
+    points = sampler.points(Stream.EVAL, 0, data.eval_size)
+    n_forced = data.eval_size // 2 if data.eval_sampling == "balanced" else 0
+    forced = _forced_points(sampler, first_row=data.eval_size - n_forced, n_forced=n_forced)
+    merged = Points(*(np.concatenate(pair) for pair in zip(points, forced, strict=True)))
+    active = merged.distinct(data.n_features)
+    x = np.zeros((data.eval_size, data.n_features), dtype=sample_dtype(config))
+    x[active.rows, active.features] = active.values
+    return EvaluationSet(x, _weights(active, forced.features, sampler.probabilities, data.eval_size))
+
+
+def sample_dtype(config: RunConfig) -> type[np.floating]:
+    """The NumPy type of a run's samples, from `trainer.precision`."""
+    return {"32-true": np.float32, "64-true": np.float64}[config.trainer.precision]
+
+
+def _forced_points(sampler: SparseSampler, first_row: int, n_forced: int) -> Points:
+    """One active cell in each of the last rows, spread over the features so that the c_i differ by at most one."""
+    index = np.arange(n_forced)
+    features = (2 * index + 1) * sampler.n_features // max(2 * n_forced, 1)
+    u = uniforms(sampler.seed, Stream.EVAL, 0, 1, words=n_forced, tag="forced value")[0]
+    return Points(first_row + index, features, sampler.values(u))
+
+
+def _weights(
+    active: Points, forced: Int64[np.ndarray, "f"], p: Float64[np.ndarray, "n"], size: int
+) -> Float64[np.ndarray, "s"]:
+    """w = S/(S_plain + Σ_{i active} c_i/p_i) for every sample, (s,)."""
+    counts = np.bincount(forced, minlength=len(p))
+    # A probability that underflows gives weight 0, the right limit: such a sample tells nothing about p.
+    with np.errstate(divide="ignore", over="ignore"):
+        share = counts[active.features] / p[active.features]
+    density = np.bincount(active.rows, weights=share, minlength=size)
+    return size / (size - len(forced) + density)

@@ -1,0 +1,167 @@
+"""Samples of the data: sparse vectors x with x_n = v with probability p_n, else 0, independently over n.
+
+Dense: one uniform u a cell; active if u < p_n, and then u/p_n is uniform and gives the value. Sparse, exact:
+a cell receives Poisson(-log(1 - p_n)) points and is active if it has one, P = 1 - e^{log(1 - p_n)} = p_n; one
+Poisson count serves a group of samples, and the cost follows the active features, not N. Every draw is a
+function of (seed, stream, step, sample). Axis legend: `t` step, `s` sample, `n` feature, `m` point.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64, Int64
+from numpy.typing import DTypeLike
+from scipy.special import pdtr, pdtrc
+
+from superdyn.config import DataConfig
+from superdyn.features.generator import Stream, uniforms
+from superdyn.features.probabilities import feature_probabilities
+from superdyn.features.values import value_law
+
+_SMALLEST = 2.0**-54
+"""Stands for a uniform of exactly 0 (a multiple of 2^-53 below 2^-53), which a quantile may not accept."""
+
+_GROUP = 64
+"""Samples that share one Poisson count: few spare words a sample; a power of two, so that u·64 is exact."""
+
+
+class Points(NamedTuple):
+    """Active cells in index/value form, (m,) each; where a cell occurs twice the last value counts."""
+
+    rows: Int64[np.ndarray, "m"]
+    features: Int64[np.ndarray, "m"]
+    values: Float64[np.ndarray, "m"]
+
+    def distinct(self, n_features: int) -> "Points":
+        """One point a cell, sorted by row, then feature."""
+        cell = self.rows * n_features + self.features
+        last = len(cell) - 1 - np.unique(cell[::-1], return_index=True)[1]
+        return Points(self.rows[last], self.features[last], self.values[last])
+
+
+class Sampler(ABC):
+    """Draws for one seed; `points` is what a kind of sampler defines, the rest follows."""
+
+    def __init__(self, data: DataConfig, seed: int) -> None:
+        self.n_features = data.n_features
+        self.batch_size = data.batch_size
+        self.seed = seed
+        self.law = value_law(data.value_law)
+        self.probabilities = feature_probabilities(data.n_features, data.data_exponent, data.density)
+
+    @abstractmethod
+    def points(self, stream: Stream, first: int, count: int) -> Points:
+        """Active cells of the samples first … first + count - 1, `rows` counted from `first`.
+
+        Sample j of step t has the index t·batch_size + j. A cell may occur twice, see `Points.distinct`.
+        """
+
+    def values(self, u: Float64[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:
+        """Values of active features from uniforms in [0, 1), (m,) both."""
+        return self.law.quantile(np.maximum(u, _SMALLEST))
+
+    def draw(
+        self,
+        stream: Stream,
+        first_step: int,
+        n_steps: int,
+        sample_slice: slice = slice(None),
+        dtype: DTypeLike = np.float32,
+    ) -> Float[np.ndarray, "t s n"]:
+        """The batches of n_steps steps, or the slice of each that a rank takes, as a new array (t, s, n)."""
+        size = len(range(self.batch_size)[sample_slice])
+        out = np.empty((n_steps, size, self.n_features), dtype=dtype)
+        self.fill(out, stream, first_step, sample_slice)
+        return out
+
+    def fill(
+        self,
+        out: Float[np.ndarray, "t s n"],
+        stream: Stream,
+        first_step: int,
+        sample_slice: slice = slice(None),
+    ) -> None:
+        """Write the batches of the steps first_step … first_step + t - 1 into `out`, which may be a view."""
+        samples = range(self.batch_size)[sample_slice]
+        steps, size = len(out), len(samples)
+        out[...] = 0
+        # A whole batch follows the last one without a gap, so that one range covers every step.
+        per_range = steps if size == self.batch_size else 1
+        for step in range(0, steps, per_range):
+            first = (first_step + step) * self.batch_size + samples.start
+            rows, features, values = self.points(stream, first, per_range * size)
+            out[step + rows // size, rows % size, features] = values
+
+
+class DenseSampler(Sampler):
+    """One uniform a cell: the plain construction, whose cost follows N."""
+
+    def points(self, stream: Stream, first: int, count: int) -> Points:
+        u = uniforms(self.seed, stream, first, count, words=self.n_features)
+        rows, features = np.nonzero(u < self.probabilities)
+        return Points(rows, features, self.values(u[rows, features] / self.probabilities[features]))
+
+
+class SparseSampler(Sampler):
+    """Poisson points, one count a group of 64 samples; features with p = 1 get a value in every sample.
+
+    Words of a group: the count; for each point up to the cap, one uniform for its sample and feature and one
+    for its value; then one value for each sample and certain feature. The cap is where the tail of the count
+    falls below 2^-54, less than a uniform can resolve.
+    """
+
+    def __init__(self, data: DataConfig, seed: int) -> None:
+        super().__init__(data, seed)
+        self._certain = np.flatnonzero(self.probabilities >= 1.0)
+        self._uncertain = np.flatnonzero(self.probabilities < 1.0)
+        rates = -np.log1p(-self.probabilities[self._uncertain])
+        self._cumulative_rates = np.cumsum(rates)
+        # The last partial sum, not the sum: a place below it always falls on a feature.
+        self._rate = float(self._cumulative_rates[-1]) if len(rates) else 0.0
+        self._count_cdf = _poisson_cdf(_GROUP * self._rate)
+
+    def points(self, stream: Stream, first: int, count: int) -> Points:
+        group = first // _GROUP
+        n_groups = -(-(first + count) // _GROUP) - group
+        cap = len(self._count_cdf) - 1
+        words = 1 + 2 * cap + _GROUP * len(self._certain)
+        u = uniforms(self.seed, stream, group, n_groups, words)
+        counts = np.searchsorted(self._count_cdf, u[:, 0], side="right")
+        present = np.arange(cap) < counts[:, None]
+        place = u[:, 1 : 1 + cap][present] * _GROUP
+        sample = place.astype(np.int64)
+        feature = np.searchsorted(self._cumulative_rates, (place - sample) * self._rate, side="right")
+        rows = np.repeat(np.arange(n_groups) * _GROUP, counts) + sample
+        drawn = Points(rows, self._uncertain[feature], u[:, 1 + cap : 1 + 2 * cap][present])
+        if len(self._certain):
+            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap :])
+        return self._within(drawn, first - group * _GROUP, count)
+
+    def _with_certain(self, drawn: Points, u: Float64[np.ndarray, "group words"]) -> Points:
+        """Adds the features with p = 1 in every sample of every group."""
+        n_samples = len(u) * _GROUP
+        rows = np.repeat(np.arange(n_samples), len(self._certain))
+        certain = Points(rows, np.tile(self._certain, n_samples), u.ravel())
+        return Points(*(np.concatenate(pair) for pair in zip(drawn, certain, strict=True)))
+
+    def _within(self, drawn: Points, offset: int, count: int) -> Points:
+        """Drops what belongs to samples outside the range and turns the uniforms into values."""
+        rows, features, u = drawn.rows - offset, drawn.features, drawn.values
+        if offset or (offset + count) % _GROUP:
+            inside = (rows >= 0) & (rows < count)
+            rows, features, u = rows[inside], features[inside], u[inside]
+        return Points(rows, features, self.values(u))
+
+
+def _poisson_cdf(mean: float) -> Float64[np.ndarray, "m"]:
+    """P(count ≤ 0), P(count ≤ 1), … up to the first count whose tail is below the resolution of a uniform."""
+    # Twelve standard deviations and a constant for small means lie beyond the cap, so the search finds it.
+    candidates = np.arange(int(mean + 12.0 * np.sqrt(mean)) + 64)
+    cap = int(np.argmax(pdtrc(candidates, mean) < _SMALLEST))
+    return pdtr(candidates[: cap + 1], mean)
+
+
+def make_sampler(data: DataConfig, seed: int) -> Sampler:
+    """The sampler that `data.sampler` names, for one seed."""
+    return {"dense": DenseSampler, "sparse": SparseSampler}[data.sampler](data, seed)

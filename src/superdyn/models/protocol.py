@@ -1,0 +1,72 @@
+"""What a student must offer, and how the class that a configuration names is found.
+
+A student holds the parameters of every member of a pack, run axis first, and maps a stacked batch to stacked outputs.
+Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from hydra.utils import get_class
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from superdyn.config import ConfigError, RunConfig
+
+DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
+
+
+@runtime_checkable
+class StackedStudent(Protocol):
+    """The one method that a student needs; parameters with `requires_grad` train, each with a leading run axis.
+
+    Constructed as `Student(configs)`, `configs` being the members' configurations, which differ in
+    `config.MEMBER_FIELDS` only. Draw initial values per member (`features.generator.normals`), so that a member
+    starts the same alone and in a pack.
+    """
+
+    def forward(self, x: Float[Tensor, "r s n"]) -> Float[Tensor, "r s n"]: ...
+
+
+@runtime_checkable
+class LinearStudent(Protocol):
+    """A student y = M x + c also offers its map, and is then measured (and can train) on the exact population risk."""
+
+    def linear_map(self) -> Float[Tensor, "r n n"]: ...
+
+    def offset(self) -> Float[Tensor, "r n"] | None: ...
+
+
+@runtime_checkable
+class EmbeddingStudent(Protocol):
+    """A student with an embedding also offers it, and superposition measures are then recorded."""
+
+    def embedding(self) -> Float[Tensor, "r k n"]: ...
+
+
+def build_student(configs: Sequence[RunConfig]) -> nn.Module:
+    """The student that `model._target_` names, for all members of a pack.
+
+    Raises:
+        ConfigError: when the target cannot be imported or is not a `torch.nn.Module` with the methods of the protocol.
+    """
+    target = configs[0].model.target
+    try:
+        student_class = get_class(target)
+    except Exception as error:  # Hydra wraps whatever the user's module raised on import
+        raise ConfigError(f"model._target_={target!r}: cannot be imported ({error}).") from error
+    if not issubclass(student_class, nn.Module):
+        raise ConfigError(f"model._target_={target!r}: must be a torch.nn.Module that maps (r, s, n) to (r, s, n).")
+    student = student_class(configs)
+    _check_run_axis(student, target, len(configs))
+    return student
+
+
+def _check_run_axis(student: nn.Module, target: str, n_members: int) -> None:
+    for name, parameter in student.named_parameters():
+        if parameter.ndim < 2 or parameter.shape[0] != n_members:
+            raise ConfigError(
+                f"model._target_={target!r}: parameter {name} has shape {tuple(parameter.shape)}; allowed are shapes "
+                f"with the run axis first, here ({n_members}, ...), and at least one more axis."
+            )

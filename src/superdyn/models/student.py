@@ -1,0 +1,87 @@
+"""The student family of arXiv 2602.01045: y = act(W_dᵀ B W_e x + c), for a whole pack at once.
+
+W_e and W_d are K×N (`encoder`, `decoder`; tied or not, trained or frozen), B is K×K (`core`), c is `bias`. A frozen
+identity embedding is never multiplied: the student is then y = act(B x + c).
+Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from superdyn.config import RunConfig
+from superdyn.models.initial import initial_core, initial_embedding
+from superdyn.models.product import product
+from superdyn.models.protocol import DTYPES
+
+
+class Student(nn.Module):
+    """Stacked students that share every structural switch of `model` (first member's configuration).
+
+    Attributes:
+        encoder: (r, k, n) or None when it is the frozen identity.
+        decoder: (r, k, n) or None when tied to the encoder or the frozen identity.
+        core: (r, k, k) or None when B is the identity.
+        bias: (r, n) or None.
+    """
+
+    encoder: Tensor | None
+    decoder: Tensor | None
+    core: Tensor | None
+    bias: Tensor | None
+
+    def __init__(self, configs: Sequence[RunConfig]):
+        super().__init__()
+        model, n_features = configs[0].model, configs[0].data.n_features
+        dtype = DTYPES[configs[0].trainer.precision]
+        self.rectified = model.activation == "relu"
+        self.n_members, self.n_features = len(configs), n_features
+        frozen_identity = model.encoder_init == "identity" and not model.train_encoder
+        untied = not (model.tied or frozen_identity)
+        self._hold("encoder", None if frozen_identity else initial_embedding(configs, "encoder"), model.train_encoder, dtype)
+        self._hold("decoder", initial_embedding(configs, "decoder") if untied else None, model.train_encoder, dtype)
+        self._hold("core", initial_core(configs) if model.core == "trained" else None, True, dtype)
+        self._hold("bias", torch.zeros(len(configs), n_features) if model.bias else None, True, dtype)
+
+    def _hold(self, name: str, value: Tensor | None, trained: bool, dtype: torch.dtype) -> None:
+        value = None if value is None else value.to(dtype)
+        if trained:
+            self.register_parameter(name, None if value is None else nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+
+    def forward(self, x: Float[Tensor, "r s n"]) -> Float[Tensor, "r s n"]:
+        """Outputs y of every member for its own samples."""
+        hidden = x if self.encoder is None else product(x, self.encoder.mT)
+        if self.core is not None:
+            hidden = product(hidden, self.core.mT)
+        decoder = self.encoder if self.decoder is None else self.decoder
+        output = hidden if decoder is None else product(hidden, decoder)
+        if self.bias is not None:
+            output = output + self.bias[:, None, :]
+        return torch.relu(output) if self.rectified else output
+
+    def linear_map(self) -> Float[Tensor, "r n n"]:
+        """M = W_dᵀ B W_e, the Jacobian of the student before its activation."""
+        if self.encoder is None:
+            return self._core_or_identity()
+        inner = self.encoder if self.core is None else product(self.core, self.encoder)
+        return product((self.encoder if self.decoder is None else self.decoder).mT, inner)
+
+    def offset(self) -> Float[Tensor, "r n"] | None:
+        """The bias c, or None."""
+        return self.bias
+
+    def embedding(self) -> Float[Tensor, "r k n"]:
+        """W_e, one column per feature."""
+        return self._identity() if self.encoder is None else self.encoder
+
+    def _core_or_identity(self) -> Float[Tensor, "r n n"]:
+        return self._identity() if self.core is None else self.core
+
+    def _identity(self) -> Float[Tensor, "r n n"]:
+        reference = next(iter(self.parameters()))
+        eye = torch.eye(self.n_features, dtype=reference.dtype, device=reference.device)
+        return eye.expand(self.n_members, -1, -1)

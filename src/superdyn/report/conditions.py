@@ -1,0 +1,87 @@
+"""Which runs belong together: a condition is what varies between runs apart from a, b and the seed.
+
+Keys that merely follow from others (the width that a model preset fixes, the number of steps that a sets) would make
+labels long without telling runs apart, so a key joins the condition only if it separates runs that the keys before it,
+with a and b, do not. What cannot change a result (`config.INCIDENTAL_FIELDS`) is left out, as in a run's signature.
+"""
+
+import json
+from collections.abc import Sequence
+
+import pandas as pd
+
+from superdyn.config import INCIDENTAL_FIELDS, RunConfig
+
+PAIR_KEYS = ("data.data_exponent", "data.importance_exponent")
+LEADING_KEYS = ("model.name", "model.width", "data.n_features", "optimizer.name", "optimizer.lr")
+ALWAYS = ("model.name", "optimizer.name")
+SHORT = {
+    "model.width": "K",
+    "data.n_features": "N",
+    "optimizer.lr": "η",
+    "data.density": "E",
+    "data.batch_size": "batch",
+    "data.value_law": "values",
+    "trainer.max_steps": "steps",
+}
+BARE = ("model.name", "optimizer.name", "model.activation")
+
+
+def condition_keys(frame: pd.DataFrame) -> list[str]:
+    """The configuration keys that tell the conditions of a sweep apart, the most telling first.
+
+    Args:
+        frame: one row per run, as `analysis.load_sweep` returns it; configuration keys are dotted or top-level.
+    """
+    varying = [key for key in _config_columns(frame) if _texts(frame, key).nunique() > 1]
+    ordered = [k for k in LEADING_KEYS if k in varying] + [k for k in varying if k not in LEADING_KEYS]
+    chosen: list[str] = []
+    for key in ordered:
+        settled = [*chosen, *(k for k in PAIR_KEYS if k in frame.columns)]
+        if key in ALWAYS or _separates(frame, settled, key):
+            chosen.append(key)
+    return chosen
+
+
+def condition_label(row: pd.Series, keys: Sequence[str]) -> str:
+    """The values of `keys` in one row as a short text, e.g. `trained_embedding, K = 32, adam`."""
+    return ", ".join(_phrase(key, row[key]) for key in keys) or "all runs"
+
+
+def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The frame with a `condition` column, and the keys that make up a condition."""
+    keys = condition_keys(frame)
+    labels = [condition_label(row, keys) for _, row in frame.iterrows()]
+    return frame.assign(condition=labels), keys
+
+
+def _config_columns(frame: pd.DataFrame) -> list[str]:
+    sections = tuple(name for name in RunConfig.model_fields if name not in INCIDENTAL_FIELDS)
+    settled = (*PAIR_KEYS, "seed")
+    return [
+        column
+        for column in frame.columns
+        if column.split(".")[0] in sections and column not in settled and not _incidental(column)
+    ]
+
+
+def _incidental(column: str) -> bool:
+    return any(column == root or column.startswith(root + ".") for root in INCIDENTAL_FIELDS)
+
+
+def _separates(frame: pd.DataFrame, settled: Sequence[str], key: str) -> bool:
+    values = pd.DataFrame({name: _texts(frame, name) for name in (*settled, key)})
+    if not settled:
+        return True
+    return bool((values.groupby(list(settled))[key].nunique() > 1).any())
+
+
+def _texts(frame: pd.DataFrame, key: str) -> pd.Series:
+    return frame[key].map(lambda value: json.dumps(value, default=str))
+
+
+def _phrase(key: str, value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    if key in BARE:
+        return text
+    return f"{SHORT.get(key, key.split('.')[-1])} = {text}"

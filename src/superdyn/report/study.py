@@ -1,0 +1,112 @@
+"""A sweep as the figures see it: its table of runs, and the curve of every run that has one.
+
+Reads run folders through `analysis` once, so that the figures share what was read. A run whose state is not `done` stays
+in the table; its curve is drawn only if it is complete. Axis legend: `t` measurement, `n` feature.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from superdyn import analysis
+from superdyn.report.conditions import with_conditions
+from superdyn.report.style import Pair
+
+MAX_PANELS = 24
+"""Conditions drawn as panels; a sweep with more shows the first of them and lists all in the tables."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run: its row of the sweep's table and its curve."""
+
+    row: pd.Series
+    curve: pd.DataFrame
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return Path(self.row["path"])
+
+    @property
+    def pair(self) -> Pair:
+        """(a, b)."""
+        return float(self.row["data.data_exponent"]), float(self.row["data.importance_exponent"])
+
+    def time(self, scheduled: bool) -> Float[np.ndarray, "t"]:
+        """Optimizer steps, or learning-rate time τ where a schedule makes steps unequal."""
+        return self.curve["lr_time" if scheduled else "step"].to_numpy(float)
+
+    def relative_loss(self) -> Float[np.ndarray, "t"]:
+        """L(t)/L(0)."""
+        loss = self.curve["loss"].to_numpy(float)
+        return loss / loss[0]
+
+    def exact(self) -> Float[np.ndarray, "t"] | None:
+        """Exact L(t)/L(0) for this run's configuration, or None where no exact result applies."""
+        loss = analysis.exact_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
+        return None if loss is None else loss / loss[0]
+
+    def null(self) -> Float[np.ndarray, "t"]:
+        """Exact L(t)/L(0) of the student without superposition (K = N) of the same finite N."""
+        loss = analysis.null_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
+        return loss / loss[0]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs of one folder, grouped by condition and (a, b)."""
+
+    root: Path
+    frame: pd.DataFrame
+    keys: list[str]
+    groups: dict[str, dict[Pair, list[Run]]]
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """The (a, b) that have a finished run, b first."""
+        found = {pair for by_pair in self.groups.values() for pair in by_pair}
+        return sorted(found, key=lambda pair: (pair[1], pair[0]))
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every finished run, in the order of the groups."""
+        return [run for by_pair in self.groups.values() for runs in by_pair.values() for run in runs]
+
+    @property
+    def panels(self) -> dict[str, dict[Pair, list[Run]]]:
+        """The conditions that are drawn: the first `MAX_PANELS`."""
+        return dict(list(self.groups.items())[:MAX_PANELS])
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether any run changed its learning rate, so that τ and not t is the time axis."""
+        return any(_scheduled(run.row) for run in self.runs)
+
+    @property
+    def time_label(self) -> str:
+        """The label of the time axis, with its symbol."""
+        return r"learning-rate time  $\tau = \sum \eta$" if self.scheduled else r"training time  $t$  (steps)"
+
+
+def load_study(path: Path) -> Study:
+    """Read a sweep folder or a single run folder.
+
+    Raises:
+        ValueError: `path` holds no run folder (from `analysis.load_sweep`).
+    """
+    frame, keys = with_conditions(analysis.load_sweep(path))
+    groups: dict[str, dict[Pair, list[Run]]] = {}
+    for _, row in frame[frame["state"] == "done"].iterrows():
+        curve = analysis.load_curve(Path(row["path"]))
+        run = Run(row, curve)
+        groups.setdefault(row["condition"], {}).setdefault(run.pair, []).append(run)
+    ordered = {name: dict(sorted(groups[name].items())) for name in sorted(groups)}
+    return Study(Path(path), frame, keys, ordered)
+
+
+def _scheduled(row: pd.Series) -> bool:
+    return row["optimizer.schedule"] != "constant" or float(row["optimizer.warmup_fraction"]) > 0

@@ -1,0 +1,135 @@
+"""The look of every figure: type, line widths, and a colour for each data law (a, b).
+
+Hue says b and depth says a, so that the two exponents can be read apart; the four hues stay distinct under the common
+forms of colour blindness, and no meaning is carried by hue alone (line style says what a line is).
+Figures are made through matplotlib's object interface, so nothing stays registered in a global state.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_hex
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+
+INK = "#1d232b"
+MUTED = "#6b7480"
+GRID = "#e3e7ec"
+RAMPS = (
+    ("#86bdec", "#06345f"),  # blues
+    ("#f6b052", "#8c2f00"),  # oranges
+    ("#7fcdb2", "#004a3a"),  # greens
+    ("#d9a6dd", "#541a66"),  # purples
+)
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "mathtext.fontset": "dejavusans",
+    "axes.titlesize": 9,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "superdyn",
+    "figure.dpi": 100,
+    "savefig.dpi": 200,
+}
+Pair = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A finished figure with what a reader needs beside it: file stem, heading, caption and a text for non-viewers."""
+
+    name: str
+    heading: str
+    caption: str
+    figure: Figure = field(repr=False)
+
+
+@contextmanager
+def drawing_style() -> Iterator[None]:
+    """Apply the report's settings to the figures made inside, and only to those."""
+    with matplotlib.rc_context(RC):
+        yield
+
+
+def pair_colours(pairs: Sequence[Pair]) -> dict[Pair, str]:
+    """A hex colour for each (a, b): hue by b (four hues, then they repeat), light to dark with growing a."""
+    exponents_b = sorted({b for _, b in pairs})
+    colours: dict[Pair, str] = {}
+    for index, b in enumerate(exponents_b):
+        family = sorted({a for a, other in pairs if other == b})
+        ramp = LinearSegmentedColormap.from_list(f"b{index}", RAMPS[index % len(RAMPS)])
+        for rank, a in enumerate(family):
+            depth = 0.45 if len(family) == 1 else rank / (len(family) - 1)
+            colours[a, b] = to_hex(ramp(depth))
+    return colours
+
+
+def pair_label(pair: Pair) -> str:
+    """`a = 1.5, b = 0`: the label of a data law in legends and tables."""
+    return f"a = {pair[0]:g}, b = {pair[1]:g}"
+
+
+def panel_grid(count: int, *, share: bool = True, height: float = 2.5) -> tuple[Figure, list[Axes]]:
+    """A figure with `count` equal panels in rows of at most three; unused places are removed."""
+    columns = min(3, max(1, count))
+    rows = -(-count // columns)
+    width = {1: 5.6, 2: 7.8}.get(columns, 10.0)
+    figure = Figure(figsize=(width, rows * height + 1.0), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
+    axes = list(grid.flat)
+    for spare in axes[count:]:
+        spare.remove()
+    for above in axes[max(0, count - columns) : count]:
+        above.tick_params(labelbottom=True)
+    return figure, axes[:count]
+
+
+def log_axes(axes: Axes) -> None:
+    """Logarithmic scales on both axes with at most seven labelled powers and unlabelled ticks between."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(numticks=7))
+        axis.set_minor_locator(LogLocator(subs="all", numticks=60))
+        axis.set_minor_formatter(NullFormatter())
+
+
+def outer_labels(figure: Figure, x: str, y: str) -> None:
+    """One label for each direction, shared by all panels."""
+    figure.supxlabel(x, fontsize=9.5)
+    figure.supylabel(y, fontsize=9.5)
+
+
+def legend_below(figure: Figure, colours: dict[Pair, str], marks: Sequence[Line2D]) -> None:
+    """The key under the panels: one colour for each (a, b), then what each kind of line or mark means."""
+    laws = [Line2D([], [], color=colour, lw=2.4, label=pair_label(pair)) for pair, colour in colours.items()]
+    handles = [*laws, *marks]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=2.2)

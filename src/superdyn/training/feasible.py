@@ -1,0 +1,62 @@
+"""Whether a configuration can train as asked, judged from the exact moments of its features.
+
+Exact descent on a linear student is linear in the hidden matrix B and stable for η λ < 2, where λ is the largest
+eigenvalue of its curvature: λ_max(Σ) for K = N with the identity embedding, g_max c_max with a frozen embedding
+(G = W_d W_dᵀ, M = W_e Σ W_eᵀ). See science: Chen et al. 2026 (arXiv 2602.01045), eq. ds_i/dt = η λ_i (A_ii − s_i).
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from superdyn.config import ConfigError, RunConfig
+from superdyn.features.moments import data_moments, top_eigenvalue
+from superdyn.features.probabilities import density_limit, feature_probabilities
+from superdyn.models.initial import initial_embedding
+
+
+def check_feasible(config: RunConfig) -> None:
+    """Raises:
+    ConfigError: when the density cannot be met or exact descent would diverge, with the bound.
+    """
+    _check_density(config)
+    _check_descent(config)
+
+
+def _check_density(config: RunConfig) -> None:
+    data = config.data
+    limit = density_limit(data.n_features, data.data_exponent)
+    if data.density > limit and not data.clip:
+        reached = float(feature_probabilities(data.n_features, data.data_exponent, data.density).sum())
+        raise ConfigError(
+            f"data.density={data.density}: the most frequent feature would be active with probability "
+            f"{data.density / limit:.3g} > 1; at most {limit:.4g} is allowed for data.n_features={data.n_features} and "
+            f"data.data_exponent={data.data_exponent}, or set data.clip=true to cap probabilities at 1, which leaves "
+            f"a density of {reached:.4g}."
+        )
+
+
+def _check_descent(config: RunConfig) -> None:
+    plain = config.optimizer.name == "sgd" and config.optimizer.momentum == 0
+    trains_core_only = not config.model.train_encoder and config.model.core == "trained"
+    if config.loss != "population" or not plain or not trains_core_only:
+        return
+    curvature = _curvature(config)
+    if config.optimizer.lr * curvature >= 2:
+        raise ConfigError(
+            f"optimizer.lr={config.optimizer.lr}: exact gradient descent diverges, because η λ = "
+            f"{config.optimizer.lr * curvature:.3g} and must stay below 2; allowed are values below {2 / curvature:.4g}."
+        )
+
+
+def _curvature(config: RunConfig) -> float:
+    moments = data_moments(config.data)
+    if config.model.encoder_init == "identity":
+        return top_eigenvalue(moments.variance, moments.mean)
+    encoder = initial_embedding([config], "encoder")[0].numpy()
+    decoder = encoder if config.model.tied else initial_embedding([config], "decoder")[0].numpy()
+    shift = encoder @ moments.mean
+    return _top(decoder @ decoder.T) * _top((encoder * moments.variance) @ encoder.T + np.outer(shift, shift))
+
+
+def _top(matrix: Float[np.ndarray, "k k"]) -> float:
+    return float(np.linalg.eigvalsh(matrix)[-1])
