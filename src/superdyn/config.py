@@ -143,6 +143,23 @@ class LauncherConfig(Section):
     max_pack_size: Count | None = None
 
 
+class ClaimConfig(Section):
+    """What an experiment is expected to show, and who judges it (`analysis/claims`).
+
+    `kind`: a `check` compares with exact theory and must pass; a `finding` puts a statement of the paper to the test
+    and is reported as held or not held.
+    """
+
+    statement: str
+    source: str
+    judge: str
+    kind: Literal["check", "finding"]
+    expected: Finite
+    tolerance: NonNegative
+    minutes: dict[Literal["smoke", "mini", "full"], Positive]
+    needs_power_law: bool = False
+
+
 class RunConfig(Section):
     """One run: one model trained once from one configuration and one seed."""
 
@@ -156,7 +173,7 @@ class RunConfig(Section):
     trainer: TrainerConfig
     logger: LoggerConfig = LoggerConfig()
     launcher: LauncherConfig = LauncherConfig()
-    claim: dict[str, Any] | None = None
+    claim: ClaimConfig | None = None
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":

@@ -43,7 +43,9 @@ def spectral_loss(
     Raises:
         ValueError: `dynamics` is unknown, or gradient descent is unstable (lr λ_1 >= 2).
     """
-    eigenvalues = value_second_moment * feature_probabilities(n_features, float(data_exponent), float(density))
+    eigenvalues = value_second_moment * feature_probabilities(
+        n_features, float(data_exponent), float(density)
+    )
     amplitudes = 0.5 * eigenvalues * importances(n_features, float(importance_exponent)) ** 2
     times = np.asarray(steps, dtype=np.float64)
     log_factor = _log_decay(lr * eigenvalues, dynamics)
@@ -60,9 +62,13 @@ def _log_decay(rates: Float[np.ndarray, "n"], dynamics: str) -> Float[np.ndarray
     if dynamics != "gradient_descent":
         raise ValueError(f"dynamics={dynamics!r} is unknown; allowed: 'gradient_descent', 'gradient_flow'")
     if rates.max() >= 2:
-        raise ValueError(f"lr times the largest eigenvalue is {rates.max():.6g}; gradient descent needs less than 2")
+        raise ValueError(
+            f"lr times the largest eigenvalue is {rates.max():.6g}; gradient descent needs less than 2"
+        )
     # |1 − r| with r = 1 exactly would be log 0: −1e300 is a factor of 0 after any whole step and of 1 after none.
-    return np.where(rates == 1, -1e300, np.log1p(-np.where(rates < 1, rates, np.where(rates == 1, 0, 2 - rates))))
+    return np.where(
+        rates == 1, -1e300, np.log1p(-np.where(rates < 1, rates, np.where(rates == 1, 0, 2 - rates)))
+    )
 
 
 def frozen_embedding_loss(

@@ -47,6 +47,12 @@ def check_run(config: RunConfig) -> None:
             f"loss=population: the exact risk exists for linear students only, and model.activation="
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
+    a, b = config.data.data_exponent, config.data.importance_exponent
+    if config.claim is not None and config.claim.needs_power_law and a + 2 * b <= 1:
+        raise ConfigError(
+            f"data.data_exponent={a}, data.importance_exponent={b}: this claim needs a + 2b > 1, and a + 2b = "
+            f"{a + 2 * b:g}; without it the sum over features does not converge and there is no exponent."
+        )
     for key in ("momentum", "nesterov"):
         if config.optimizer.name not in ("sgd", "normalized", "muon") and getattr(config.optimizer, key):
             raise ConfigError(
@@ -81,7 +87,7 @@ def _sentence(schema: type[BaseModel], error: ValidationError) -> str:
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         section = ".".join(str(part) for part in first["loc"][:-1])
-        return f"{key}={first['input']!r}: unknown key; {section or 'the configuration'} allows {_keys(schema, first['loc'][:-1])}."
+        return f"{key}={first['input']!r}: unknown key; {section or 'the configuration'} allows {allowed_keys(schema, first['loc'][:-1])}."
     if first["type"] == "missing":
         return f"{key}: missing; {first['msg'].lower()}."
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
@@ -92,9 +98,11 @@ def _shown(value: Any) -> str:
     return repr(value) if isinstance(value, str) else str(value)
 
 
-def _keys(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
+def allowed_keys(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
+    """The keys of the section at `path`, or of the deepest section on the way that exists, as a list for a sentence."""
     for part in path:
-        annotation = schema.model_fields[str(part)].annotation
+        known = schema.model_fields.get(str(part))
+        annotation = known.annotation if known else None
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             break
         schema = annotation

@@ -66,14 +66,16 @@ def polish_form(
     )
     residual = misfit(solved.x)
     spread = max(2.0 * solved.cost / residual.size, NOISE_FLOOR**2)
-    score = corrected_akaike(residual.size, int(free.sum()), spread)
-    return Polished(form, full(solved.x), residual, noise_scale(residual), score)
+    score = corrected_akaike(residual.size, int(free.sum()), np.array([spread]))
+    return Polished(form, full(solved.x), residual, noise_scale(residual), float(score[0]))
 
 
-def corrected_akaike(n_points: int, n_parameters: int, mean_square: float) -> float:
+def corrected_akaike(
+    n_points: int, n_parameters: int, mean_square: Float[np.ndarray, "m"]
+) -> Float[np.ndarray, "m"]:
     """AICc of a least-squares fit, n log(mean square) + 2k + 2k(k+1)/(n−k−1), k counting the noise scale too."""
     k = n_parameters + 1
-    return n_points * float(np.log(mean_square)) + 2.0 * k * (1.0 + (k + 1.0) / (n_points - k - 1.0))
+    return n_points * np.log(mean_square) + 2.0 * k * (1.0 + (k + 1.0) / (n_points - k - 1.0))
 
 
 def polish(
@@ -81,9 +83,9 @@ def polish(
     loss: Float[np.ndarray, "t"],
     weight: Float[np.ndarray, "t"],
     forms: tuple[str, ...] = tuple(FORMS),
-) -> Polished:
-    """The best of `forms` by AICc; the richest form sets the scale of the robust loss for all."""
+) -> tuple[Polished, list[Polished]]:
+    """The best of `forms` by AICc, and all of them; the last (the richest) sets the robust scale for all."""
     richest = polish_form(t, loss, weight, forms[-1])
     scale = ROBUST_SCALES * richest.noise
     fits = [polish_form(t, loss, weight, form, scale) for form in forms]
-    return min(fits, key=lambda fit: fit.aicc)
+    return min(fits, key=lambda fit: fit.aicc), fits

@@ -51,9 +51,7 @@ class Scales:
     def bounds(self, free: tuple[bool, ...]) -> tuple[Float[np.ndarray, "c"], Float[np.ndarray, "c"]]:
         """Lower and upper bounds: t0 up to the last time, L_inf up to 1.5 times the least (noisy) loss."""
         low = np.array([ALPHA_BOUNDS[0], 0.0, 0.0, LOG_AMPLITUDE_BOUNDS[0]])
-        high = np.array(
-            [ALPHA_BOUNDS[1], np.log1p(self.t_last / self.t_first), 1.5, LOG_AMPLITUDE_BOUNDS[1]]
-        )
+        high = np.array([ALPHA_BOUNDS[1], np.log1p(self.t_last / self.t_first), 1.5, LOG_AMPLITUDE_BOUNDS[1]])
         return low[list(free)], high[list(free)]
 
 

@@ -1,30 +1,31 @@
-"""Batches for the Trainer: one chunk is the data of up to `trainer.chunk_steps` optimizer steps for a whole pack.
+"""Batches for the Trainer: a chunk is the data of up to `trainer.chunk_steps` optimizer steps of a pack.
 
-Chunks end at every measurement step, and a first, empty chunk lets step 0 be measured. Every member is drawn with
-its own seed and its own a and E, so its data are the same alone, packed, resumed or split over ranks, each of which
-draws its slice of the one global batch. Axis legend: `k` step of the chunk, `r` run, `s` sample, `n` feature.
+Chunks end at every measurement step, and a first, empty chunk lets step 0 be measured. Every member is drawn
+with its own seed, a and E, so its data are the same alone, packed, resumed or split over ranks, each of which
+draws its slice of the one global batch. Axis legend: `k` step, `r` run, `s` sample, `n` feature.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from superdyn.config import RunConfig
-from superdyn.features.evaluation import sample_dtype
 from superdyn.features.generator import Stream
-from superdyn.features.sampler import make_sampler
+from superdyn.features.sampler import make_sampler, sample_dtype
 
 _CHUNK_BYTES = 64 * 2**20
 """Largest chunk in memory, unless one step alone is larger."""
 
 
 class Chunk(NamedTuple):
-    """The data of the steps start … stop - 1; no `x` where nothing is drawn (population loss, empty chunk)."""
+    """The data of the steps start … stop - 1; `x` is None where nothing is drawn: population loss, step 0."""
 
     start: int
     stop: int
@@ -49,8 +50,8 @@ def chunk_ranges(start: int, boundaries: Sequence[int], limit: int) -> Iterator[
 class ChunkStream:
     """An iterable of chunks; each iteration begins at `start` again.
 
-    Deliberately no torch DataLoader: without workers it adds nothing, takes a seed from the global generator each
-    time it is iterated, and makes Lightning warn.
+    Deliberately no torch DataLoader: without workers it adds nothing, takes a seed from the global generator
+    each time it is iterated, and makes Lightning warn.
     """
 
     configs: tuple[RunConfig, ...]
@@ -70,16 +71,16 @@ class ChunkStream:
 
     def __iter__(self) -> Iterator[Chunk]:
         samplers = [make_sampler(config.data, config.seed) for config in self.configs]
-        dtype = torch.from_numpy(sample_dtype(self.configs[0])(0).reshape(1)).dtype
+        dtype = sample_dtype(self.configs[0])
         size, n_features = self.samples.stop - self.samples.start, self.configs[0].data.n_features
         for start, stop in chunk_ranges(self.start, self.boundaries, self.steps_per_chunk):
             if start == stop or self.configs[0].loss == "population":
                 yield Chunk(start, stop, None)
                 continue
-            x = torch.empty(stop - start, len(samplers), size, n_features, dtype=dtype)
+            x = np.empty((stop - start, len(samplers), size, n_features), dtype=dtype)
             for r, sampler in enumerate(samplers):
-                sampler.fill(x[:, r].numpy(), Stream.TRAIN, start, self.samples)
-            yield Chunk(start, stop, x)
+                sampler.fill(x[:, r], Stream.TRAIN, start, self.samples)
+            yield Chunk(start, stop, torch.from_numpy(x))
 
 
 class FeatureDataModule(LightningDataModule):
@@ -106,12 +107,13 @@ class FeatureDataModule(LightningDataModule):
         super().__init__()
         batch_size = configs[0].data.batch_size
         assert len({config.pack_key() for config in configs}) == 1, "members of a pack share shapes"
-        assert boundaries[0] == 0 and all(a < b for a, b in zip(boundaries, boundaries[1:], strict=False))
+        assert boundaries[0] == 0, "step 0 is measured"
+        assert all(early < late for early, late in pairwise(boundaries)), "measurement steps ascend"
         assert 0 <= rank < world_size
         if batch_size % world_size:
             raise ValueError(
-                f"data.batch_size={batch_size}: every one of the {world_size} ranks draws an equal slice of the "
-                f"batch, so a multiple of {world_size} is needed."
+                f"data.batch_size={batch_size}: each of {world_size} ranks draws an equal slice of a batch; "
+                f"a multiple of {world_size} is allowed."
             )
         size = batch_size // world_size
         samples = slice(rank * size, (rank + 1) * size)

@@ -1,10 +1,10 @@
 """The fixed evaluation set of a run: samples x with importance weights w, keyed by the run's own seed.
 
-Plain: x ~ p, w = 1. Balanced: the first half is plain, the second is drawn given that one feature is active, with
-c_i samples for feature i. Counting p(x | x_i active) = p(x)·1[i active]/p_i, the set as a whole is drawn from
-q(x) = p(x)·(S_plain + Σ_{i active} c_i/p_i)/S, so w = p/q = S/(S_plain + Σ_{i active} c_i/p_i) ≤ S/S_plain ≤ 2, and
-E Σ_s w_s f(x_s) = S·E_p f holds exactly (balance heuristic, Veach & Guibas 1995). With c_i = S/(2N) this is
-1/(1/2 + 1/2·(1/N) Σ_{i active} 1/p_i). Rare features, absent from a plain set, are measured. Axes: `s`, `n`.
+Plain: x ~ p, w = 1. Balanced: the first half is plain, the second is drawn given that one feature is active,
+with c_i samples for feature i. As p(x | x_i active) = p(x)·1[i active]/p_i, the set as a whole is drawn from
+q = p·(S_plain + Σ_{i active} c_i/p_i)/S, so w = p/q = S/(S_plain + Σ_{i active} c_i/p_i) ≤ S/S_plain ≤ 2, and
+E Σ_s w_s f(x_s) = S·E_p f exactly (balance heuristic, Veach & Guibas 1995). With c_i = S/(2N) this is
+1/(1/2 + 1/2·(1/N) Σ_{i active} 1/p_i). Rare features, absent from a plain set, are measured. Axes `s`, `n`.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int64
 
 from superdyn.config import RunConfig
 from superdyn.features.generator import Stream, uniforms
-from superdyn.features.sampler import Points, SparseSampler
+from superdyn.features.sampler import Points, SparseSampler, sample_dtype
 
 
 class EvaluationSet(NamedTuple):
@@ -43,26 +43,29 @@ def evaluation_set(config: RunConfig) -> EvaluationSet:
     active = merged.distinct(data.n_features)
     x = np.zeros((data.eval_size, data.n_features), dtype=sample_dtype(config))
     x[active.rows, active.features] = active.values
-    return EvaluationSet(x, _weights(active, forced.features, sampler.probabilities, data.eval_size))
-
-
-def sample_dtype(config: RunConfig) -> type[np.floating]:
-    """The NumPy type of a run's samples, from `trainer.precision`."""
-    return {"32-true": np.float32, "64-true": np.float64}[config.trainer.precision]
+    return EvaluationSet(
+        x, importance_weights(active, forced.features, sampler.probabilities, data.eval_size)
+    )
 
 
 def _forced_points(sampler: SparseSampler, first_row: int, n_forced: int) -> Points:
-    """One active cell in each of the last rows, spread over the features so that the c_i differ by at most one."""
+    """One active cell in each of the last rows, spread so that the c_i differ by at most one."""
     index = np.arange(n_forced)
     features = (2 * index + 1) * sampler.n_features // max(2 * n_forced, 1)
     u = uniforms(sampler.seed, Stream.EVAL, 0, 1, words=n_forced, tag="forced value")[0]
     return Points(first_row + index, features, sampler.values(u))
 
 
-def _weights(
+def importance_weights(
     active: Points, forced: Int64[np.ndarray, "f"], p: Float64[np.ndarray, "n"], size: int
 ) -> Float64[np.ndarray, "s"]:
-    """w = S/(S_plain + Σ_{i active} c_i/p_i) for every sample, (s,)."""
+    """w = S/(S_plain + Σ_{i active} c_i/p_i) for each of S = `size` samples, (s,).
+
+    Args:
+        active: the active cells of the samples, one point a cell.
+        forced: the feature that is forced in each of the S - S_plain forced samples.
+        p: activation probabilities.
+    """
     counts = np.bincount(forced, minlength=len(p))
     # A probability that underflows gives weight 0, the right limit: such a sample tells nothing about p.
     with np.errstate(divide="ignore", over="ignore"):

@@ -14,7 +14,7 @@ from jaxtyping import Float, Float64, Int64
 from numpy.typing import DTypeLike
 from scipy.special import pdtr, pdtrc
 
-from superdyn.config import DataConfig
+from superdyn.config import DataConfig, RunConfig
 from superdyn.features.generator import Stream, uniforms
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.features.values import value_law
@@ -69,7 +69,7 @@ class Sampler(ABC):
         sample_slice: slice = slice(None),
         dtype: DTypeLike = np.float32,
     ) -> Float[np.ndarray, "t s n"]:
-        """The batches of n_steps steps, or the slice of each that a rank takes, as a new array (t, s, n)."""
+        """The batches of n_steps steps as a new array (t, s, n); s counts the samples of the slice."""
         size = len(range(self.batch_size)[sample_slice])
         out = np.empty((n_steps, size, self.n_features), dtype=dtype)
         self.fill(out, stream, first_step, sample_slice)
@@ -84,6 +84,7 @@ class Sampler(ABC):
     ) -> None:
         """Write the batches of the steps first_step … first_step + t - 1 into `out`, which may be a view."""
         samples = range(self.batch_size)[sample_slice]
+        assert samples.step == 1, "a rank takes neighbouring samples"
         steps, size = len(out), len(samples)
         out[...] = 0
         # A whole batch follows the last one without a gap, so that one range covers every step.
@@ -165,3 +166,8 @@ def _poisson_cdf(mean: float) -> Float64[np.ndarray, "m"]:
 def make_sampler(data: DataConfig, seed: int) -> Sampler:
     """The sampler that `data.sampler` names, for one seed."""
     return {"dense": DenseSampler, "sparse": SparseSampler}[data.sampler](data, seed)
+
+
+def sample_dtype(config: RunConfig) -> type[np.floating]:
+    """The NumPy type of a run's samples, from `trainer.precision`."""
+    return {"32-true": np.float32, "64-true": np.float64}[config.trainer.precision]

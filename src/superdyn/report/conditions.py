@@ -24,6 +24,7 @@ SHORT = {
     "data.value_law": "values",
     "trainer.max_steps": "steps",
 }
+MODEL_ORDER = ("no_superposition", "frozen_embedding", "trained_embedding", "elhage", "transformer", "language_model")
 BARE = ("model.name", "optimizer.name", "model.activation")
 
 
@@ -49,10 +50,24 @@ def condition_label(row: pd.Series, keys: Sequence[str]) -> str:
 
 
 def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The frame with a `condition` column, and the keys that make up a condition."""
+    """The frame with a `condition` column, ordered by condition, and the keys that make up a condition."""
     keys = condition_keys(frame)
     labels = [condition_label(row, keys) for _, row in frame.iterrows()]
-    return frame.assign(condition=labels), keys
+    ranks = pd.DataFrame({key: _rank(frame[key], MODEL_ORDER if key == "model.name" else ()) for key in keys})
+    order = ranks.sort_values(keys, kind="stable").index if keys else frame.index
+    return frame.assign(condition=labels).loc[order], keys
+
+
+def _rank(values: pd.Series, leading: Sequence[str]) -> pd.Series:
+    """Places in the natural order: `leading` first, then numbers by size, then texts by alphabet."""
+
+    def place(value: object) -> tuple:
+        if value in leading:
+            return 0, leading.index(str(value)), ""
+        return (1, value, "") if isinstance(value, int | float) else (2, 0, str(value))
+
+    places = sorted({place(value) for value in values})
+    return values.map(lambda value: places.index(place(value)))
 
 
 def _config_columns(frame: pd.DataFrame) -> list[str]:

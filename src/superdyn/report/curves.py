@@ -6,8 +6,11 @@ is dotted: at finite N that curve has slopes of its own, so it is the null of ev
 """
 
 import textwrap
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -15,21 +18,26 @@ from superdyn.report.seeds import draw_band, seed_band
 from superdyn.report.study import Run, Study
 from superdyn.report.style import (
     INK,
+    MUTED,
     Drawing,
     drawing_style,
     legend_below,
     log_axes,
-    outer_labels,
     pair_colours,
     panel_grid,
 )
 
-FLOOR = 1e-12
-"""Below this relative loss double-precision residuals are rounding noise; the axis ends there at the latest."""
+LOSS_LABEL = r"relative loss  $L(t)/L(0)$"
+FLOOR = 1e-8
+"""The axis ends here at the latest: below lies only the exponential end of exact finite-N curves."""
+EXACT = {"color": INK, "lw": 0.9, "ls": (0, (4, 2)), "zorder": 2.6}
+APPROXIMATE = EXACT | {"ls": (0, (5, 1.5, 1, 1.5))}
+NULL = {"lw": 1.0, "ls": (0, (1, 1.6)), "zorder": 1.8}
 THEORY_MARKS = (
-    Line2D([], [], color=INK, lw=1.4, label="measured (median, range of seeds)"),
-    Line2D([], [], color=INK, lw=1.1, ls=(0, (4, 2)), label="exact theory of this student"),
-    Line2D([], [], color=INK, lw=1.0, ls=(0, (1, 1.6)), label="null: exact K = N curve, same N"),
+    Line2D([], [], color=MUTED, lw=1.8, label="measured (median, range of seeds)"),
+    Line2D([], [], **EXACT, label="exact theory of this student"),
+    Line2D([], [], **APPROXIMATE, label="approximate theory of it"),
+    Line2D([], [], color=MUTED, **NULL, label="null: exact K = N, same N"),
 )
 
 
@@ -37,15 +45,13 @@ def curves_figure(study: Study) -> Drawing:
     """The small multiples of loss curves, with their caption."""
     with drawing_style():
         colours = pair_colours(study.pairs)
-        figure, panels = panel_grid(len(study.panels))
+        figure, panels = panel_grid(len(study.panels), study.time_label, LOSS_LABEL)
         for axes, (condition, by_pair) in zip(panels, study.panels.items(), strict=True):
             axes.set_title(panel_title(condition))
             log_axes(axes)
             for pair, runs in by_pair.items():
                 draw_loss(axes, runs, colours[pair], study.scheduled)
-        if panels:
-            panels[0].set_ylim(_loss_limits(study), 1.6)
-        outer_labels(figure, study.time_label, r"relative loss  $L(t)/L(0)$")
+        panels[0].set_ylim(lowest_loss(study.runs), 1.6)
         legend_below(figure, colours, THEORY_MARKS)
     return Drawing("loss_curves", "Loss curves", _caption(study), figure)
 
@@ -53,32 +59,42 @@ def curves_figure(study: Study) -> Drawing:
 def draw_loss(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None:
     """The seeds of one (a, b) in one condition, with the exact curve or the null behind them."""
     first = runs[0]
-    exact = first.exact()
-    theory, dashes = (first.null(), (0, (1, 1.6))) if exact is None else (exact, (0, (4, 2)))
-    _draw_theory(axes, first.time(scheduled), theory, colour, dashes)
+    theory, look = theory_line(first, colour)
+    time = first.time(scheduled)
+    shown = (time > 0) & (theory > 0)
+    axes.plot(time[shown], theory[shown], **look)
     later = [run.time(scheduled) > 0 for run in runs]
     times = [run.time(scheduled)[kept] for run, kept in zip(runs, later, strict=True)]
     losses = [_positive(run.relative_loss()[kept]) for run, kept in zip(runs, later, strict=True)]
     draw_band(axes, seed_band(times, losses), colour)
 
 
-def panel_title(condition: str) -> str:
+def panel_title(condition: str, width: int = 42) -> str:
     """A condition's label broken into lines that fit above a panel."""
-    return textwrap.fill(condition, 42)
+    return textwrap.fill(condition, width)
 
 
-def _draw_theory(axes: Axes, time: np.ndarray, loss: np.ndarray, colour: str, dashes: tuple) -> None:
-    shown = (time > 0) & (loss > FLOOR)
-    axes.plot(time[shown], loss[shown], color=colour, lw=1.0, ls=dashes, zorder=2.5)
+def theory_line(run: Run, colour: str) -> tuple[Float[np.ndarray, "t"], dict[str, Any]]:
+    """L(t)/L(0) of this run's own theory and its look (ink dashes), or else of the null (coloured dots).
+
+    A model without either, such as a language model, gives NaN.
+    """
+    own, null = run.theory(), run.null()
+    if own is not None:
+        return own.loss / own.loss[0], EXACT if own.exact else APPROXIMATE
+    if null is not None:
+        return null.loss / null.loss[0], NULL | {"color": colour}
+    return np.full(len(run.curve), np.nan), {}
+
+
+def lowest_loss(runs: Sequence[Run]) -> float:
+    """Where the axis of L(t)/L(0) ends: somewhat below the least measured value, and at `FLOOR` at the latest."""
+    lowest = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
+    return max(FLOOR, 0.4 * lowest)
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values) & (values > 0), values, np.nan)
-
-
-def _loss_limits(study: Study) -> float:
-    lowest = [np.nanmin(_positive(run.relative_loss()), initial=1.0) for run in study.runs]
-    return max(FLOOR, 0.4 * min(lowest))
 
 
 def _caption(study: Study) -> str:
@@ -87,7 +103,8 @@ def _caption(study: Study) -> str:
     return (
         "Relative loss against training time, one panel for each condition. A straight line is a power law and its "
         "steepness the exponent α. Solid lines are the median over seeds and bands their full range. Dashed: exact "
-        "solution for this student, drawn where one exists; measured and dashed lines must then coincide. Dotted, "
+        "solution for this student, drawn where one exists; measured and dashed lines must then coincide. Dash-dotted: "
+        "the same formula where it leaves something out (values with a mean, sampled gradients, a schedule). Dotted, "
         "elsewhere: exact solution of the student without superposition (K = N) on the same N features, learning "
         "rate and schedule. A measured line that differs from the dotted one shows what the condition changed; a "
         "slope that the dotted line has too is an effect of finite N, not of superposition." + part

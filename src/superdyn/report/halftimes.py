@@ -19,7 +19,6 @@ from superdyn.report.style import (
     drawing_style,
     legend_below,
     log_axes,
-    outer_labels,
     pair_colours,
     panel_grid,
 )
@@ -35,16 +34,16 @@ MARKS = (
 
 def halftimes_figure(study: Study) -> Drawing:
     """The small multiples of half-times, with their caption."""
+    label = rf"half-time  $t_{{1/2}}(i)$  ({r'$\tau$' if study.scheduled else 'steps'})"
     with drawing_style():
         colours = pair_colours(study.pairs)
-        figure, panels = panel_grid(len(study.panels), height=2.7)
+        figure, panels = panel_grid(len(study.panels), r"feature rank  $i$", label, height=2.7)
         for axes, (condition, by_pair) in zip(panels, study.panels.items(), strict=True):
             axes.set_title(panel_title(condition))
             log_axes(axes)
-            for place, (pair, runs) in enumerate(by_pair.items()):
-                _draw_pair(axes, runs, colours[pair], study.scheduled, place)
-        symbol = r"$\tau$" if study.scheduled else "steps"
-        outer_labels(figure, r"feature rank  $i$", rf"half-time  $t_{{1/2}}(i)$  ({symbol})")
+            for pair, runs in by_pair.items():
+                _draw_pair(axes, runs, colours[pair], study.scheduled)
+            axes.legend(loc="upper left", fontsize=7, handlelength=1.0, labelspacing=0.25, borderpad=0.1)
         legend_below(figure, colours, MARKS)
     return Drawing("half_times", "Half-times", _CAPTION, figure)
 
@@ -60,7 +59,7 @@ def median_half_times(runs: list[Run], scheduled: bool) -> Float[np.ndarray, "n"
     return np.where(np.isfinite(middle), middle, np.nan)
 
 
-def _draw_pair(axes: Axes, runs: list[Run], colour: str, scheduled: bool, place: int) -> None:
+def _draw_pair(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None:
     half = median_half_times(runs, scheduled)
     ranks = np.arange(1, half.size + 1)
     shown = np.unique(np.geomspace(1, half.size, MAX_POINTS).round().astype(int)) - 1
@@ -72,12 +71,9 @@ def _draw_pair(axes: Axes, runs: list[Run], colour: str, scheduled: bool, place:
     if not np.isfinite(z) or not reached.any():
         return
     centre = np.median(np.log(half[reached]) - z * np.log(ranks[reached]))
-    axes.plot(ranks[reached], np.exp(centre) * ranks[reached] ** z, color=colour, lw=1.3)
-    unlearned = "" if reached.all() else f", {1 - reached.mean():.0%} not halved"
-    axes.text(
-        0.03, 0.97 - 0.075 * place, f"z = {z:.2f} (a = {a:g}{unlearned})", color=colour, fontsize=7.5,
-        transform=axes.transAxes, va="top",
-    )  # fmt: skip
+    unlearned = "" if reached.all() else f", {np.sum(~reached)} of {half.size} not halved"
+    label = f"z = {z:.2f} (a = {a:g}{unlearned})"
+    axes.plot(ranks[reached], np.exp(centre) * ranks[reached] ** z, color=colour, lw=1.3, label=label)
 
 
 _CAPTION = (

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from superdyn import analysis, theory
-from superdyn.report.curves import THEORY_MARKS, panel_title
+from superdyn.report.curves import THEORY_MARKS, panel_title, theory_line
 from superdyn.report.seeds import draw_band, seed_band
 from superdyn.report.study import Run, Study
 from superdyn.report.style import (
@@ -21,11 +21,11 @@ from superdyn.report.style import (
     Pair,
     drawing_style,
     legend_below,
-    outer_labels,
     pair_colours,
     panel_grid,
 )
 
+SLOPE_LABEL = r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$"
 HIGHEST = 4.0
 """Slopes above this belong to the exponential end of a finite-N curve, where no power law is at issue."""
 REFERENCE_MARKS = (
@@ -38,7 +38,7 @@ def slopes_figure(study: Study) -> Drawing:
     """The small multiples of local exponents, with their caption."""
     with drawing_style():
         colours = pair_colours(study.pairs)
-        figure, panels = panel_grid(len(study.panels))
+        figure, panels = panel_grid(len(study.panels), study.time_label, SLOPE_LABEL)
         for axes, (condition, by_pair) in zip(panels, study.panels.items(), strict=True):
             axes.set_title(panel_title(condition))
             axes.set_xscale("log")
@@ -46,9 +46,7 @@ def slopes_figure(study: Study) -> Drawing:
             for pair, runs in by_pair.items():
                 _draw_slopes(axes, runs, colours[pair], study.scheduled)
                 _mark_references(axes, pair, colours[pair])
-        if panels:
-            panels[0].set_ylim(-0.15, _upper_limit(study))
-        outer_labels(figure, study.time_label, r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$")
+        panels[0].set_ylim(-0.15, _upper_limit(study))
         legend_below(figure, colours, (*THEORY_MARKS, *REFERENCE_MARKS))
     return Drawing("local_slopes", "Local exponents", _CAPTION, figure)
 
@@ -61,10 +59,8 @@ def reference(exponent: Callable[[float, float], float], pair: Pair) -> float:
 
 def _draw_slopes(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None:
     first = runs[0]
-    exact = first.exact()
-    theory_loss, dashes = (first.null(), (0, (1, 1.6))) if exact is None else (exact, (0, (4, 2)))
-    time, slope = _slope(first.time(scheduled), theory_loss)
-    axes.plot(time, slope, color=colour, lw=1.0, ls=dashes, zorder=2.5)
+    loss, look = theory_line(first, colour)
+    axes.plot(*_slope(first.time(scheduled), loss), **look)
     measured = [_slope(run.time(scheduled), run.relative_loss()) for run in runs]
     draw_band(axes, seed_band([t for t, _ in measured], [s for _, s in measured]), colour)
 

@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from superdyn import analysis
+from superdyn.report.all_runs import load_table
 from superdyn.report.conditions import with_conditions
 from superdyn.report.style import Pair
 
@@ -45,15 +46,13 @@ class Run:
         loss = self.curve["loss"].to_numpy(float)
         return loss / loss[0]
 
-    def exact(self) -> Float[np.ndarray, "t"] | None:
-        """Exact L(t)/L(0) for this run's configuration, or None where no exact result applies."""
-        loss = analysis.exact_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
-        return None if loss is None else loss / loss[0]
+    def theory(self) -> analysis.TheoryCurve | None:
+        """The theory of this very student, exact or approximate, or None where there is none."""
+        return analysis.exact_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
 
-    def null(self) -> Float[np.ndarray, "t"]:
-        """Exact L(t)/L(0) of the student without superposition (K = N) of the same finite N."""
-        loss = analysis.null_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
-        return loss / loss[0]
+    def null(self) -> analysis.TheoryCurve | None:
+        """The exact curve of the student without superposition (K = N) of the same finite N; None for tokens."""
+        return analysis.null_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ class Study:
     def pairs(self) -> list[Pair]:
         """The (a, b) that have a finished run, b first."""
         found = {pair for by_pair in self.groups.values() for pair in by_pair}
-        return sorted(found, key=lambda pair: (pair[1], pair[0]))
+        return sorted(found, key=_b_then_a)
 
     @property
     def runs(self) -> list[Run]:
@@ -96,16 +95,22 @@ def load_study(path: Path) -> Study:
     """Read a sweep folder or a single run folder.
 
     Raises:
-        ValueError: `path` holds no run folder (from `analysis.load_sweep`).
+        ValueError: `path` is not a folder, or knows of no run.
     """
-    frame, keys = with_conditions(analysis.load_sweep(path))
+    frame, keys = with_conditions(load_table(path))
     groups: dict[str, dict[Pair, list[Run]]] = {}
     for _, row in frame[frame["state"] == "done"].iterrows():
         curve = analysis.load_curve(Path(row["path"]))
         run = Run(row, curve)
         groups.setdefault(row["condition"], {}).setdefault(run.pair, []).append(run)
-    ordered = {name: dict(sorted(groups[name].items())) for name in sorted(groups)}
+    ordered = {
+        name: dict(sorted(by_pair.items(), key=lambda item: _b_then_a(item[0]))) for name, by_pair in groups.items()
+    }
     return Study(Path(path), frame, keys, ordered)
+
+
+def _b_then_a(pair: Pair) -> Pair:
+    return pair[1], pair[0]
 
 
 def _scheduled(row: pd.Series) -> bool:

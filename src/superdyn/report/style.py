@@ -59,6 +59,8 @@ RC = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
 }
+WIDTHS = {1: 5.6, 2: 7.8}
+"""Inches of a figure with so many columns; more columns share ten inches."""
 Pair = tuple[float, float]
 
 
@@ -97,19 +99,23 @@ def pair_label(pair: Pair) -> str:
     return f"a = {pair[0]:g}, b = {pair[1]:g}"
 
 
-def panel_grid(count: int, *, share: bool = True, height: float = 2.5) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` equal panels in rows of at most three; unused places are removed."""
-    columns = min(3, max(1, count))
+def panel_grid(
+    count: int, x: str, y: str, *, columns: int = 3, height: float = 2.5
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` > 0 equal panels on common axes with labels `x` and `y` along the outside."""
+    columns = min(columns, count)
     rows = -(-count // columns)
-    width = {1: 5.6, 2: 7.8}.get(columns, 10.0)
-    figure = Figure(figsize=(width, rows * height + 1.0), layout="constrained")
-    grid = figure.subplots(rows, columns, sharex=share, sharey=share, squeeze=False)
-    axes = list(grid.flat)
-    for spare in axes[count:]:
+    figure = Figure(figsize=(WIDTHS.get(columns, 10.0), rows * height + 1.0), layout="constrained")
+    panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+    for spare in panels[count:]:
         spare.remove()
-    for above in axes[max(0, count - columns) : count]:
-        above.tick_params(labelbottom=True)
-    return figure, axes[:count]
+    for index, axes in enumerate(panels[:count]):
+        if index + columns >= count:
+            axes.set_xlabel(x)
+            axes.tick_params(labelbottom=True)
+        if index % columns == 0:
+            axes.set_ylabel(y)
+    return figure, panels[:count]
 
 
 def log_axes(axes: Axes) -> None:
@@ -122,14 +128,17 @@ def log_axes(axes: Axes) -> None:
         axis.set_minor_formatter(NullFormatter())
 
 
-def outer_labels(figure: Figure, x: str, y: str) -> None:
-    """One label for each direction, shared by all panels."""
-    figure.supxlabel(x, fontsize=9.5)
-    figure.supylabel(y, fontsize=9.5)
-
-
 def legend_below(figure: Figure, colours: dict[Pair, str], marks: Sequence[Line2D]) -> None:
     """The key under the panels: one colour for each (a, b), then what each kind of line or mark means."""
     laws = [Line2D([], [], color=colour, lw=2.4, label=pair_label(pair)) for pair, colour in colours.items()]
-    handles = [*laws, *marks]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), handlelength=2.2)
+    most = int(figure.get_figwidth() // 1.9)
+    # Matplotlib fills column by column: blank entries keep colours and marks in columns of their own.
+    rows = next(n for n in range(2, 1000) if -(-len(laws) // n) + -(-len(marks) // n) <= most)
+    handles = [*laws, *_blanks(-len(laws) % rows), *marks, *_blanks(-len(marks) % rows)]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles) // rows, handlelength=2.2, columnspacing=1.6
+    )
+
+
+def _blanks(count: int) -> list[Line2D]:
+    return [Line2D([], [], ls="", label=" ") for _ in range(count)]

@@ -1,0 +1,150 @@
+"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, block bootstrap.
+
+The pieces, each in its file: `curve` (clean, bin), `window` (the rule), `projection` (grid search), `polish` (scipy
+least squares, choice among the nested forms by AICc), `interval` (bootstrap, trimmed windows), `slope` (flatness).
+Axis legend: `t` point.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from superdyn.analysis.curve import Curve, read_curve
+from superdyn.analysis.interval import bootstrap_alpha, line_with_interval, trimmed_alphas
+from superdyn.analysis.polish import ROBUST_LOSS, ROBUST_SCALES, Polished, polish
+from superdyn.analysis.power_law import ALPHA_BOUNDS, FORMS, Scales, log_model
+from superdyn.analysis.projection import ALPHA_GRID, T0_POINTS
+from superdyn.analysis.result import Interval, PowerLawFit, no_fit
+from superdyn.analysis.slope import FLAT_DECADES, flat_stretch, local_slope
+from superdyn.analysis.window import floor_start, windowed
+
+LEAST_POINTS = 10
+LEAST_DECADES = 0.5
+LONG_DECADES = 2.5
+FLOOR_SHARE = 0.1
+"""A flat local slope is a strict exponent only where the floor is at most this share of the loss: on top of a floor the
+slope of L is small, so it varies little in absolute terms whatever the exponent is."""
+
+
+def fit_power_law(
+    t: ArrayLike,
+    loss: ArrayLike,
+    *,
+    window: Interval | None = None,
+    n_boot: int = 200,
+    seed: int = 0,
+    forms: tuple[str, ...] = tuple(FORMS),
+) -> PowerLawFit:
+    """Exponent of a loss curve with its interval, window and flatness.
+
+    `t` (t,) are steps or lr-times and `loss` (t,) the losses; a row at t = 0 tells L(0) and is not fitted. `window`
+    replaces the window rule. Points that are not finite or not positive are dropped and counted in `method`. A curve
+    without a stretch to fit gives NaN and a `note`.
+
+    Raises:
+        ValueError: shapes differ, a time is negative, the window is empty, `n_boot` is below 2, or a form is unknown.
+    """
+    _check(window, n_boot, forms)
+    curve = read_curve(t, loss)
+    method = _method(curve, n_boot, seed, forms)
+    kept, notes = windowed(curve, window)
+    if not _enough(kept):
+        return no_fit(_too_little(curve, kept, notes), kept.t.size, method)
+    best, richest, kept = _fit_before_floor(kept, forms, rule=window is None)
+    rng = np.random.default_rng(seed)
+    scales = Scales.of(kept.t, kept.loss)
+    alpha, t0, floor, scale = (float(v) for v in scales.parameters(best.x))
+    span = (float(kept.t[0]), float(kept.t[-1]))
+    slope, slope_ci = line_with_interval(kept, n_boot, rng)
+    if np.log10(span[1] / span[0]) < LONG_DECADES:
+        notes.append(f"the long window has {np.log10(span[1] / span[0]):.2f} of {LONG_DECADES} decades")
+    return PowerLawFit(
+        alpha=alpha,
+        alpha_ci=bootstrap_alpha(kept, richest, n_boot, rng),
+        alpha_windows=trimmed_alphas(kept, best),
+        L_inf=floor,
+        C=scale,
+        t0=t0,
+        window=span,
+        alpha_long=slope,
+        alpha_long_ci=slope_ci,
+        long_window=span,
+        **_flatness(kept, floor, n_boot, rng),
+        n_points=int(kept.t.size),
+        note="; ".join(notes),
+        method={
+            **method,
+            "form": best.form,
+            "noise": best.noise,
+            "robust_scale": ROBUST_SCALES * richest[-1].noise,
+        },
+    )
+
+
+def _check(window: Interval | None, n_boot: int, forms: tuple[str, ...]) -> None:
+    if window is not None and not window[0] < window[1]:
+        raise ValueError(f"window={window} is empty; allowed: (t_min, t_max) with t_min < t_max")
+    if n_boot < 2:
+        raise ValueError(f"n_boot={n_boot} gives no interval; allowed: 2 or more")
+    unknown = [form for form in forms if form not in FORMS]
+    if unknown or not forms:
+        raise ValueError(f"forms={forms} names {unknown or 'nothing'}; allowed: {', '.join(FORMS)}")
+
+
+def _enough(curve: Curve) -> bool:
+    return curve.t.size >= LEAST_POINTS and bool(np.log10(curve.t[-1] / curve.t[0]) >= LEAST_DECADES)
+
+
+def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
+    decades = np.log10(kept.t[-1] / kept.t[0]) if kept.t.size else 0.0
+    found = f"{kept.t.size} of {curve.t.size} usable points over {decades:.2f} decades are left in the window"
+    needed = f"a fit needs {LEAST_POINTS} points and {LEAST_DECADES} decades"
+    return "; ".join([*notes, f"no fit: {found}, {needed}"])
+
+
+def _fit_before_floor(
+    curve: Curve, forms: tuple[str, ...], *, rule: bool
+) -> tuple[Polished, list[Polished], Curve]:
+    """Best form, all forms, and the curve they were fitted to: again without the drowned end where the rule cuts it."""
+    best, all_forms = polish(curve.t, curve.loss, curve.weight, forms)
+    if not rule:
+        return best, all_forms, curve
+    scales = Scales.of(curve.t, curve.loss)
+    total = np.exp(log_model(curve.t, best.x[None], scales)[0][0])
+    stop = floor_start(curve.t, total - scales.parameters(best.x)[2], total, best.noise)
+    shorter = curve.within(np.arange(curve.t.size) < stop)
+    if stop == curve.t.size or not _enough(shorter):
+        return best, all_forms, curve
+    return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
+
+
+def _flatness(curve: Curve, floor: float, n_boot: int, rng: np.random.Generator) -> dict[str, Any]:
+    """The longest flat stretch and, where it is long enough, the slope over it."""
+    t_mid, slope = local_slope(curve.t, curve.loss)
+    visible = floor <= FLOOR_SHARE * np.exp(np.interp(np.log(t_mid), np.log(curve.t), np.log(curve.loss)))
+    low, high, decades = flat_stretch(t_mid, np.where(visible, slope, np.nan))
+    flat = decades >= FLAT_DECADES
+    inside = curve.within((curve.t >= low) & (curve.t <= high)) if flat else curve
+    strict, interval = line_with_interval(inside, n_boot, rng)
+    return {
+        "flat": flat,
+        "flat_decades": decades,
+        "flat_window": (low, high),
+        "alpha_strict": strict if flat else None,
+        "alpha_strict_ci": interval if flat else None,
+    }
+
+
+def _method(curve: Curve, n_boot: int, seed: int, forms: tuple[str, ...]) -> dict[str, Any]:
+    """What has to be reported with every exponent."""
+    return {
+        "model": "L_inf + C (t + t0)^-alpha on log L",
+        "forms_compared": list(forms),
+        "selection": "AICc",
+        "loss": ROBUST_LOSS,
+        "start_grid": f"{ALPHA_GRID.size} alpha in [{ALPHA_GRID[0]:.3g}, {ALPHA_GRID[-1]:.3g}] x {T0_POINTS + 1} t0",
+        "bounds": {"alpha": list(ALPHA_BOUNDS), "t0": [0.0, "last t"], "L_inf": [0.0, "1.5 least loss"]},
+        "bootstrap": {"kind": "stationary block", "replicates": n_boot, "seed": seed},
+        "dropped_points": curve.n_dropped,
+    }

@@ -1,0 +1,116 @@
+"""The theory that belongs beside a measured run: its exact curve where there is one, and the finite-N null for any run.
+
+Exact: K = N, identity frozen embedding, linear, core from 0, plain SGD on the population loss (see `superdyn.theory`).
+Null: the exact K = N curve of the same N, a, b, E and learning rate, which shows the slope that a finite number of
+features gives with no superposition at all. Axis legend: `t` time, `n` feature, `k` hidden.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike
+
+from superdyn.features.probabilities import feature_probabilities
+from superdyn.features.values import value_law
+from superdyn.theory import frozen_embedding_loss, spectral_loss
+
+FlatConfig = Mapping[str, Any]
+
+_OUR_STUDENT = "superdyn.models.student.Student"
+_EXACT_KEYS: dict[str, Any] = {
+    "model.train_encoder": False,
+    "model.core": "trained",
+    "model.core_init_scale": 0.0,
+    "model.activation": "linear",
+    "model.bias": False,
+    "optimizer.name": "sgd",
+    "optimizer.momentum": 0.0,
+    "optimizer.weight_decay": 0.0,
+}
+"""What a configuration must say for the linear theory with a frozen embedding to apply."""
+
+
+@dataclass(frozen=True)
+class TheoryCurve:
+    """A theoretical loss curve: (t,) or (t, n) values, what it is, and whether it is exact for this run."""
+
+    loss: Float[np.ndarray, "t"] | Float[np.ndarray, "t n"]
+    label: str
+    exact: bool
+
+
+def exact_loss(
+    config: FlatConfig,
+    steps: ArrayLike,
+    lr_time: ArrayLike,
+    *,
+    per_feature: bool = False,
+    encoder: Float[np.ndarray, "k n"] | None = None,
+) -> TheoryCurve | None:
+    """The theory of this run at its measurements, or None where there is none.
+
+    `config` has dotted keys. A frozen embedding that is not the identity needs its `encoder` and gives totals only.
+    """
+    if config.get("model._target_", _OUR_STUDENT) != _OUR_STUDENT:
+        return None
+    if any(config[key] != value for key, value in _EXACT_KEYS.items()):
+        return None
+    square = config["model.width"] == config["data.n_features"]
+    if square and config["model.encoder_init"] == "identity":
+        curve = _spectral(config, steps, lr_time, per_feature)
+    elif encoder is not None and config["model.tied"] and not per_feature:
+        loss = frozen_embedding_loss(lr_time, encoder, lr=1.0, **_spectrum(config))
+        curve = TheoryCurve(loss, "frozen embedding, gradient flow at the lr-time", False)
+    else:
+        return None
+    return _with_doubts(curve, config)
+
+
+def null_loss(
+    config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, *, per_feature: bool = False
+) -> TheoryCurve | None:
+    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for a cross-entropy model."""
+    if config["model.name"] == "language_model":
+        return None
+    return _spectral(config, steps, lr_time, per_feature)
+
+
+def lr_is_constant(config: FlatConfig) -> bool:
+    """Whether every step has the same learning rate, so that steps and lr-time are one axis."""
+    return config["optimizer.schedule"] == "constant" and config["optimizer.warmup_fraction"] == 0
+
+
+def _spectrum(config: FlatConfig) -> dict[str, float]:
+    return {
+        "data_exponent": config["data.data_exponent"],
+        "importance_exponent": config["data.importance_exponent"],
+        "density": config["data.density"],
+        "value_second_moment": value_law(config["data.value_law"]).second_moment,
+    }
+
+
+def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feature: bool) -> TheoryCurve:
+    """The spectral sum: step by step where the learning rate is constant and stable, else gradient flow at lr-time."""
+    shape, n = _spectrum(config), config["data.n_features"]
+    largest = feature_probabilities(n, float(shape["data_exponent"]), float(shape["density"]))[0]
+    if lr_is_constant(config) and config["optimizer.lr"] * largest * shape["value_second_moment"] < 2:
+        loss = spectral_loss(steps, n_features=n, lr=config["optimizer.lr"], per_feature=per_feature, **shape)
+        return TheoryCurve(loss, "K = N, gradient descent", True)
+    loss = spectral_loss(
+        lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape
+    )
+    return TheoryCurve(loss, "K = N, gradient flow at the lr-time", False)
+
+
+def _with_doubts(curve: TheoryCurve, config: FlatConfig) -> TheoryCurve:
+    """The same curve, marked approximate where the run's data or loss depart from the theory's."""
+    doubts = []
+    if value_law(config["data.value_law"]).mean != 0:
+        doubts.append("values have a mean")
+    if config["loss"] != "population":
+        doubts.append("sampled gradients")
+    label = ", ".join([curve.label, *doubts])
+    return TheoryCurve(curve.loss, label, curve.exact and not doubts)

@@ -1,0 +1,105 @@
+"""The result of a power-law fit: the exponents with their intervals and everything a reader needs to judge them.
+
+L(t) = L_inf + C (t + t0)^-α. A number that could not be measured is NaN and `note` says why; in JSON it is null.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+Interval = tuple[float, float]
+NOTHING: Interval = (math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class PowerLawFit:
+    """A fitted exponent; times are in the units of `t`, intervals are 95 %."""
+
+    alpha: float
+    """Exponent of the best nested form in `window`."""
+    alpha_ci: Interval
+    """From a stationary block bootstrap that repeats the choice of form."""
+    alpha_windows: Interval
+    """Least and largest α of the same form when the window is trimmed by up to half a decade at either end."""
+    L_inf: float
+    C: float
+    t0: float
+    window: Interval
+    alpha_long: float
+    """Straight-line slope of log L on log t over `long_window`: from the end of the first plateau to the floor or end."""
+    alpha_long_ci: Interval
+    long_window: Interval
+    flat: bool
+    """Whether a strict exponent may be claimed: the local slope varies by less than 0.1 over at least a decade."""
+    flat_decades: float
+    flat_window: Interval
+    alpha_strict: float | None
+    """Straight-line slope over `flat_window`; None unless `flat`."""
+    alpha_strict_ci: Interval | None
+    n_points: int
+    note: str = ""
+    method: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; NaN becomes None, an interval a list of two."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "PowerLawFit":
+        """The inverse of `to_dict`; keys of other tables (half-times, null) beside the fit's are ignored."""
+        strict = content["alpha_strict"]
+        numbers = ("alpha", "L_inf", "C", "t0", "alpha_long", "flat_decades")
+        intervals = ("alpha_ci", "alpha_windows", "window", "alpha_long_ci", "long_window", "flat_window")
+        return cls(
+            **{key: _number(content[key]) for key in numbers},
+            **{key: (_number(content[key][0]), _number(content[key][1])) for key in intervals},
+            flat=content["flat"],
+            alpha_strict=None if strict is None else _number(strict),
+            alpha_strict_ci=None if strict is None else (*map(_number, content["alpha_strict_ci"]),),
+            n_points=content["n_points"],
+            note=content["note"],
+            method=dict(content["method"]),
+        )
+
+
+def no_fit(note: str, n_points: int, method: dict[str, Any]) -> PowerLawFit:
+    """The result when the curve holds no stretch that could be fitted; `note` is one sentence."""
+    nan = math.nan
+    return PowerLawFit(
+        alpha=nan,
+        alpha_ci=NOTHING,
+        alpha_windows=NOTHING,
+        L_inf=nan,
+        C=nan,
+        t0=nan,
+        window=NOTHING,
+        alpha_long=nan,
+        alpha_long_ci=NOTHING,
+        long_window=NOTHING,
+        flat=False,
+        flat_decades=0.0,
+        flat_window=NOTHING,
+        alpha_strict=None,
+        alpha_strict_ci=None,
+        n_points=n_points,
+        note=note,
+        method=method,
+    )
+
+
+def finite_or_none(value: float) -> float | None:
+    """A number for JSON, which has neither NaN nor infinity."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(inner) for inner in value]
+    return finite_or_none(value) if isinstance(value, float) else value
+
+
+def _number(value: float | int | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,96 @@
+"""The result of one run, written as `result.json` by whoever ends the run: the fit, its null, theory and half-times.
+
+The time axis is the lr-time wherever the learning rate changes, else the step.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from superdyn.analysis.fit import fit_power_law
+from superdyn.analysis.folder import load_config, load_curve, load_spectrum
+from superdyn.analysis.half_time import half_time_exponent, half_times
+from superdyn.analysis.overlay import FlatConfig, exact_loss, lr_is_constant, null_loss
+from superdyn.analysis.result import Interval, finite_or_none
+from superdyn.analysis.slope import straight_line
+from superdyn.theory import rich_exponent, sequential_exponent
+
+
+def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str, Any]:
+    """Everything measured about a run, in plain JSON types; NaN is None.
+
+    Raises:
+        ValueError: the folder has no curve.
+    """
+    config, curve = load_config(run), load_curve(run)
+    axis = "step" if lr_is_constant(config) else "lr_time"
+    t, loss = curve[axis].to_numpy(np.float64), curve["loss"].to_numpy()
+    fit = fit_power_law(t, loss, n_boot=n_boot, seed=seed)
+    return {
+        "axis": axis,
+        **fit.to_dict(),
+        "loss_initial": finite_or_none(loss[0]),
+        "loss_final": finite_or_none(loss[-1]),
+        **_expected(config),
+        **_null(config, curve, t, fit.long_window),
+        **_exact(config, curve),
+        **_half_times(run, curve, axis),
+    }
+
+
+def _expected(config: FlatConfig) -> dict[str, Any]:
+    """The two theoretical exponents, None where the loss has no power-law tail (a + 2b <= 1)."""
+    a, b = config["data.data_exponent"], config["data.importance_exponent"]
+    exists = a > 0 and a + 2 * b > 1
+    return {
+        "alpha_sequential": sequential_exponent(a, b) if exists else None,
+        "alpha_rich": rich_exponent(a, b) if exists else None,
+    }
+
+
+def _null(
+    config: FlatConfig, curve: pd.DataFrame, t: Float[np.ndarray, "t"], window: Interval
+) -> dict[str, Any]:
+    """Long-window slope of the finite-N null over the run's own long window and measurement times."""
+    inside = (t >= window[0]) & (t <= window[1])
+    null = null_loss(config, curve["step"].to_numpy(), curve["lr_time"].to_numpy())
+    if null is None:
+        return {"alpha_null_long": None, "null_label": None}
+    # The null may have underflowed to 0 where the run has not.
+    inside &= null.loss > 0
+    if inside.sum() < 2:
+        return {"alpha_null_long": None, "null_label": null.label}
+    slope, _, _ = straight_line(np.log(t[inside]), np.log(null.loss[inside]))
+    return {"alpha_null_long": -slope, "null_label": null.label}
+
+
+def _exact(config: FlatConfig, curve: pd.DataFrame) -> dict[str, Any]:
+    """Largest relative deviation from the theory of this run, over the whole curve."""
+    theory = exact_loss(config, curve["step"].to_numpy(), curve["lr_time"].to_numpy())
+    if theory is None:
+        return {"exact_deviation": None, "exact_label": None, "exact": None}
+    usable = theory.loss > 0
+    deviation = np.abs(curve["loss"].to_numpy()[usable] / theory.loss[usable] - 1.0)
+    return {
+        "exact_deviation": finite_or_none(deviation.max()),
+        "exact_label": theory.label,
+        "exact": theory.exact,
+    }
+
+
+def _half_times(run: str | Path, curve: pd.DataFrame, axis: str) -> dict[str, Any]:
+    """Half-time exponent on the fit's time axis."""
+    steps, spectrum = load_spectrum(run)
+    if len(steps) < 2:
+        z, interval, features = np.nan, (np.nan, np.nan), (0, 0)
+    else:
+        times = curve.set_index("step").loc[steps, axis].to_numpy(np.float64)
+        z, interval, features = half_time_exponent(half_times(times, spectrum))
+    return {
+        "half_time_exponent": finite_or_none(z),
+        "half_time_exponent_ci": [finite_or_none(end) for end in interval],
+        "half_time_features": list(features),
+    }

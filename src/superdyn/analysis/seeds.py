@@ -1,0 +1,55 @@
+"""Exponents over seeds: each run is fitted by itself, then the mean is bootstrapped over the seeds.
+
+With n seeds the plain percentile interval is too narrow; its deviations are widened by √(n/(n−1)) and by the ratio of
+Student's to the normal quantile, so that it covers 95 % for normal scatter also at 3 to 5 seeds.
+"""
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.stats import norm, t
+
+EXPONENTS = ("alpha", "alpha_long")
+_REPLICATES, _COVERAGE = 1000, 0.975
+
+
+def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataFrame:
+    """One row per combination of `by` in a `load_sweep` frame.
+
+    Columns: `by`, `n_seeds` (runs with an α), and for α and α_long the mean, `*_low`, `*_high` and `n_*`. A single run
+    keeps the interval of its own fit.
+
+    Raises:
+        ValueError: a name in `by` is not a column.
+    """
+    missing = [name for name in by if name not in frame]
+    if missing or not by:
+        raise ValueError(f"by={by} names {missing or 'nothing'}; allowed: columns of the sweep table")
+    rows = []
+    for key, group in frame.groupby(by, dropna=False, sort=True):
+        row = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
+        row["n_seeds"] = int(group["alpha"].notna().sum())
+        for name in EXPONENTS:
+            row |= _pooled(group, name, seed)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _pooled(group: pd.DataFrame, name: str, seed: int) -> dict[str, float]:
+    measured = group[group[name].notna()]
+    values = measured[name].to_numpy(np.float64)
+    mean, low, high = np.nan, np.nan, np.nan
+    if values.size == 1:
+        mean, low, high = values[0], measured[f"{name}_low"].iloc[0], measured[f"{name}_high"].iloc[0]
+    elif values.size > 1:
+        mean = values.mean()
+        low, high = _interval(values, seed)
+    return {name: mean, f"{name}_low": low, f"{name}_high": high, f"n_{name}": values.size}
+
+
+def _interval(values: Float[np.ndarray, "s"], seed: int) -> tuple[float, float]:
+    n = values.size
+    drawn = np.random.default_rng(seed).choice(values, size=(_REPLICATES, n)).mean(axis=1) - values.mean()
+    widening = np.sqrt(n / (n - 1)) * t.ppf(_COVERAGE, n - 1) / norm.ppf(_COVERAGE)
+    low, high = np.quantile(drawn, (1 - _COVERAGE, _COVERAGE)) * widening
+    return float(values.mean() + low), float(values.mean() + high)

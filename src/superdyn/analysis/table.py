@@ -1,0 +1,88 @@
+"""`superdyn fit PATH`: exponents of a run folder, a sweep folder, or any CSV with `step` and `loss` columns."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from superdyn.analysis.fit import fit_power_law
+from superdyn.analysis.folder import load_config, load_curve, result_columns, run_folders
+from superdyn.analysis.overlay import lr_is_constant
+from superdyn.analysis.result import PowerLawFit
+
+POINTS_PER_GROUP = 10
+"""A numeric column groups a CSV's rows when it has at least this many rows per value (a seed, a width)."""
+
+_COLUMNS = (
+    "alpha alpha_low alpha_high alpha_windows_low alpha_windows_high alpha_long alpha_long_low alpha_long_high "
+    "alpha_strict alpha_strict_low alpha_strict_high L_inf C t0 window_start window_end flat flat_decades n_points note"
+).split()
+
+
+def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataFrame:
+    """One row per curve: what identifies it (`run`, or the CSV's grouping columns), then the fit.
+
+    A CSV is grouped by every column besides `step` and `loss` that holds text or few distinct numbers.
+
+    Raises:
+        ValueError: `path` is missing, holds no run, or is a file without the two columns.
+    """
+    root = Path(path)
+    if not root.exists():
+        raise ValueError(f"{path} does not exist; allowed: a run folder, a sweep folder or a CSV file")
+    if root.is_file():
+        return _fit_csv(root, n_boot, seed)
+    runs = run_folders(root)
+    if not runs:
+        raise ValueError(
+            f"{path} holds no run; allowed: a run folder (with config.yaml) or a folder of such folders"
+        )
+    rows = [{"run": run.name} | _columns(_fit_run(run, n_boot, seed)) for run in runs]
+    return pd.DataFrame(rows)
+
+
+def _fit_run(run: Path, n_boot: int, seed: int) -> PowerLawFit:
+    curve = load_curve(run)
+    axis = "step" if lr_is_constant(load_config(run)) else "lr_time"
+    return fit_power_law(curve[axis], curve["loss"], n_boot=n_boot, seed=seed)
+
+
+def _fit_csv(file: Path, n_boot: int, seed: int) -> pd.DataFrame:
+    frame = _read_csv(file)
+    by = [name for name in frame.columns if name not in ("step", "loss") and _groups(frame[name])]
+    groups = frame.groupby(by, dropna=False, sort=False) if by else [((), frame)]
+    rows = []
+    for key, group in groups:
+        fit = fit_power_law(group["step"], group["loss"], n_boot=n_boot, seed=seed)
+        rows.append(dict(zip(by, key, strict=True)) | _columns(fit))
+    return pd.DataFrame(rows)
+
+
+def _read_csv(file: Path) -> pd.DataFrame:
+    with file.open("rb") as stream:
+        if b"\0" in stream.read(4096):
+            raise ValueError(f"{file} is not text; allowed: a run folder, a sweep folder or a CSV file")
+    frame = pd.read_csv(file, on_bad_lines="skip", encoding_errors="replace")
+    missing = [name for name in ("step", "loss") if name not in frame]
+    if missing:
+        found = ", ".join(map(str, frame.columns[:8]))
+        raise ValueError(
+            f"{file} has no column {' and '.join(missing)} (found: {found}); allowed: CSV with step, loss"
+        )
+    for name in ("step", "loss"):
+        if not pd.api.types.is_numeric_dtype(frame[name]):
+            raise ValueError(
+                f"column {name} of {file} holds text such as {frame[name].iloc[0]!r}; allowed: numbers"
+            )
+    return frame
+
+
+def _groups(column: pd.Series) -> bool:
+    if not pd.api.types.is_numeric_dtype(column):
+        return True
+    return column.nunique(dropna=False) * POINTS_PER_GROUP <= len(column)
+
+
+def _columns(fit: PowerLawFit) -> dict[str, object]:
+    flat = result_columns(fit.to_dict())
+    return {name: flat[name] for name in _COLUMNS} | {"form": fit.method.get("form", np.nan)}

@@ -1,0 +1,89 @@
+"""The window rule, fixed before any curve is seen: after the first plateau, before the finite-N bend and the floor.
+
+Plateau: ends where L first falls below L(0)/2 (needs the row at t = 0; where L never gets there, half-way to the least
+loss). Bend: the closing stretch where the local slope s grows faster than √t, (ds/dlog t)/s > ½ by two standard errors,
+as an exponential (s ∝ t) does and a power law with a floor does not. Floor: where the fitted excess over L_inf, averaged
+over 0.4 decade, is less than 5 times its uncertainty. Axis legend: `t` point.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from superdyn.analysis.curve import Curve
+from superdyn.analysis.slope import SLOPE_DECADES
+
+PLATEAU_FRACTION = 0.5
+BEND_GROWTH = 0.5
+BEND_DECADES = 0.8
+BEND_ERRORS = 2.0
+FLOOR_ERRORS = 5.0
+_LEAST_POINTS = 6
+
+
+def windowed(curve: Curve, window: tuple[float, float] | None = None) -> tuple[Curve, list[str]]:
+    """The curve inside the given window, or after the plateau and before the bend; with the remarks of the rule."""
+    if window is not None:
+        return curve.within((curve.t >= window[0]) & (curve.t <= window[1])), ["the window was given"]
+    start, remark = plateau_end(curve)
+    after = curve.within(np.arange(curve.t.size) >= start)
+    stop = bend_start(after) if after.t.size else 0
+    notes = [remark] if remark else []
+    if stop < after.t.size:
+        notes.append(f"the closing bend from t = {after.t[stop]:.4g} on was cut")
+    return after.within(np.arange(after.t.size) < stop), notes
+
+
+def plateau_end(curve: Curve) -> tuple[int, str]:
+    """Index of the first point after the plateau and a remark; the index is the curve's length if it never ends."""
+    if curve.initial is None:
+        return 0, "no row at t = 0, so no plateau was cut"
+    below = curve.loss < PLATEAU_FRACTION * curve.initial
+    if below.any():
+        return int(np.argmax(below)), ""
+    halfway = curve.loss < 0.5 * (curve.initial + curve.loss.min())
+    start = int(np.argmax(halfway)) if halfway.any() else curve.t.size
+    return (
+        start,
+        "the loss never falls below half its initial value; the window starts half-way to the least loss",
+    )
+
+
+def bend_start(curve: Curve) -> int:
+    """Index of the first point of the closing exponential stretch, or the curve's length."""
+    x = np.log(curve.t)
+    width = BEND_DECADES * np.log(10.0)
+    first = np.searchsorted(x, x - width - 1e-9)
+    centre, bending = curve.t.size, False
+    for last in range(curve.t.size - 1, -1, -1):
+        if last + 1 - first[last] < _LEAST_POINTS or x[last] - x[0] < width - 1e-9:
+            break
+        span = slice(first[last], last + 1)
+        if not _bends(x[span], np.log(curve.loss[span]), curve.weight[span]):
+            break
+        middle = 0.5 * (x[first[last]] + x[last])
+        centre, bending = int(np.searchsorted(x, middle)), True
+    return centre if bending else curve.t.size
+
+
+def _bends(x: Float[np.ndarray, "t"], y: Float[np.ndarray, "t"], weight: Float[np.ndarray, "t"]) -> bool:
+    """Whether a local parabola says that the slope grows faster than √t, beyond its error."""
+    middle = 0.5 * (x[0] + x[-1])
+    design = np.stack([np.ones_like(x), x - middle, (x - middle) ** 2], axis=1) * weight[:, None]
+    inverse = np.linalg.inv(design.T @ design)
+    coefficients = inverse @ (design.T @ (weight * y))
+    residual = weight * y - design @ coefficients
+    slope, growth = -coefficients[1], -2.0 * coefficients[2]
+    # The test statistic is linear in the coefficients: growth − ½ slope.
+    direction = np.array([0.0, BEND_GROWTH, -2.0])
+    error = np.sqrt(residual @ residual / (x.size - 3) * (direction @ inverse @ direction))
+    return bool(slope > 0 and growth - BEND_GROWTH * slope > BEND_ERRORS * error)
+
+
+def floor_start(
+    t: Float[np.ndarray, "t"], excess: Float[np.ndarray, "t"], total: Float[np.ndarray, "t"], noise: float
+) -> int:
+    """Index of the first point whose fitted excess is drowned, or the curve's length; `noise` is relative."""
+    density = (t.size - 1) / max(np.log10(t[-1] / t[0]), SLOPE_DECADES)
+    error = noise * total / np.sqrt(max(1.0, density * SLOPE_DECADES))
+    drowned = excess <= FLOOR_ERRORS * error
+    return int(np.argmax(drowned)) if drowned.any() else t.size

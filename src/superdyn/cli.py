@@ -1,0 +1,128 @@
+"""The command line: `superdyn train | status | retry | fit | report | reproduce | doctor`.
+
+Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
+by Ctrl-C, 143 by SIGTERM.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb and return its exit code."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    from superdyn.refusals import USER_ERRORS, sentence
+
+    try:
+        if arguments[:1] == ["train"]:
+            return _train(arguments[1:])
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+    except USER_ERRORS as error:
+        print(f"superdyn: {sentence(error)}", file=sys.stderr)
+        return WRONG_INPUT
+    except KeyboardInterrupt:
+        print("superdyn: stopped.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="superdyn", description="Measure how networks in superposition learn.")
+    verbs = parser.add_subparsers(required=True, metavar="verb")
+    verbs.add_parser("train", help="a run, or with -m a sweep; Hydra overrides follow", add_help=False)
+
+    status = verbs.add_parser("status", help="done, running, failed and missing points of a sweep")
+    status.add_argument("folder", type=Path)
+    status.set_defaults(run=_status)
+
+    retry = verbs.add_parser("retry", help="train the failed and missing points of a sweep")
+    retry.add_argument("folder", type=Path)
+    retry.set_defaults(run=_retry)
+
+    fit = verbs.add_parser("fit", help="exponents of a run, a sweep or a CSV with step and loss columns")
+    fit.add_argument("path", type=Path)
+    fit.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    fit.set_defaults(run=_fit)
+
+    report = verbs.add_parser("report", help="report.html and figures of a sweep")
+    report.add_argument("folder", type=Path)
+    report.set_defaults(run=_report)
+
+    reproduce = verbs.add_parser("reproduce", help="train the experiments behind the claims and judge them")
+    reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="all claims when none is named")
+    reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
+    reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
+    reproduce.set_defaults(run=_reproduce)
+
+    doctor = verbs.add_parser("doctor", help="versions, devices, W&B mode, writable folders")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _train(overrides: list[str]) -> int:
+    # A user's package usually lies in the working directory; console scripts do not look there by themselves.
+    sys.path.insert(0, os.getcwd())
+    from superdyn.hydra_app import train
+
+    outcome = train(overrides)
+    if outcome is None:
+        return 0
+    _say(outcome.summary())
+    return outcome.exit_code
+
+
+def _status(options: argparse.Namespace) -> int:
+    from superdyn.runs.sweep_status import status_table
+
+    Console().print(status_table(options.folder))
+    return 0
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from superdyn.sweeps.sweep import retry
+
+    outcome = retry(options.folder)
+    _say(outcome.summary())
+    return outcome.exit_code
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from superdyn.analysis import fit_table
+    from superdyn.report.terminal import frame_table
+
+    frame = fit_table(options.path)
+    if options.json:
+        print(frame.to_json(orient="records", indent=2))
+    else:
+        Console().print(frame_table(frame, title=f"exponents in {options.path}"))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from superdyn.report import write_report
+
+    _say(f"report: {write_report(options.folder)}")
+    return 0
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    from superdyn.reproduce import reproduce
+
+    return reproduce(options.claims, options.tier, options.dir)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from superdyn.doctor import run_doctor
+
+    return run_doctor()
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

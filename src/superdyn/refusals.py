@@ -1,0 +1,46 @@
+"""Words an error for the user: one sentence that names the key, the value and what is allowed.
+
+Hydra's own messages run over several lines and miss the choices of a section; those of our schema are already right.
+"""
+
+import re
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from superdyn.config import RunConfig
+from superdyn.validation import ConfigError, allowed_keys
+
+USER_ERRORS = (ConfigError, ValueError, HydraException, OmegaConfBaseException, FileNotFoundError)
+"""Errors that a user's input causes; anything else is a bug and shows its traceback."""
+
+
+def sentence(error: BaseException) -> str:
+    """One sentence about an error that the user's input caused."""
+    for cause in _causes(error):
+        if isinstance(cause, ConfigError):
+            return str(cause)
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        return _unknown_key(match.group(1))
+    if match := re.search(r"Could not find '([^']+)/([^']+)'\s*Available options in '[^']+':\s*(.*?)\s*Config search", text, re.S):
+        group, choice, options = match.groups()
+        return f"{group}={choice}: unknown choice; {group} allows {', '.join(options.split())}."
+    if match := re.search(r"You must specify '([^']+)'|Could not override '([^']+)'", text):
+        return _unknown_key(match.group(1) or match.group(2))
+    if "Ambiguous value for argument" in text:
+        return f"{' '.join(text.split('.')[0].split())}: to sweep over several values add -m."
+    first_paragraph = text.strip().split("\n\n")[0]
+    return " ".join(first_paragraph.split()) or type(error).__name__
+
+
+def _causes(error: BaseException | None):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _unknown_key(key: str) -> str:
+    section, _, name = key.rpartition(".")
+    path = tuple(section.split(".")) if section else ()
+    return f"{key}: unknown key {name!r}; {section or 'the configuration'} allows {allowed_keys(RunConfig, path)}."

@@ -1,0 +1,39 @@
+"""Exponents pooled over the seeds of each condition and (a, b): the rows behind figure 3 and the table of exponents."""
+
+import pandas as pd
+
+from superdyn import analysis
+from superdyn.report.conditions import PAIR_KEYS
+from superdyn.report.study import Study
+
+POOLED_TOO = ("alpha_strict", "half_time_exponent")
+"""Measured per run like α, and pooled over seeds by the same rule."""
+REFERENCES = ("alpha_null_long", "alpha_sequential", "alpha_rich", "flat_decades", "relative_floor")
+"""Averaged over seeds: the same for all of them, or nearly so."""
+
+
+def pooled_exponents(study: Study) -> pd.DataFrame:
+    """One row per condition and (a, b) with a finished run, in the order of the figures.
+
+    Columns: `condition`, a, b, `n_runs`; `alpha`, `alpha_long`, `alpha_strict` and `half_time_exponent` as mean, `*_low`
+    and `*_high`; the mean of each of `REFERENCES`.
+    """
+    by = ["condition", *PAIR_KEYS]
+    done = study.frame[study.frame["state"] == "done"]
+    done = done.assign(relative_floor=done["L_inf"] / done["loss_initial"])
+    pooled = analysis.pool_seeds(done, by=by)
+    for name in POOLED_TOO:
+        pooled = pooled.merge(_pooled_as_alpha(done, name, by), on=by)
+    grouped = done.groupby(by)
+    means = grouped[list(REFERENCES)].mean().assign(n_runs=grouped.size()).reset_index()
+    pooled = pooled.merge(means, on=by)
+    order = {condition: rank for rank, condition in enumerate(study.groups)}
+    return pooled.sort_values(by[:1] + by[:0:-1], key=lambda c: c.map(order) if c.name == "condition" else c)
+
+
+def _pooled_as_alpha(done: pd.DataFrame, name: str, by: list[str]) -> pd.DataFrame:
+    """`pool_seeds` pools the columns called alpha; this lends it another number under that name."""
+    ends = ("", "_low", "_high")
+    lent = done.assign(**{f"alpha{end}": done[f"{name}{end}"] for end in ends})
+    pooled = analysis.pool_seeds(lent, by=by)[[*by, *(f"alpha{end}" for end in ends)]]
+    return pooled.rename(columns={f"alpha{end}": f"{name}{end}" for end in ends})

@@ -1,0 +1,40 @@
+"""Writing figures: SVG and PNG files, and the SVG text as it stands inside an HTML page.
+
+Inside a page the figures share one document, so every id gets the figure's name as a prefix; namespace declarations and
+metadata, which HTML does not need, are dropped, and with them the last mention of an address on the network.
+"""
+
+import io
+import re
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+from superdyn.report.style import Drawing, drawing_style
+
+_METADATA = {"Date": None, "Creator": "superdyn"}
+
+
+def write_figure(drawing: Drawing, folder: Path) -> str:
+    """Write `folder/NAME.svg` and `folder/NAME.png`; return the SVG for use inside an HTML page."""
+    with drawing_style():
+        # Fixed once and for all, so that both files have the same layout and it is computed once.
+        FigureCanvasAgg(drawing.figure)
+        drawing.figure.savefig(folder / f"{drawing.name}.png", metadata={"Software": "superdyn"})
+        drawing.figure.set_layout_engine("none")
+        buffer = io.StringIO()
+        FigureCanvasSVG(drawing.figure).print_svg(buffer, metadata=_METADATA)
+    text = buffer.getvalue()
+    (folder / f"{drawing.name}.svg").write_text(text, encoding="utf-8")
+    return inline_svg(text, drawing.name)
+
+
+def inline_svg(text: str, name: str) -> str:
+    """A stand-alone SVG document as an element of an HTML page."""
+    body = text[text.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r'\s+xmlns(:\w+)?="[^"]*"', "", body)
+    body = re.sub(r'\bid="', f'id="{name}-', body)
+    body = body.replace('xlink:href="#', f'href="#{name}-').replace("xlink:href=", "href=")
+    return body.replace("url(#", f"url(#{name}-").strip()

@@ -1,0 +1,152 @@
+"""The tables of the page: claims, pooled exponents, every run, and those without a result.
+
+A cell carries the text that is read and the value by which its column is sorted. A number that does not exist is a dash
+and sorts last; nothing is rounded away to look better than its interval.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from superdyn.report.pooled import pooled_exponents
+from superdyn.report.study import Study
+
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, the value that sorts it, and a class for its look (a verdict or a state)."""
+
+    text: str
+    key: float | str
+    look: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column headings and rows of cells."""
+
+    columns: list[str]
+    rows: list[list[Cell]]
+
+
+def number(value: Any, digits: str = ".3g") -> Cell:
+    """A number; missing or not finite is a dash that sorts last."""
+    if value is None or isinstance(value, str) or not math.isfinite(value):
+        return Cell(DASH if value is None or isinstance(value, str) or math.isnan(value) else str(value), "")
+    return Cell(format(value, digits), float(value), "number")
+
+
+def interval(value: Any, low: Any, high: Any) -> Cell:
+    """A measured number with its interval, sorted by the number: `0.97 [0.95, 0.99]`."""
+    middle = number(value, ".3f")
+    if middle.text == DASH or number(low).text == DASH or number(high).text == DASH:
+        return middle
+    return Cell(f"{value:.3f} [{low:.3f}, {high:.3f}]", float(value), "number")
+
+
+def text(value: Any, look: str = "") -> Cell:
+    """Words as they are; what is missing is empty."""
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return Cell("" if missing else str(value), "" if missing else str(value), look)
+
+
+def claims_table(root: Path) -> Table | None:
+    """The rows of `claims.json`, which `superdyn reproduce` leaves beside its runs; None without that file."""
+    path = root / "claims.json"
+    if not path.exists():
+        return None
+    rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    columns = ["claim", "quantity", "condition", "expected", "measured", "verdict", "kind", "note"]
+    return Table(columns, [_claim_row(row) for row in rows])
+
+
+def exponents_table(study: Study) -> Table:
+    """Exponents pooled over the seeds of each condition and (a, b), beside every reference."""
+    columns = ["condition", "a", "b", "runs", "α long window", "null α (K = N)", "α_seq", "α_rich", "α strict",
+               "α fitted", "flat decades", "z", "L_inf / L(0)"]  # fmt: skip
+    return Table(columns, [_exponent_row(row) for _, row in pooled_exponents(study).iterrows()])
+
+
+def runs_table(study: Study) -> Table:
+    """Every run of the sweep, finished or not, with its state and error."""
+    columns = ["run", "state", "condition", "a", "b", "seed", "step", "L(end) / L(0)", "α long window",
+               "null α (K = N)", "α strict", "α fitted", "z", "deviation from theory", "error or note"]  # fmt: skip
+    return Table(columns, [_run_row(row) for _, row in study.frame.iterrows()])
+
+
+def unfinished_table(study: Study) -> Table:
+    """The runs that gave no result: their state, the step they reached and the error."""
+    lost = study.frame[study.frame["state"] != "done"]
+    columns = ["run", "state", "step", "error"]
+    return Table(columns, [[text(r["run"]), _state(r), number(r["step"], ".0f"), text(r["error"])] for _, r in lost.iterrows()])
+
+
+def _claim_row(row: dict[str, Any]) -> list[Cell]:
+    verdict = str(row.get("verdict", ""))
+    return [
+        text(row.get("claim")),
+        text(row.get("quantity")),
+        text(row.get("condition")),
+        _claim_value(row.get("expected")),
+        interval(row.get("measured"), row.get("low"), row.get("high")),
+        text(verdict, f"verdict {verdict.lower().split(' ')[0]}"),
+        text(row.get("kind")),
+        text(row.get("note")),
+    ]
+
+
+def _claim_value(value: Any) -> Cell:
+    return number(value) if isinstance(value, int | float) else text(value)
+
+
+def _exponent_row(row: pd.Series) -> list[Cell]:
+    return [
+        text(row["condition"]),
+        number(row["data.data_exponent"]),
+        number(row["data.importance_exponent"]),
+        number(row["n_runs"], ".0f"),
+        _with_interval(row, "alpha_long"),
+        number(row["alpha_null_long"], ".3f"),
+        number(row["alpha_sequential"], ".3f"),
+        number(row["alpha_rich"], ".3f"),
+        _with_interval(row, "alpha_strict"),
+        _with_interval(row, "alpha"),
+        number(row["flat_decades"], ".2f"),
+        _with_interval(row, "half_time_exponent"),
+        number(row["relative_floor"], ".2e"),
+    ]
+
+
+def _run_row(row: pd.Series) -> list[Cell]:
+    return [
+        text(row["run"]),
+        _state(row),
+        text(row["condition"]),
+        number(row["data.data_exponent"]),
+        number(row["data.importance_exponent"]),
+        number(row["seed"], ".0f"),
+        number(row["step"], ".0f"),
+        number(row["loss_final"] / row["loss_initial"], ".2e"),
+        _with_interval(row, "alpha_long"),
+        number(row["alpha_null_long"], ".3f"),
+        _with_interval(row, "alpha_strict"),
+        _with_interval(row, "alpha"),
+        _with_interval(row, "half_time_exponent"),
+        number(row["exact_deviation"], ".1e"),
+        text(row["error"] if isinstance(row["error"], str) else row["note"]),
+    ]
+
+
+def _with_interval(row: pd.Series, name: str) -> Cell:
+    return interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+
+def _state(row: pd.Series) -> Cell:
+    return text(row["state"], f"state {row['state']}")

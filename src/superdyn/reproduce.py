@@ -1,0 +1,90 @@
+"""`superdyn reproduce`: trains the experiments behind the claims as one multirun, judges each, prints the table.
+
+All claims of a tier share one sweep folder, so a run that two claims need is trained once, and a second call trains
+only what is missing. Every printed number is read back from the run files.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from superdyn.analysis import load_sweep
+from superdyn.analysis.claims import ClaimRow, judge
+from superdyn.conf_path import conf_path
+from superdyn.config import ConfigError
+from superdyn.hydra_app import train
+from superdyn.report import write_report
+from superdyn.report.terminal import claim_table
+from superdyn.runs.atomic import write_atomically
+from superdyn.sweeps.points import Experiment
+from superdyn.sweeps.resolvers import TIERS
+
+CLAIMS_FILE = "claims.json"
+
+
+def claim_names() -> list[str]:
+    """The experiments that carry a claim, in the order in which they build on each other."""
+    order = ["sequential", "travelling_wave", "bottleneck", "universality", "acceleration", "ceiling"]
+    present = sorted(path.stem for path in (conf_path() / "experiment").glob("*.yaml"))
+    return sorted(present, key=lambda name: (order.index(name) if name in order else len(order), name))
+
+
+def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
+    """Train, judge, print and report.
+
+    Args:
+        claims: experiments to run; all when empty.
+        tier: smoke, mini or full.
+        sweep_dir: where the runs go; `runs/reproduce-<tier>` when None.
+
+    Returns:
+        0, or 1 when a check fails or a run that a claim needs is not done, or 130 when stopped.
+
+    Raises:
+        ConfigError: an unknown claim or tier.
+    """
+    names = _checked(claims, tier)
+    folder = sweep_dir or Path("runs") / f"reproduce-{tier}"
+    overrides = ["-m", f"experiment={','.join(names)}", f"tier={tier}", f"hydra.sweep.dir={folder}"]
+    print(f"superdyn train {' '.join(overrides)}", flush=True)
+    outcome = train(overrides)
+    assert outcome is not None
+    if outcome.interrupted:
+        print(outcome.summary())
+        return outcome.exit_code
+    rows = judge_claims(outcome.experiments, folder)
+    write_atomically(folder / CLAIMS_FILE, lambda file: file.write(_as_json(rows)))
+    Console().print(claim_table(rows))
+    print(f"report: {write_report(folder)}")
+    return int(any(row.verdict in ("fail", "missing") for row in rows))
+
+
+def judge_claims(experiments: Mapping[str, Experiment], folder: Path) -> list[ClaimRow]:
+    """The rows of every claim, from the run files in `folder`.
+
+    Raises:
+        ConfigError: an experiment carries no claim.
+    """
+    frame = load_sweep(folder)
+    rows: list[ClaimRow] = []
+    for name, experiment in experiments.items():
+        if experiment.claim is None:
+            raise ConfigError(f"experiment={name}: carries no claim; allowed are {', '.join(claim_names())}.")
+        rows += judge(name, experiment.claim, frame, experiment.signatures)
+    return rows
+
+
+def _checked(claims: Sequence[str], tier: str) -> list[str]:
+    known = claim_names()
+    for name in claims:
+        if name not in known:
+            raise ConfigError(f"claim={name!r}: unknown; allowed are {', '.join(known)}.")
+    if tier not in TIERS:
+        raise ConfigError(f"tier={tier!r}: must be one of {', '.join(TIERS)}.")
+    return list(claims) or known
+
+
+def _as_json(rows: Sequence[ClaimRow]) -> bytes:
+    return json.dumps([row.to_dict() for row in rows], indent=2, allow_nan=False).encode()

@@ -1,0 +1,79 @@
+"""Which points train together: those of one pack key and one resume step, in packs that fit in memory.
+
+A member's memory is estimated from shapes: parameters and optimizer state, its share of a chunk of batches, the
+evaluation set, and the activations of the larger of a training batch and an evaluation block.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from superdyn.config import RunConfig
+from superdyn.runs.checkpoints import Checkpoint, load_latest
+from superdyn.sweeps.points import Point
+
+_MEMORY_SHARE = 0.5
+"""Of the memory that is free; the estimate below is good to a factor of about 1.5."""
+
+_EVALUATION_BLOCK = 1024
+_LIVE_ACTIVATIONS = 8
+_STATE_COPIES = 6
+"""Parameters, gradients, masked gradients, up to two moments, one temporary."""
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Points that train as stacked tensors; `resumed` holds their checkpoints, or is empty for a fresh start."""
+
+    points: tuple[Point, ...]
+    resumed: tuple[Checkpoint, ...] = ()
+
+    @property
+    def start_step(self) -> int:
+        """Optimizer steps that all members have behind them."""
+        return self.resumed[0].step if self.resumed else 0
+
+
+def make_packs(points: Sequence[Point]) -> list[Pack]:
+    """Group points, keeping their order; members of one pack start at the same step."""
+    groups: dict[tuple[str, int], list[tuple[Point, Checkpoint | None]]] = {}
+    for point in points:
+        checkpoint = load_latest(point.folder.checkpoints)
+        step = checkpoint.step if checkpoint else 0
+        groups.setdefault((point.config.pack_key(), step), []).append((point, checkpoint))
+    packs = []
+    for members in groups.values():
+        size = pack_size(members[0][0].config)
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            resumed = tuple(checkpoint for _, checkpoint in part if checkpoint is not None)
+            packs.append(Pack(tuple(point for point, _ in part), resumed))
+    return packs
+
+
+def pack_size(config: RunConfig) -> int:
+    """How many members of this shape train at once: `launcher.max_pack_size`, or what half of the free memory holds."""
+    return config.launcher.max_pack_size or max(1, int(_MEMORY_SHARE * _free_bytes(config) / member_bytes(config)))
+
+
+def member_bytes(config: RunConfig) -> int:
+    """Estimated memory of one member in bytes."""
+    n, k, data = config.data.n_features, config.model.width, config.data
+    word = 8 if config.trainer.precision == "64-true" else 4
+    parameters = 2 * k * n + k * k
+    if config.loss == "population" or config.model.activation == "linear":
+        activations = _LIVE_ACTIVATIONS * n * n
+        evaluation = 0
+    else:
+        activations = _LIVE_ACTIVATIONS * n * max(data.batch_size, _EVALUATION_BLOCK)
+        evaluation = data.eval_size * n
+    batches = 0 if config.loss == "population" else data.batch_size * n
+    return word * (_STATE_COPIES * parameters + activations + evaluation + batches)
+
+
+def _free_bytes(config: RunConfig) -> int:
+    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
+        return torch.cuda.mem_get_info()[0]
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,47 @@
+"""OmegaConf resolvers that the configuration files use.
+
+`${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${run_folder:}` names a single run's folder.
+"""
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from superdyn.config import ConfigError, RunConfig
+from superdyn.runs.sweep_folder import run_folder_name
+
+TIERS = ("smoke", "mini", "full")
+
+
+def register_resolvers() -> None:
+    """Make the resolvers known; calling it again changes nothing."""
+    OmegaConf.register_new_resolver("by_tier", _by_tier, replace=True)
+    OmegaConf.register_new_resolver("half", _half, replace=True)
+    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+
+
+def to_run_config(config: DictConfig) -> RunConfig:
+    """The typed configuration in a composed one, Hydra's own node left out.
+
+    Raises:
+        ConfigError: one sentence about the first key that is wrong.
+    """
+    mapping = OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]), resolve=True)
+    assert isinstance(mapping, dict)
+    return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
+
+
+def _by_tier(smoke: Any, mini: Any, full: Any, *, _root_: DictConfig) -> Any:
+    tier = _root_.tier
+    if tier not in TIERS:
+        raise ConfigError(f"tier={tier!r}: must be one of {', '.join(TIERS)}.")
+    return (smoke, mini, full)[TIERS.index(tier)]
+
+
+def _half(count: Any) -> Any:
+    # A count that is not an integer is left for the schema to refuse under its own key.
+    return max(count // 2, 1) if isinstance(count, int) else count
+
+
+def _run_folder(*, _root_: DictConfig) -> str:
+    return run_folder_name({}, to_run_config(_root_).signature())

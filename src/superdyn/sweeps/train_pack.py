@@ -1,0 +1,72 @@
+"""Trains one pack through Lightning's Trainer and leaves every member's files behind."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytorch_lightning as pl
+import torch
+
+from superdyn.analysis import run_result, running_exponent
+from superdyn.features.datamodule import FeatureDataModule
+from superdyn.runs.files_callback import RunFiles
+from superdyn.runs.folder import RunFolder
+from superdyn.runs.progress import Progress
+from superdyn.runs.wandb_callback import WandbRuns
+from superdyn.sweeps.packing import Pack
+from superdyn.training.module import SuperpositionModule
+
+
+def train_pack(pack: Pack, group: str, progress: Progress) -> None:
+    """Train the members of `pack` to the end; what went wrong with a member is in its `status.json`.
+
+    Raises:
+        KeyboardInterrupt: the user stopped; every member can be resumed.
+        Exception: whatever stopped the pack as a whole, after its members were marked failed.
+    """
+    configs = [point.config for point in pack.points]
+    folders = [point.folder for point in pack.points]
+    trainer_config = configs[0].trainer
+    module = SuperpositionModule(configs)
+    if pack.resumed:
+        module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
+    data = FeatureDataModule(configs, module.boundaries, start_step=pack.start_step)
+    callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
+    if configs[0].logger.name == "wandb":
+        callbacks.insert(0, WandbRuns(folders, configs, group=group, fit=running_exponent))
+    with _quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator=trainer_config.accelerator,
+            devices=trainer_config.devices,
+            max_epochs=1,
+            callbacks=callbacks,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(module, datamodule=data)
+
+
+def _write_result(folder: RunFolder) -> None:
+    folder.write_result(run_result(folder.path))
+
+
+@contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's device banner and its advice on data loaders out of a sweep's output."""
+    logger = logging.getLogger("pytorch_lightning")
+    before, deterministic = logger.level, torch.are_deterministic_algorithms_enabled()
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            # The loader draws in this process on purpose: draws cost microseconds and stay in order.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            yield
+    finally:
+        logger.setLevel(before)
+        torch.use_deterministic_algorithms(deterministic)

@@ -1,0 +1,58 @@
+"""Weight decay of a pack whose members may differ in its strength and sign.
+
+w > 0, coupled (L2): g += w θ before the rule; w > 0, decoupled (Loshchilov & Hutter 2019): θ *= 1 − η w beside it;
+w < 0, under every rule: row-norm growth of the embedding (`growth.py`), beside it. Axis legend: `r` run.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from superdyn.config import OptimizerConfig
+from superdyn.training.optimizers.growth import grow_rows
+
+EMBEDDINGS = ("encoder", "decoder")
+"""Names of the parameters (r, k, n) that hold one row per feature, as column [:, :, i]."""
+
+
+class WeightDecay(nn.Module):
+    """Applies each member's weight decay to the parameters it is meant for."""
+
+    shrink: Float[Tensor, "r"]
+    grow: Float[Tensor, "r"]
+
+    def __init__(self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool):
+        super().__init__()
+        device = next(iter(parameters.values())).device
+        decay = torch.tensor([config.weight_decay for config in configs], dtype=torch.float64, device=device)
+        # The signs are read here, on the host, so that an update never has to ask the device.
+        everywhere = configs[0].weight_decay_on == "all"
+        shrinking = any(config.weight_decay > 0 for config in configs)
+        growing = any(config.weight_decay < 0 for config in configs)
+        shrunk = {n: p for n, p in parameters.items() if shrinking and (everywhere or n in EMBEDDINGS)}
+        self.coupled_to = shrunk if coupled else {}
+        self.decoupled_from = {} if coupled else shrunk
+        self.grown = {n: p for n, p in parameters.items() if growing and n in EMBEDDINGS}
+        self.register_buffer("shrink", decay.clamp(min=0), persistent=False)
+        self.register_buffer("grow", (-decay).clamp(min=0), persistent=False)
+
+    def couple(self, gradients: Mapping[str, Float[Tensor, "r ..."]]) -> None:
+        """g += w θ in place, for the members and parameters that decay."""
+        for name, parameter in self.coupled_to.items():
+            shrink = _along(self.shrink, parameter)
+            # x + (−0.0) is x to the bit, so that a member without decay does not notice one that has it.
+            gradients[name].add_(torch.where(shrink > 0, shrink * parameter, -0.0))
+
+    def decouple(self, lr: Float[Tensor, "r"]) -> None:
+        """θ *= 1 − η w and the growth of rows, in place; a factor of 1 keeps every bit."""
+        for parameter in self.decoupled_from.values():
+            parameter.mul_(_along(1 - lr * self.shrink, parameter))
+        for parameter in self.grown.values():
+            grow_rows(parameter, lr * self.grow)
+
+
+def _along(values: Float[Tensor, "r"], parameter: Float[Tensor, "r ..."]) -> Float[Tensor, "r ..."]:
+    """One value per member, shaped and typed to multiply `parameter`."""
+    return values.to(parameter.dtype).view(-1, *(1,) * (parameter.ndim - 1))

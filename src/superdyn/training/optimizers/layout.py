@@ -1,0 +1,31 @@
+"""One flat row per member: all tensors of a pack side by side, so that an elementwise rule is one launch for all.
+
+Tensors (r, …) with m_1, m_2, … entries per member become one matrix (r, p), p = Σ m_j, in the order of the names.
+Axis legend: `r` run, `p` entries of all tensors of one member.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+class Layout:
+    """Where each named tensor lies in a member's flat row."""
+
+    def __init__(self, tensors: Mapping[str, Float[Tensor, "r ..."]]):
+        self.shapes = {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
+        self.size = sum(math.prod(shape) for shape in self.shapes.values())
+
+    def gather(self, tensors: Mapping[str, Float[Tensor, "r ..."]]) -> Float[Tensor, "r p"]:
+        """A fresh flat copy; further names in `tensors` are left out."""
+        return torch.cat([tensors[name].flatten(1) for name in self.shapes], dim=1)
+
+    def views(self, flat: Float[Tensor, "r p"]) -> dict[str, Float[Tensor, "r ..."]]:
+        """The named tensors inside `flat`, sharing its memory."""
+        pieces = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
+        return {
+            name: piece.unflatten(1, shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+        }

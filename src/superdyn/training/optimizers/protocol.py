@@ -1,0 +1,94 @@
+"""What every update rule of a pack shares: flat state, weight decay, frozen members.
+
+θ_r ← θ_r − step_r for every run r, where a rule only says what `step` is. All arithmetic is elementwise multiplication,
+addition, division and square root, `norms.py` and `models.product`, so that a member's bits on the CPU are those of a
+pack of one; no fused multiply-add (lerp, addcmul, alpha=), whose use depends on where a member lies in memory.
+Axis legend: `r` run, `p` entries of all parameters of one member.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from superdyn.config import OptimizerConfig
+from superdyn.training.optimizers.decay import WeightDecay
+from superdyn.training.optimizers.layout import Layout
+
+_INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
+"""The integer type as wide as each precision, for masking bits."""
+
+
+class StackedOptimizer(nn.Module, ABC):
+    """Updates the stacked parameters of a pack in place; a module, so that its state moves with the engine.
+
+    Args:
+        parameters: name to parameter (r, …), all of one dtype on one device.
+        configs: one per member, in order; they differ in `lr` and `weight_decay` only.
+    """
+
+    coupled_decay: bool
+    """Whether positive weight decay joins the gradient (L2) or acts beside the rule (decoupled)."""
+
+    def __init__(self, parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]):
+        super().__init__()
+        self.trained = dict(parameters)
+        self.layout = Layout(parameters)
+        self._decay = WeightDecay(parameters, configs, coupled=self.coupled_decay)
+        self._slots: list[str] = []
+        self._counters: list[str] = []
+
+    @abstractmethod
+    def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
+        """What is subtracted from the flat parameters; advances the state; `gradient` may be overwritten."""
+
+    @property
+    def state(self) -> dict[str, Float[Tensor, "r ..."]]:
+        """Every tensor that a member needs to go on, run axis first, sharing memory with the optimizer."""
+        slots = {f"{s}/{n}": v for s in self._slots for n, v in self.layout.views(self.get_buffer(s)).items()}
+        return slots | {name: self.get_buffer(name) for name in self._counters}
+
+    @torch.no_grad()
+    def update(self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"]) -> None:
+        """One optimizer step of every member, in place; a member of learning rate 0 keeps every bit it has."""
+        gradient = self.layout.gather(gradients)
+        self._decay.couple(self.layout.views(gradient))
+        step = self._step(gradient, lr)
+        # A frozen member's momentum may hold inf or NaN, which no factor of 0 removes; masking bits does.
+        bits = step.view(_INTEGERS[step.dtype])
+        bits.bitwise_and_(-(lr != 0).to(bits.dtype).unsqueeze(1))
+        self._decay.decouple(lr)
+        for name, piece in self.layout.views(step).items():
+            self.trained[name].sub_(piece)
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Float[Tensor, "r ..."]]) -> None:
+        """Copy a state in place.
+
+        Raises:
+            ValueError: when the names are not exactly those of this optimizer's state.
+        """
+        own = self.state
+        if state.keys() != own.keys():
+            raise ValueError(f"optimizer state={sorted(state)}: allowed are exactly the names {sorted(own)}.")
+        for name, tensor in own.items():
+            tensor.copy_(state[name])
+
+    def _add_slot(self, name: str) -> None:
+        """A zero of every parameter's shape, stored flat (r, p) and reachable as `state["name/parameter"]`."""
+        like = next(iter(self.trained.values()))
+        self.register_buffer(name, like.new_zeros(like.shape[0], self.layout.size))
+        self._slots.append(name)
+
+    def _add_counter(self, name: str) -> None:
+        """A float64 number per member, 1 at the start."""
+        like = next(iter(self.trained.values()))
+        self.register_buffer(name, like.new_ones(like.shape[0], dtype=torch.float64))
+        self._counters.append(name)
+
+
+def per_member(values: Float[Tensor, "r"], flat: Float[Tensor, "r p"]) -> Float[Tensor, "r 1"]:
+    """One value per member, in the precision of `flat`, ready to multiply it."""
+    return values.to(flat.dtype).unsqueeze(1)

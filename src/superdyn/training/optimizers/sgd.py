@@ -1,0 +1,32 @@
+"""Gradient descent with (Nesterov) momentum, in the convention of torch.optim.SGD without dampening.
+
+m ← μ m + g;  step = η m, or η (g + μ m) with Nesterov (Sutskever et al. 2013). Positive weight decay is L2.
+Axis legend: `r` run, `p` entries of all parameters of one member.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from jaxtyping import Float
+from torch import Tensor
+
+from superdyn.config import OptimizerConfig
+from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
+
+
+class SGD(StackedOptimizer):
+    """State: `momentum/<parameter>` when the momentum is not zero, else none."""
+
+    coupled_decay = True
+
+    def __init__(self, parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]):
+        super().__init__(parameters, configs)
+        self._mu, self._nesterov = configs[0].momentum, configs[0].nesterov
+        if self._mu:
+            self._add_slot("momentum")
+
+    def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
+        rate = per_member(lr, gradient)
+        if not self._mu:
+            return gradient.mul_(rate)
+        momentum = self.get_buffer("momentum").mul_(self._mu).add_(gradient)
+        return gradient.add_(momentum * self._mu).mul_(rate) if self._nesterov else momentum * rate
