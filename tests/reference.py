@@ -1,6 +1,7 @@
 """Plain slow versions that the fast code is compared with: one member, one loop, the formula as written.
 
-Optimizers take and return lists of one member's tensors; superposition measures build the full n × n table of overlaps.
+Optimizers take and return lists of one member's tensors; superposition measures build the full n × n table of
+overlaps.
 """
 
 import math
@@ -8,18 +9,30 @@ import math
 import torch
 from torch import Tensor
 
-# --- Optimizers -------------------------------------------------------------------------------------------------------
+# --- Optimizers ---
 
 
-def normalized_step(parameters: list[Tensor], gradients: list[Tensor], lr: float, weight_decay: float) -> None:
-    """θ ← θ(1 − η w) − η g/‖g‖, the norm over all tensors."""
-    norm = math.sqrt(sum(float(x) ** 2 for gradient in gradients for x in gradient.flatten()))
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        parameter.copy_(parameter * (1 - lr * weight_decay) - lr * gradient / norm)
+def normalized_step(
+    parameters: list[Tensor],
+    gradients: list[Tensor],
+    momenta: list[Tensor],
+    lr: float,
+    weight_decay: float,
+    *,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+) -> None:
+    """θ ← θ(1 − η w) − η d/‖d‖, d = m ← μ m + g or g + μ m, the norm over all tensors; `momenta` change too."""
+    for m, gradient in zip(momenta, gradients, strict=True):
+        m.copy_(momentum * m + gradient)
+    directions = [g + momentum * m if nesterov else m for g, m in zip(gradients, momenta, strict=True)]
+    norm = math.sqrt(sum(x**2 for direction in directions for x in direction.flatten().tolist()))
+    for parameter, direction in zip(parameters, directions, strict=True):
+        parameter.copy_(parameter * (1 - lr * weight_decay) - lr * direction / norm)
 
 
 def newton_schulz(matrix: Tensor) -> Tensor:
-    """Five quintic steps X ← aX + bXXᵀX + cXXᵀXXᵀX from X/‖X‖_F, on the wide orientation (Jordan et al. 2024)."""
+    """Five quintic steps X ← aX + bXXᵀX + cXXᵀXXᵀX from X/‖X‖_F, wide way round (Jordan et al. 2024)."""
     a, b, c = 3.4445, -4.7750, 2.0315
     x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / max(float(x.norm()), 1e-7)
@@ -29,7 +42,14 @@ def newton_schulz(matrix: Tensor) -> Tensor:
 
 
 def muon_step(
-    matrix: Tensor, gradient: Tensor, momentum: Tensor, lr: float, mu: float, weight_decay: float, *, nesterov: bool
+    matrix: Tensor,
+    gradient: Tensor,
+    momentum: Tensor,
+    lr: float,
+    mu: float,
+    weight_decay: float,
+    *,
+    nesterov: bool,
 ) -> None:
     """One step of torch.optim.Muon, without its bfloat16; `momentum` is updated in place too."""
     momentum.copy_(mu * momentum + (1 - mu) * gradient)
@@ -48,7 +68,7 @@ def grow_rows(embedding: Tensor, rate: float) -> Tensor:
     return grown
 
 
-# --- Measures of superposition ----------------------------------------------------------------------------------------
+# --- Measures of superposition ---
 
 
 def superposition(rows: Tensor) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """Exact learning curves and exponents of linear students on power-law features.
 
 K = N, identity embedding:  ℓ_i(t) = ½ λ_i A_ii² e^{−2ηλ_i t}, or (1 − ηλ_i)^{2t} step by step; L = Σ ℓ_i.
-Frozen embedding W:  L(t) = L_inf + ½ Σ_ij D_ij² / (g_i c_j) · e^{−2η g_i c_j t}, in the eigenbases of W Wᵀ and W Λ Wᵀ.
-λ_i = p_i E[v²], p_i = min(1, E i^-a / Σ j^-a), A_ii = i^-b (Saxe, McClelland, Ganguli 2014; arXiv 2602.01045).
-Axis legend: `t` time, `n` feature, `k` hidden.
+Frozen embedding W:  L(t) = L_inf + ½ Σ_ij D_ij² / (g_i c_j) · e^{−2η g_i c_j t}, in the eigenbases of W Wᵀ
+and W Λ Wᵀ. λ_i = p_i E[v²], p_i = min(1, E i^-a / Σ j^-a), A_ii = i^-b (Saxe, McClelland, Ganguli 2014; arXiv
+2602.01045). Axis legend: `t` time, `n` feature, `k` hidden.
 """
 
 import math
@@ -16,7 +16,8 @@ from numpy.typing import ArrayLike
 from superdyn.features.probabilities import feature_probabilities, importances
 
 _RANK_TOLERANCE = 1e-12
-"""Modes with g_i c_j below this fraction of the largest carry no signal (D vanishes there too) but would divide by 0."""
+"""Modes with g_i c_j below this fraction of the largest carry no signal (D vanishes there too) but would
+divide by 0."""
 
 _POINTS_PER_DECADE = 30
 """The measurement density of a run; the slope of a bent curve depends a little on it."""
@@ -36,9 +37,9 @@ def spectral_loss(
 ) -> Float[np.ndarray, "t"] | Float[np.ndarray, "t n"]:
     """Loss of the student without superposition (K = N, W = I, B(0) = 0) that descends the population loss.
 
-    Exact when the second-moment matrix is diagonal, that is for zero-mean values; otherwise an approximation that
-    leaves out the means' products. `steps` (t,) are optimizer steps, or lr-times when `lr` is 1 and the dynamics
-    gradient flow. Returns (t,), or (t, n) with `per_feature`.
+    Exact when the second-moment matrix is diagonal, that is for zero-mean values; otherwise an approximation
+    that leaves out the means' products. `steps` (t,) are optimizer steps, or lr-times when `lr` is 1 and the
+    dynamics gradient flow. Returns (t,), or (t, n) with `per_feature`.
 
     Raises:
         ValueError: `dynamics` is unknown, or gradient descent is unstable (lr λ_1 >= 2).
@@ -65,10 +66,9 @@ def _log_decay(rates: Float[np.ndarray, "n"], dynamics: str) -> Float[np.ndarray
         raise ValueError(
             f"lr times the largest eigenvalue is {rates.max():.6g}; gradient descent needs less than 2"
         )
-    # |1 − r| with r = 1 exactly would be log 0: −1e300 is a factor of 0 after any whole step and of 1 after none.
-    return np.where(
-        rates == 1, -1e300, np.log1p(-np.where(rates < 1, rates, np.where(rates == 1, 0, 2 - rates)))
-    )
+    # |1 − r| = 1 − min(r, 2 − r). At r = 1 the logarithm is −∞; −1e300 gives 0 after any step, 1 after none.
+    distance = np.minimum(rates, 2.0 - rates)
+    return np.where(distance < 1, np.log1p(-np.where(distance < 1, distance, 0.0)), -1e300)
 
 
 def frozen_embedding_loss(
@@ -83,7 +83,8 @@ def frozen_embedding_loss(
 ) -> Float[np.ndarray, "t"]:
     """Loss under gradient flow on B alone for y = Wᵀ B W x with W frozen, tied and linear, B(0) = 0.
 
-    `times` (t,) are steps; give lr = 1 to evaluate at lr-times of a scheduled run. Exact for a diagonal second moment.
+    `times` (t,) are steps; give lr = 1 to evaluate at lr-times of a scheduled run. Exact for a diagonal
+    second moment.
     """
     weights = np.asarray(encoder, dtype=np.float64)
     n = weights.shape[1]
@@ -104,7 +105,8 @@ def frozen_embedding_loss(
 
 
 def sequential_exponent(a: float | int, b: float | int) -> float:
-    """α_seq = (a + 2b − 1)/a, the exponent of the K = N spectral sum as N → ∞ (tail Σ_{i > i*} i^{−a−2b}, t ∝ i*^a).
+    """α_seq = (a + 2b − 1)/a, the exponent of the K = N spectral sum as N → ∞ (tail Σ_{i > i*} i^{−a−2b}, t ∝
+    i*^a).
 
     Raises:
         ValueError: a + 2b <= 1, where the sum does not converge and there is no exponent.
@@ -113,7 +115,8 @@ def sequential_exponent(a: float | int, b: float | int) -> float:
 
 
 def rich_exponent(a: float | int, b: float | int) -> float:
-    """α_rich = (a + 2b − 1)/(a + b): embedding and core both learn, ds/dt ∝ λ_i s (A_ii − s), so t ∝ i*^{a+b}.
+    """α_rich = (a + 2b − 1)/(a + b): embedding and core both learn, ds/dt ∝ λ_i s (A_ii − s), so t ∝
+    i*^{a+b}.
 
     Raises:
         ValueError: a + 2b <= 1, as in `sequential_exponent`.
@@ -126,14 +129,15 @@ def _tail_exponent(a: float | int, b: float | int) -> float:
         raise ValueError(f"data_exponent={a} gives no learning-time exponent; allowed: data_exponent > 0")
     if a + 2 * b <= 1:
         raise ValueError(
-            f"data_exponent={a}, importance_exponent={b} give data_exponent + 2 importance_exponent = {a + 2 * b:.6g}, "
-            "where the loss has no power-law tail; allowed: a sum greater than 1"
+            f"data_exponent={a}, importance_exponent={b} leave the loss without a power-law tail; allowed: "
+            f"data_exponent + 2 importance_exponent > 1 (here {a + 2 * b:.6g})"
         )
     return a + 2.0 * b - 1.0
 
 
 def welch_bound(n_vectors: int, dimension: int) -> float:
-    """Least possible largest |cos| among n unit vectors in R^k: sqrt((n − k)/(k (n − 1))), 0 when n <= k (Welch 1974)."""
+    """Least possible largest |cos| among n unit vectors in R^k: sqrt((n − k)/(k (n − 1))), 0 when n <= k
+    (Welch 1974)."""
     if n_vectors <= dimension:
         return 0.0
     return math.sqrt((n_vectors - dimension) / (dimension * (n_vectors - 1)))
@@ -152,10 +156,11 @@ def decade_slopes(
     first_decade: int = 1,
     n_decades: int = 3,
 ) -> Float[np.ndarray, "d"]:
-    """Regression slope −dlog L/dlog t of the exact K = N curve in successive decades of η λ_1 t, from 10^first_decade.
+    """Regression slope −dlog L/dlog t of the exact K = N curve in successive decades of η λ_1 t, from
+    10^first_decade.
 
-    Shows how far a finite N is from its asymptotic exponent: at a = 1.1, b = 0, N = 1024 (theory 0.091) it is 0.38,
-    0.91 and 4.37, near 1 with no superposition at all. Returns (n_decades,).
+    Shows how far a finite N is from its asymptotic exponent: at a = 1.1, b = 0, N = 1024 (theory 0.091) it is
+    0.38, 0.91 and 4.37, near 1 with no superposition at all. Returns (n_decades,).
     """
     first = float(feature_probabilities(n_features, float(data_exponent), 1.0)[0])
     log_times = np.log(10.0) * (first_decade + np.linspace(0, n_decades, n_decades * _POINTS_PER_DECADE + 1))

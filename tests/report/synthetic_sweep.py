@@ -1,7 +1,8 @@
 """Run folders made from formulas instead of training, for tests of the report.
 
-`no_superposition` follows the exact spectral sum, ℓ_i(t) = ½ λ_i A_ii² (1 − ηλ_i)^{2t}; the bottleneck is a made-up
-student whose features decay as 1/(1 + t/t_i) with t_i ∝ i^{0.3 a} onto a floor. Axis legend: `t` measurement, `n` feature.
+`no_superposition` follows the exact spectral sum, ℓ_i(t) = ½ λ_i A_ii² (1 − ηλ_i)^{2t}; the bottleneck is a
+made-up student whose features decay as 1/(1 + t/t_i) with t_i ∝ i^{0.3 a} onto a floor. Axis legend: `t`
+measurement, `n` feature.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superdyn import theory
+from superdyn import analysis, theory
 from superdyn.config import RunConfig
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
@@ -74,6 +75,8 @@ def write_run(folder: Path, config: RunConfig, *, state: str = "done", error: st
     losses = feature_losses(config, steps)
     run.write_curve({"step": steps, "lr_time": steps * config.optimizer.lr, "loss": losses.sum(axis=1)})
     run.write_spectrum(steps, losses)
+    if state == "done":
+        run.write_result(analysis.run_result(folder, n_boot=20))
     run.write_status(Status(state, int(steps[-1]), last, config.signature(), run.name, error))  # pyright: ignore[reportArgumentType]
     return run
 

@@ -1,4 +1,4 @@
-"""A quadratic bowl per member, ½ Σ c (θ − θ*)², whose gradient is elementwise: the same bits alone and in a pack."""
+"""A bowl per member, ½ Σ c (θ − θ*)², whose gradient is elementwise: the same bits alone and in a pack."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,8 @@ def bowl(n_members: int, k: int, n: int, dtype: torch.dtype) -> tuple[Tensors, T
 
     def draw() -> Tensors:
         return {
-            name: torch.randn(n_members, *shape, generator=generator, dtype=dtype) for name, shape in shapes.items()
+            name: torch.randn(n_members, *shape, generator=generator, dtype=dtype)
+            for name, shape in shapes.items()
         }
 
     return draw(), draw(), {name: x.square() + 0.1 for name, x in draw().items()}
@@ -31,11 +32,19 @@ def members(tensors: Tensors, chosen: slice) -> Tensors:
     return {name: tensor[chosen].clone() for name, tensor in tensors.items()}
 
 
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Equal to the sign of a zero and the payload of a NaN."""
+    integer = {4: torch.int32, 8: torch.int64}[a.element_size()]
+    return torch.equal(a.contiguous().view(integer), b.contiguous().view(integer))
+
+
 def gradients(parameters: Tensors, target: Tensors, curvature: Tensors) -> Tensors:
     return {name: (parameters[name] - target[name]) * curvature[name] for name in parameters}
 
 
-def configs(name: str, rates: Sequence[float], decays: Sequence[float], **options: Any) -> list[OptimizerConfig]:
+def configs(
+    name: str, rates: Sequence[float], decays: Sequence[float], **options: Any
+) -> list[OptimizerConfig]:
     return [
         OptimizerConfig(name=name, lr=lr, weight_decay=decay, **options)  # pyright: ignore[reportArgumentType]
         for lr, decay in zip(rates, decays, strict=True)

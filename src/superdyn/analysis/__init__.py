@@ -1,12 +1,13 @@
-"""Fits and tables from files: exponents with intervals, local slopes, half-times, theory beside runs, sweeps as frames.
+"""The public names of `superdyn.analysis`: exponents with intervals, local slopes, half-times, tables of
+runs.
 
-Imports no torch.
+Reads files and fits; imports no torch.
 """
 
 from superdyn.analysis.compare import compare_models
 from superdyn.analysis.curve import bin_decades
 from superdyn.analysis.fit import fit_power_law
-from superdyn.analysis.folder import load_config, load_curve, load_spectrum, load_sweep, run_folders
+from superdyn.analysis.folder import load_config, load_curve, load_spectrum, load_sweep
 from superdyn.analysis.half_time import HalfTimeExponent, half_time_exponent, half_times
 from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss
 from superdyn.analysis.result import PowerLawFit
@@ -14,6 +15,7 @@ from superdyn.analysis.run_result import run_result
 from superdyn.analysis.seeds import pool_seeds
 from superdyn.analysis.slope import flat_stretch, local_slope, running_exponent
 from superdyn.analysis.table import fit_table
+from superdyn.runs.sweep_folder import run_folders
 
 __all__ = [
     "HalfTimeExponent",

@@ -1,15 +1,16 @@
 """Stationary block bootstrap: resampled residual series that keep the serial correlation of one curve.
 
-Blocks of geometric length start anywhere and wrap around (Politis & Romano 1994). The mean length is the optimum for
-a first-order autoregression with the residuals' lag-one correlation ρ, (4 ρ²/(1 − ρ²)² n)^{1/3} (Politis & White 2004).
-Axis legend: `m` replicate, `t` point.
+Blocks of geometric length start anywhere and wrap around (Politis & Romano 1994). The mean length is the
+optimum for a first-order autoregression with the residuals' lag-one correlation ρ, (4 ρ²/(1 − ρ²)² n)^{1/3}
+(Politis & White 2004). Axis legend: `m` replicate, `t` point.
 """
 
 import numpy as np
 from jaxtyping import Float, Int
 
 MAX_CORRELATION = 0.9
-"""Above this a curve of a few hundred points cannot tell correlation from a trend; bounds the block length."""
+"""Above this a curve of a few hundred points cannot tell correlation from a trend; bounds the block
+length."""
 
 
 def block_length(residual: Float[np.ndarray, "t"]) -> float:

@@ -1,8 +1,10 @@
-"""Which model describes a curve: AICc on the whole window, and the error on a last decade that the fit did not see.
+"""Which model describes a curve: AICc on the whole window, and the error on a last decade that the fit did
+not see.
 
-Pure power law; with shift t0; with floor; with both; one smooth break, C t^-α (1 + (t/t_b)^{1/f})^{-f Δ} (arXiv
-2210.14891, its break sharpness f free); stretched exponential, L_inf + A e^{−(t/τ)^β}; and, where given, a theory
-curve with nothing to fit. All share the window rule, the log residuals and one robust scale. Axis legend: `t` point.
+Pure power law; with shift t0; with floor; with both; one smooth break, C t^-α (1 + (t/t_b)^{1/f})^{-f Δ}
+(arXiv 2210.14891, its break sharpness f free); stretched exponential, L_inf + A e^{−(t/τ)^β}; and, where
+given, a theory curve with nothing to fit. All share the window rule, the log residuals and one robust scale.
+Axis legend: `t` point.
 """
 
 from collections.abc import Callable
@@ -35,10 +37,12 @@ class _Model(NamedTuple):
 def compare_models(
     t: ArrayLike, loss: ArrayLike, *, theory: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> pd.DataFrame:
-    """One row per model, best AICc first: `model`, `n_parameters`, `aicc`, `delta_aicc`, `rms`, `held_out_rms`.
+    """One row per model, best AICc first: `model`, `n_parameters`, `aicc`, `delta_aicc`, `rms`,
+    `held_out_rms`.
 
-    `rms` and `held_out_rms` are root-mean-square errors of log L, the latter on the last decade after a fit to the rest
-    (NaN where the rest is shorter than half a decade). `theory` maps times (t,) to losses and has no free parameter.
+    `rms` and `held_out_rms` are root-mean-square errors of log L, the latter on the last decade after a fit
+    to the rest (NaN where the rest is shorter than half a decade). `theory` maps times (t,) to losses and has
+    no free parameter.
 
     Raises:
         ValueError: fewer than 10 points or half a decade are left in the window.
@@ -85,7 +89,7 @@ def _errors(predict: _Predictor, curve: Curve) -> Float[np.ndarray, "t"]:
 
 def _score(residual: Float[np.ndarray, "t"], n_parameters: int, scale: float) -> float:
     mean_square = np.mean(2.0 * scale**2 * (np.sqrt(1.0 + (residual / scale) ** 2) - 1.0))
-    return float(corrected_akaike(residual.size, n_parameters, np.array([max(mean_square, 1e-24)]))[0])
+    return float(corrected_akaike(residual.size, n_parameters, np.array([mean_square]))[0])
 
 
 def _fit_form(curve: Curve, form: str, scale: float) -> _Predictor:

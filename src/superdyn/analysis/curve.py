@@ -1,8 +1,9 @@
 """A curve ready for fitting: usable points only, ordered, dense stretches averaged in bins of log t.
 
-Points a fit of logarithms cannot use (not finite, loss <= 0) are dropped and counted; the row at t = 0 gives L(0).
-Where more than 50 points share a decade they are averaged, never thinned: geometric means with the number of points
-as weight, and the standard error that the scatter inside the bin gives. Axis legend: `t` point.
+Points a fit of logarithms cannot use (not finite, loss <= 0) are dropped and counted; the row at t = 0 gives
+L(0). Where more than 50 points share a decade they are averaged, never thinned: geometric means with the
+number of points as weight, and the standard error that the scatter inside the bin gives. Axis legend: `t`
+point.
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ BINS_PER_DECADE = 50
 
 @dataclass(frozen=True)
 class Curve:
-    """Positive times and losses, square-root-of-count weights, L(0) or None, and how many points were dropped."""
+    """Positive times and losses, square-root-of-count weights, L(0) or None, and how many points were
+    dropped."""
 
     t: Float[np.ndarray, "t"]
     loss: Float[np.ndarray, "t"]

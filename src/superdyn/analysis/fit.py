@@ -1,8 +1,9 @@
-"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, block bootstrap.
+"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, block
+bootstrap.
 
-The pieces, each in its file: `curve` (clean, bin), `window` (the rule), `projection` (grid search), `polish` (scipy
-least squares, choice among the nested forms by AICc), `interval` (bootstrap, trimmed windows), `slope` (flatness).
-Axis legend: `t` point.
+The pieces, each in its file: `curve` (clean, bin), `window` (the rule), `projection` (grid search), `polish`
+(scipy least squares, choice among the nested forms by AICc), `interval` (bootstrap, trimmed windows), `slope`
+(flatness). Axis legend: `t` point.
 """
 
 from typing import Any
@@ -23,8 +24,8 @@ LEAST_POINTS = 10
 LEAST_DECADES = 0.5
 LONG_DECADES = 2.5
 FLOOR_SHARE = 0.1
-"""A flat local slope is a strict exponent only where the floor is at most this share of the loss: on top of a floor the
-slope of L is small, so it varies little in absolute terms whatever the exponent is."""
+"""A flat local slope is a strict exponent only where the floor is at most this share of the loss: on top of a
+floor the slope of L is small, so it varies little in absolute terms whatever the exponent is."""
 
 
 def fit_power_law(
@@ -38,12 +39,13 @@ def fit_power_law(
 ) -> PowerLawFit:
     """Exponent of a loss curve with its interval, window and flatness.
 
-    `t` (t,) are steps or lr-times and `loss` (t,) the losses; a row at t = 0 tells L(0) and is not fitted. `window`
-    replaces the window rule. Points that are not finite or not positive are dropped and counted in `method`. A curve
-    without a stretch to fit gives NaN and a `note`.
+    `t` (t,) are steps or lr-times and `loss` (t,) the losses; a row at t = 0 tells L(0) and is not fitted.
+    `window` replaces the window rule. Points that are not finite or not positive are dropped and counted in
+    `method`. A curve without a stretch to fit gives NaN and a `note`.
 
     Raises:
-        ValueError: shapes differ, a time is negative, the window is empty, `n_boot` is below 2, or a form is unknown.
+        ValueError: shapes differ, a time is negative, the window is empty, `n_boot` is below 2, or a form is
+            unknown.
     """
     _check(window, n_boot, forms)
     curve = read_curve(t, loss)
@@ -52,6 +54,8 @@ def fit_power_law(
     if not _enough(kept):
         return no_fit(_too_little(curve, kept, notes), kept.t.size, method)
     best, richest, kept = _fit_before_floor(kept, forms, rule=window is None)
+    if not kept.t.size:
+        return no_fit("; ".join([*notes, "no fit: no decay stands out of the noise"]), 0, method)
     rng = np.random.default_rng(seed)
     scales = Scales.of(kept.t, kept.loss)
     alpha, t0, floor, scale = (float(v) for v in scales.parameters(best.x))
@@ -106,7 +110,7 @@ def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
 def _fit_before_floor(
     curve: Curve, forms: tuple[str, ...], *, rule: bool
 ) -> tuple[Polished, list[Polished], Curve]:
-    """Best form, all forms, and the curve they were fitted to: again without the drowned end where the rule cuts it."""
+    """Best form, all forms, and the curve they were fitted to: refitted where the rule cuts a drowned end."""
     best, all_forms = polish(curve.t, curve.loss, curve.weight, forms)
     if not rule:
         return best, all_forms, curve
@@ -114,8 +118,8 @@ def _fit_before_floor(
     total = np.exp(log_model(curve.t, best.x[None], scales)[0][0])
     stop = floor_start(curve.t, total - scales.parameters(best.x)[2], total, best.noise)
     shorter = curve.within(np.arange(curve.t.size) < stop)
-    if stop == curve.t.size or not _enough(shorter):
-        return best, all_forms, curve
+    if stop in (0, curve.t.size) or not _enough(shorter):
+        return best, all_forms, curve if stop else shorter
     return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
 
 
@@ -143,7 +147,7 @@ def _method(curve: Curve, n_boot: int, seed: int, forms: tuple[str, ...]) -> dic
         "forms_compared": list(forms),
         "selection": "AICc",
         "loss": ROBUST_LOSS,
-        "start_grid": f"{ALPHA_GRID.size} alpha in [{ALPHA_GRID[0]:.3g}, {ALPHA_GRID[-1]:.3g}] x {T0_POINTS + 1} t0",
+        "start_grid": {"alpha": [ALPHA_GRID[0], ALPHA_GRID[-1], ALPHA_GRID.size], "t0": T0_POINTS + 1},
         "bounds": {"alpha": list(ALPHA_BOUNDS), "t0": [0.0, "last t"], "L_inf": [0.0, "1.5 least loss"]},
         "bootstrap": {"kind": "stationary block", "replicates": n_boot, "seed": seed},
         "dropped_points": curve.n_dropped,

@@ -1,10 +1,9 @@
 """Reads what runs wrote: one run's curve and spectrum, or a whole sweep as one table with a row per run.
 
-A sweep folder holds run folders one level down, each known by its `config.yaml`; a run folder itself is read as a sweep
-of one. Axis legend: `m` measurement, `n` feature.
+A sweep folder holds run folders one level down, each known by its `config.yaml`; a run folder itself is read
+as a sweep of one. Axis legend: `m` measurement, `n` feature.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as parquet
 import yaml
 from jaxtyping import Float32, Int64
 
-from superdyn.config import RunConfig
+from superdyn.runs.folder import RunFolder
+from superdyn.runs.sweep_folder import run_folders
 
 _INTERVALS = {
     "alpha_ci": "alpha",
@@ -48,45 +47,63 @@ _RESULT_COLUMNS = (
 
 
 def load_sweep(path: str | Path) -> pd.DataFrame:
-    """One row per run: `run`, `path`, `signature`, `state`, `step`, `error`, every configuration key, every result.
+    """One row per run: `run`, `path`, `signature`, `state`, `step`, `error`, every configuration key, the
+    result.
 
-    An interval becomes two columns, `*_low` and `*_high`; what a run does not have yet is NaN (None for text).
+    An interval becomes two columns, `*_low` and `*_high`; what a run does not have yet is NaN (None for
+    text).
 
     Raises:
-        ValueError: `path` holds no run.
+        ValueError: `path` holds no run, or a file of a run is not whole.
+    """
+    return pd.DataFrame([_row(run) for run in existing_runs(path)])
+
+
+def existing_runs(path: str | Path) -> list[RunFolder]:
+    """The run folders of a sweep in order of name, or the folder itself when it is a run.
+
+    Raises:
+        ValueError: `path` is not a folder or holds no run.
     """
     runs = run_folders(path)
     if not runs:
         raise ValueError(
-            f"{path} holds no run; allowed: a run folder (with config.yaml) or a folder of such folders"
+            f"path={str(path)!r} holds no run; allowed: a run folder, with config.yaml, or a sweep folder"
         )
-    return pd.DataFrame([_row(run) for run in runs])
-
-
-def run_folders(path: str | Path) -> list[Path]:
-    """The run folders of a sweep in order of name, or the folder itself when it is a run."""
-    root = Path(path)
-    if (root / "config.yaml").is_file():
-        return [root]
-    return sorted(config.parent for config in root.glob("*/config.yaml"))
+    return runs
 
 
 def load_config(run: str | Path) -> dict[str, Any]:
     """The run's configuration with dotted keys."""
-    return dict(_flatten(_parse((Path(run) / "config.yaml").read_text())))
+    return dict(_flatten(_parse((Path(run) / "config.yaml").read_text(encoding="utf-8"))))
 
 
 def load_curve(run: str | Path) -> pd.DataFrame:
-    """The run's curve: `step`, `lr_time`, `loss` and one column per superposition measure."""
-    return parquet.read_table(_existing(run, "curve.parquet")).to_pandas()
+    """The run's curve: `step`, `lr_time`, `loss` and one column per superposition measure.
+
+    Raises:
+        ValueError: the run has not measured yet.
+    """
+    columns = RunFolder(run).curve()
+    if columns is None:
+        raise ValueError(
+            f"run={str(run)!r} has no curve.parquet; allowed: a run that has measured at least once"
+        )
+    return pd.DataFrame(columns)
 
 
 def load_spectrum(run: str | Path) -> tuple[Int64[np.ndarray, "m"], Float32[np.ndarray, "m n"]]:
-    """Steps (m,) and per-feature losses (m, n) float32."""
-    table = parquet.read_table(_existing(run, "spectrum.parquet")).combine_chunks()
-    steps = table.column("step").to_numpy().astype(np.int64)
-    values = table.column("loss").combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    return steps, values.astype(np.float32, copy=False).reshape(len(steps), -1)
+    """Steps (m,) and per-feature losses (m, n) float32.
+
+    Raises:
+        ValueError: the run has not measured yet.
+    """
+    spectrum = RunFolder(run).spectrum()
+    if spectrum is None:
+        raise ValueError(
+            f"run={str(run)!r} has no spectrum.parquet; allowed: a run that has measured at least once"
+        )
+    return spectrum
 
 
 def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,27 +116,22 @@ def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def _row(run: Path) -> dict[str, Any]:
-    mapping = _parse((run / "config.yaml").read_text())
-    status = _json(run / "status.json")
+def _row(run: RunFolder) -> dict[str, Any]:
+    status, result = run.status(), run.result() or {}
     known = {
         "run": run.name,
-        "path": str(run),
-        "signature": RunConfig.from_mapping(mapping).signature(),
-        "state": status.get("state"),
-        "step": _value(status.get("step")),
-        "error": status.get("error"),
+        "path": str(run.path),
+        "signature": None if status is None else status.signature,
+        "state": None if status is None else status.state,
+        "step": np.nan if status is None else status.step,
+        "error": None if status is None else status.error,
     }
-    return known | dict(_flatten(mapping)) | result_columns(_json(run / "result.json"))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The file's content; a run that has not come so far has no such file and no content."""
-    return json.loads(path.read_bytes()) if path.is_file() else {}
+    return known | load_config(run.path) | result_columns(result)
 
 
 def _parse(text: str) -> dict[str, Any]:
-    """The YAML mapping. Top-level sections are parsed one by one: most are the same text in all runs of a sweep."""
+    """The YAML mapping. Top-level sections are parsed one by one: most are the same text in all runs of a
+    sweep."""
     sections: list[str] = []
     for line in text.splitlines(keepends=True):
         if sections and line[0] in " -#\n":
@@ -151,10 +163,3 @@ def _value(value: Any) -> Any:
 
 def _pair(interval: list[float | None] | None) -> tuple[float, float]:
     return (np.nan, np.nan) if interval is None else (_value(interval[0]), _value(interval[1]))
-
-
-def _existing(run: str | Path, name: str) -> Path:
-    file = Path(run) / name
-    if not file.is_file():
-        raise ValueError(f"{run} has no {name}; allowed: the folder of a run that has measured at least once")
-    return file

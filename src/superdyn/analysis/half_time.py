@@ -1,7 +1,7 @@
 """Half-time spectrum: when each feature's loss has halved, and how that time scales with the feature's rank.
 
-t_½(i) ∝ i^z. Sequential learning (K = N) gives z = a, the joint learning of embedding and core z = a + b, features
-learned all at once z = 0. Axis legend: `m` measurement, `n` feature.
+t_½(i) ∝ i^z. Sequential learning (K = N) gives z = a, the joint learning of embedding and core z = a + b,
+features learned all at once z = 0. Axis legend: `m` measurement, `n` feature.
 """
 
 from typing import NamedTuple
@@ -12,12 +12,14 @@ from numpy.typing import ArrayLike
 
 BINS_PER_DECADE = 8
 HALVED_SHARE = 0.9
-"""The range stops at the first bin with fewer halved features: the ones that did halve there are the quick ones."""
+"""The range stops at the first bin with fewer halved features: the ones that did halve there are the quick
+ones."""
 _LEAST_BINS, _REPLICATES = 4, 500
 
 
 class HalfTimeExponent(NamedTuple):
-    """z, its 95 % interval and the first and last feature rank used; NaN and (0, 0) when too few features halved."""
+    """z, its 95 % interval and the first and last feature rank used; NaN and (0, 0) when too few features
+    halved."""
 
     z: float
     z_ci: tuple[float, float]
@@ -44,7 +46,7 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
     halved = np.flatnonzero(below.any(axis=0))
     row = np.argmax(below[:, halved], axis=0)
     before, after = losses[row - 1, halved], losses[row, halved]
-    # A loss that jumps to exactly 0 has no logarithm; the smallest normal number puts it at the start of the step.
+    # A loss that jumps to exactly 0 has no logarithm; the smallest normal number stands for it.
     tiny = np.finfo(np.float64).tiny
     fraction = np.log(2.0 * before / losses[0, halved]) / np.log(before / np.maximum(after, tiny))
     earlier, later = t[row - 1], t[row]
@@ -56,10 +58,11 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
 def half_time_exponent(
     half_time: Float[np.ndarray, "n"], *, min_feature: int = 4, seed: int = 0
 ) -> HalfTimeExponent:
-    """Slope of log t_½ on log i from rank `min_feature` on, with medians in bins of log i so that ranks count evenly.
+    """Slope of log t_½ on log i from rank `min_feature` on, with medians in bins of log i so that ranks count
+    evenly.
 
-    The first few features are left out by default: their half-times are a step or two. The interval is a bootstrap
-    over the bins.
+    The first few features are left out by default: their half-times are a step or two. The interval is a
+    bootstrap over the bins.
     """
     rank = np.arange(1, half_time.size + 1)
     label = np.floor(np.log10(rank) * BINS_PER_DECADE).astype(np.int64)

@@ -1,7 +1,8 @@
-"""Intervals of one curve's exponents: stationary block bootstrap of the residuals, and the spread over windows.
+"""Intervals of one curve's exponents: stationary block bootstrap of the residuals, and the spread over
+windows.
 
-Every replicate is the richest form's curve plus resampled, degree-of-freedom-corrected residuals; all forms are refitted
-to it and the one of least AICc gives its α, so the interval includes the doubt about the form.
+Every replicate is the richest form's curve plus resampled, degree-of-freedom-corrected residuals; all forms
+are refitted to it and the one of least AICc gives its α, so the interval includes the doubt about the form.
 Axis legend: `m` replicate or window, `t` point, `c` coordinate.
 """
 
@@ -26,7 +27,10 @@ _LEAST_POINTS = 8
 
 
 def bootstrap_alpha(curve: Curve, fits: list[Polished], n_boot: int, rng: np.random.Generator) -> Interval:
-    """95 % percentile interval of α; `fits` are the forms of one polish, the richest last."""
+    """95 % percentile interval of α; `fits` are the forms of one polish, the richest last.
+
+    Stretched to the chosen form's own α where the doubt about the form puts the replicates to one side of it.
+    """
     richest, n = fits[-1], curve.t.size
     n_free = int(free_mask(richest.form).sum())
     drawn = _resampled(richest.residual, n_free, n_boot, rng)
@@ -40,11 +44,14 @@ def bootstrap_alpha(curve: Curve, fits: list[Polished], n_boot: int, rng: np.ran
         x, cost = refit_many(curve.t, log_loss, weight, start, fit.form, scales, robust_scale)
         alphas[row] = x[:, 0]
         scores[row] = corrected_akaike(n, int(free_mask(fit.form).sum()), 2.0 * cost / n)
-    return _quantiles(alphas[np.argmin(scores, axis=0), np.arange(n_boot)])
+    low, high = _quantiles(alphas[np.argmin(scores, axis=0), np.arange(n_boot)])
+    chosen = float(min(fits, key=lambda fit: fit.aicc).x[0])
+    return min(low, chosen), max(high, chosen)
 
 
 def line_with_interval(curve: Curve, n_boot: int, rng: np.random.Generator) -> tuple[float, Interval]:
-    """−(straight-line slope of log L on log t), every point counting alike, and its block-bootstrap interval."""
+    """−(straight-line slope of log L on log t), every point counting alike, and its block-bootstrap
+    interval."""
     x = np.log(curve.t)
     slope, _, residual = straight_line(x, np.log(curve.loss))
     centred = x - x.mean()

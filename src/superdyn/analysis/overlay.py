@@ -1,8 +1,10 @@
-"""The theory that belongs beside a measured run: its exact curve where there is one, and the finite-N null for any run.
+"""The theory that belongs beside a measured run: its exact curve where there is one, and the finite-N null
+for any run.
 
-Exact: K = N, identity frozen embedding, linear, core from 0, plain SGD on the population loss (see `superdyn.theory`).
-Null: the exact K = N curve of the same N, a, b, E and learning rate, which shows the slope that a finite number of
-features gives with no superposition at all. Axis legend: `t` time, `n` feature, `k` hidden.
+Exact: K = N, identity frozen embedding, linear, core from 0, plain SGD on the population loss (see
+`superdyn.theory`). Null: the exact K = N curve of the same N, a, b, E and learning rate, which shows the
+slope that a finite number of features gives with no superposition at all. Axis legend: `t` time, `n` feature,
+`k` hidden.
 """
 
 from collections.abc import Mapping
@@ -52,7 +54,8 @@ def exact_loss(
 ) -> TheoryCurve | None:
     """The theory of this run at its measurements, or None where there is none.
 
-    `config` has dotted keys. A frozen embedding that is not the identity needs its `encoder` and gives totals only.
+    `config` has dotted keys. A frozen embedding that is not the identity needs its `encoder` and gives totals
+    only.
     """
     if config.get("model._target_", _OUR_STUDENT) != _OUR_STUDENT:
         return None
@@ -72,7 +75,8 @@ def exact_loss(
 def null_loss(
     config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, *, per_feature: bool = False
 ) -> TheoryCurve | None:
-    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for a cross-entropy model."""
+    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for a cross-entropy
+    model."""
     if config["model.name"] == "language_model":
         return None
     return _spectral(config, steps, lr_time, per_feature)
@@ -83,21 +87,22 @@ def lr_is_constant(config: FlatConfig) -> bool:
     return config["optimizer.schedule"] == "constant" and config["optimizer.warmup_fraction"] == 0
 
 
-def _spectrum(config: FlatConfig) -> dict[str, float]:
+def _spectrum(config: FlatConfig) -> dict[str, Any]:
     return {
-        "data_exponent": config["data.data_exponent"],
-        "importance_exponent": config["data.importance_exponent"],
-        "density": config["data.density"],
+        "data_exponent": float(config["data.data_exponent"]),
+        "importance_exponent": float(config["data.importance_exponent"]),
+        "density": float(config["data.density"]),
         "value_second_moment": value_law(config["data.value_law"]).second_moment,
     }
 
 
 def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feature: bool) -> TheoryCurve:
-    """The spectral sum: step by step where the learning rate is constant and stable, else gradient flow at lr-time."""
-    shape, n = _spectrum(config), config["data.n_features"]
-    largest = feature_probabilities(n, float(shape["data_exponent"]), float(shape["density"]))[0]
-    if lr_is_constant(config) and config["optimizer.lr"] * largest * shape["value_second_moment"] < 2:
-        loss = spectral_loss(steps, n_features=n, lr=config["optimizer.lr"], per_feature=per_feature, **shape)
+    """The spectral sum: step by step where the learning rate is constant and stable, else gradient flow at
+    lr-time."""
+    shape, n, lr = _spectrum(config), int(config["data.n_features"]), float(config["optimizer.lr"])
+    largest = feature_probabilities(n, shape["data_exponent"], shape["density"])[0]
+    if lr_is_constant(config) and lr * largest * shape["value_second_moment"] < 2:
+        loss = spectral_loss(steps, n_features=n, lr=lr, per_feature=per_feature, **shape)
         return TheoryCurve(loss, "K = N, gradient descent", True)
     loss = spectral_loss(
         lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape

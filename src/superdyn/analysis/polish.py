@@ -1,23 +1,24 @@
-"""Polish of one curve's fit: scipy's bounded robust least squares on log residuals, and the choice among nested forms.
+"""Polish of one curve's fit: scipy's bounded robust least squares on log residuals, and the choice among
+nested forms.
 
 Minimises Σ s² ρ((w (log model − log L)/s)²) with ρ(z) = 2(√(1+z) − 1), s twice the residuals' median absolute
-deviation on the normal scale, and picks the form with the least AICc: a shift or a floor that the data do not show
-would only bias α upwards, because both are bounded at 0. Axis legend: `t` point, `c` coordinate.
+deviation on the normal scale, and picks the form with the least AICc: a shift or a floor that the data do not
+show would only bias α upwards, because both are bounded at 0. Axis legend: `t` point, `c` coordinate.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import least_squares
+from scipy.optimize import OptimizeResult, least_squares
 
 from superdyn.analysis.power_law import FORMS, Scales, free_mask, residuals
 from superdyn.analysis.projection import project
 
 ROBUST_LOSS = "soft_l1"
 ROBUST_SCALES = 2.0
-NOISE_FLOOR = 1e-12
-"""Noise below which a curve counts as exact; keeps log(misfit) finite for curves made from the formula itself."""
+NOISE_FLOOR = 1e-6
+"""Relative noise below which a curve counts as exact: float32 losses are not known better than this."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def polish_form(
     form: str,
     robust_scale: float | None = None,
 ) -> Polished:
-    """Fit one form. `robust_scale` is fixed across forms so that their misfits compare; None measures it here."""
+    """Fit one form. `robust_scale` is fixed across forms so that their misfits compare; None measures it
+    here."""
     scales, free, log_loss = Scales.of(t, loss), free_mask(form), np.log(loss)
-    low, high = scales.bounds(FORMS[form])
+    low, high = scales.bounds(form)
     x = scales.coordinates(*project(t, loss, weight, form))
 
     def full(part: np.ndarray) -> np.ndarray:
@@ -59,23 +61,34 @@ def polish_form(
     def jacobian(part: np.ndarray) -> np.ndarray:
         return residuals(t, log_loss, weight, full(part), scales)[1][:, free]
 
+    def solve(start: np.ndarray, scale: float) -> OptimizeResult:
+        return least_squares(
+            misfit,
+            start,
+            jac=jacobian,  # pyright: ignore[reportArgumentType]  scipy takes a function too
+            bounds=(low, high),
+            loss=ROBUST_LOSS,
+            f_scale=scale,
+            x_scale="jac",
+            max_nfev=60,
+        )
+
     start = np.clip(x[free], low + 1e-9, high - 1e-9)
-    scale = robust_scale or ROBUST_SCALES * noise_scale(misfit(start))
-    solved = least_squares(
-        misfit, start, jacobian, (low, high), loss=ROBUST_LOSS, f_scale=scale, x_scale="jac", max_nfev=60
-    )
-    residual = misfit(solved.x)
-    spread = max(2.0 * solved.cost / residual.size, NOISE_FLOOR**2)
-    score = corrected_akaike(residual.size, int(free.sum()), np.array([spread]))
-    return Polished(form, full(solved.x), residual, noise_scale(residual), float(score[0]))
+    # From a grid point the residuals are larger than the noise: a first solution with their own scale gets close.
+    solved = solve(start, ROBUST_SCALES * noise_scale(misfit(start)))
+    solved = solve(solved.x, robust_scale or ROBUST_SCALES * noise_scale(solved.fun))
+    score = corrected_akaike(t.size, int(free.sum()), np.array([2.0 * solved.cost / t.size]))
+    return Polished(form, full(solved.x), solved.fun, noise_scale(solved.fun), float(score[0]))
 
 
 def corrected_akaike(
     n_points: int, n_parameters: int, mean_square: Float[np.ndarray, "m"]
 ) -> Float[np.ndarray, "m"]:
-    """AICc of a least-squares fit, n log(mean square) + 2k + 2k(k+1)/(n−k−1), k counting the noise scale too."""
+    """AICc of a least-squares fit, n log(mean square) + 2k + 2k(k+1)/(n−k−1), k with the noise scale."""
     k = n_parameters + 1
-    return n_points * np.log(mean_square) + 2.0 * k * (1.0 + (k + 1.0) / (n_points - k - 1.0))
+    return n_points * np.log(np.maximum(mean_square, NOISE_FLOOR**2)) + 2.0 * k * (
+        1.0 + (k + 1.0) / (n_points - k - 1.0)
+    )
 
 
 def polish(

@@ -1,9 +1,9 @@
 """The shifted power law with a floor, L(t) = L_inf + C (t + t0)^-α, in the coordinates the fits search.
 
-Coordinates x = (α, log(1 + t0/t_first), L_inf/L_least, log A), with A = C (t_mid + t0)^-α the excess at the geometric
-middle of the data: unlike C, A does not trade off against α. Each nested form frees t0, L_inf, both or neither and
-keeps the rest at 0. Source of the form: science of scaling-law fits, e.g. arXiv 2001.08361 with an added shift.
-Axis legend: `m` curve (bootstrap replicate or window), `t` point, `c` coordinate.
+Coordinates x = (α, log(1 + t0/t_first), L_inf/L_least, log A), with A = C (t_mid + t0)^-α the excess at the
+geometric middle of the data: unlike C, A does not trade off against α. Each nested form frees t0, L_inf, both
+or neither and keeps the rest at 0. Source of the form: science of scaling-law fits, e.g. arXiv 2001.08361
+with an added shift. Axis legend: `m` curve (bootstrap replicate or window), `t` point, `c` coordinate.
 """
 
 from dataclasses import dataclass
@@ -48,11 +48,12 @@ class Scales:
         scale = self.loss * np.exp(x[..., 3] + alpha * np.log(self.t_mid + t0))
         return np.stack([alpha, t0, self.loss * x[..., 2], scale], axis=-1)
 
-    def bounds(self, free: tuple[bool, ...]) -> tuple[Float[np.ndarray, "c"], Float[np.ndarray, "c"]]:
+    def bounds(self, form: str) -> tuple[Float[np.ndarray, "c"], Float[np.ndarray, "c"]]:
         """Lower and upper bounds: t0 up to the last time, L_inf up to 1.5 times the least (noisy) loss."""
         low = np.array([ALPHA_BOUNDS[0], 0.0, 0.0, LOG_AMPLITUDE_BOUNDS[0]])
         high = np.array([ALPHA_BOUNDS[1], np.log1p(self.t_last / self.t_first), 1.5, LOG_AMPLITUDE_BOUNDS[1]])
-        return low[list(free)], high[list(free)]
+        free = free_mask(form)
+        return low[free], high[free]
 
 
 def log_model(

@@ -1,9 +1,9 @@
 """Variable projection: the best (α, t0) on a grid, each with its own non-negative (L_inf, C).
 
-For given (α, t0) the model L_inf + C (t + t0)^-α is linear in two non-negative numbers, so the search is over two
-numbers only. The two-variable non-negative least-squares problem has a closed form, evaluated for the whole grid at
-once; `scipy.optimize.nnls` at every grid point is the slow reference in the tests. Residuals are relative to the loss.
-Axis legend: `g` grid point, `t` point.
+For given (α, t0) the model L_inf + C (t + t0)^-α is linear in two non-negative numbers, so the search is over
+two numbers only. The two-variable non-negative least-squares problem has a closed form, evaluated for the
+whole grid at once; `scipy.optimize.nnls` at every grid point is the slow reference in the tests. Residuals
+are relative to the loss. Axis legend: `g` grid point, `t` point.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from superdyn.analysis.power_law import FORMS
 
 ALPHA_GRID = np.geomspace(0.03, 6.0, 56)
 T0_POINTS = 25
+LEAST_SHARE = 1e-6
 
 
 def nnls_two(
@@ -44,7 +45,8 @@ def project(
     _, with_t0, with_floor, _ = FORMS[form]
     t0_grid = np.concatenate([[0.0], np.geomspace(t[0] / 10, t[-1], T0_POINTS)]) if with_t0 else np.zeros(1)
     alpha, t0 = (axis.ravel() for axis in np.meshgrid(ALPHA_GRID, t0_grid, indexing="ij"))
-    relative = weight / loss
+    least = float(loss.min())
+    relative = weight * (least / loss)
     middle = np.exp(np.log(t).mean())
     ratio = np.log((t + t0_grid[:, None]) / (middle + t0_grid[:, None]))
     shape = np.exp(-ALPHA_GRID[:, None, None] * ratio).reshape(-1, t.size) * relative
@@ -56,5 +58,7 @@ def project(
         misfit = np.sum((amplitude[:, None] * shape - weight) ** 2, axis=1)
     misfit = np.where(amplitude > 0, misfit, np.inf)
     best = int(np.argmin(misfit))
-    scale = amplitude[best] * (middle + t0[best]) ** alpha[best]
-    return float(alpha[best]), float(t0[best]), float(floor[best]), float(scale)
+    # A curve that does not fall leaves no amplitude; the polish works with its logarithm and needs some.
+    started = least * max(amplitude[best], LEAST_SHARE)
+    scale = started * (middle + t0[best]) ** alpha[best]
+    return float(alpha[best]), float(t0[best]), least * float(floor[best]), float(scale)

@@ -1,9 +1,9 @@
 """Many fits of one form at once: bounded Levenberg–Marquardt with the fit axis first.
 
-Serves the bootstrap (many noisy copies of one curve) and the plane of windows (one curve under many masks). The same
-robust cost as the polish, Σ s² ρ((w r/s)²), by iteratively reweighted steps; a coordinate whose bound blocks its
-descent is held for that step. The tests compare it with scipy's `least_squares`, one fit at a time.
-Axis legend: `m` fit, `t` point, `c` coordinate.
+Serves the bootstrap (many noisy copies of one curve) and the plane of windows (one curve under many masks).
+The same robust cost as the polish, Σ s² ρ((w r/s)²), by iteratively reweighted steps; a coordinate whose
+bound blocks its descent is held for that step. The tests compare it with scipy's `least_squares`, one fit at
+a time. Axis legend: `m` fit, `t` point, `c` coordinate.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def refit_many(
     """Optimal coordinates of every fit from its own start, and the robust costs Σ s² ρ/2."""
     free = free_mask(form)
     low, high = np.zeros(4), np.zeros(4)
-    low[free], high[free] = scales.bounds(tuple(free))
+    low[free], high[free] = scales.bounds(form)
     x = np.clip(start, low, high)
     damping = np.full(len(x), _FIRST_DAMPING)
     residual, slopes, cost = _evaluate(t, log_loss, weight, x, scales, robust_scale)

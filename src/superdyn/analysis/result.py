@@ -1,10 +1,12 @@
-"""The result of a power-law fit: the exponents with their intervals and everything a reader needs to judge them.
+"""The result of a power-law fit: the exponents with their intervals and everything a reader needs to judge
+them.
 
-L(t) = L_inf + C (t + t0)^-α. A number that could not be measured is NaN and `note` says why; in JSON it is null.
+L(t) = L_inf + C (t + t0)^-α. A number that could not be measured is NaN and `note` says why; in JSON it is
+null.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,17 +23,20 @@ class PowerLawFit:
     alpha_ci: Interval
     """From a stationary block bootstrap that repeats the choice of form."""
     alpha_windows: Interval
-    """Least and largest α of the same form when the window is trimmed by up to half a decade at either end."""
+    """Least and largest α of the same form when the window is trimmed by up to half a decade at either
+    end."""
     L_inf: float
     C: float
     t0: float
     window: Interval
     alpha_long: float
-    """Straight-line slope of log L on log t over `long_window`: from the end of the first plateau to the floor or end."""
+    """Straight-line slope of log L on log t over `long_window`: from the end of the first plateau to the
+    floor or end."""
     alpha_long_ci: Interval
     long_window: Interval
     flat: bool
-    """Whether a strict exponent may be claimed: the local slope varies by less than 0.1 over at least a decade."""
+    """Whether a strict exponent may be claimed: the local slope varies by less than 0.1 over at least a
+    decade."""
     flat_decades: float
     flat_window: Interval
     alpha_strict: float | None
@@ -48,19 +53,14 @@ class PowerLawFit:
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "PowerLawFit":
         """The inverse of `to_dict`; keys of other tables (half-times, null) beside the fit's are ignored."""
-        strict = content["alpha_strict"]
-        numbers = ("alpha", "L_inf", "C", "t0", "alpha_long", "flat_decades")
-        intervals = ("alpha_ci", "alpha_windows", "window", "alpha_long_ci", "long_window", "flat_window")
-        return cls(
-            **{key: _number(content[key]) for key in numbers},
-            **{key: (_number(content[key][0]), _number(content[key][1])) for key in intervals},
-            flat=content["flat"],
-            alpha_strict=None if strict is None else _number(strict),
-            alpha_strict_ci=None if strict is None else (*map(_number, content["alpha_strict_ci"]),),
-            n_points=content["n_points"],
-            note=content["note"],
-            method=dict(content["method"]),
-        )
+        restored = {key: content[key] for key in cls.__dataclass_fields__}
+        for key in ("alpha", "L_inf", "C", "t0", "alpha_long", "flat_decades"):
+            restored[key] = _number(content[key])
+        for key in ("alpha_ci", "alpha_windows", "window", "alpha_long_ci", "long_window", "flat_window"):
+            restored[key] = _interval(content[key])
+        if content["alpha_strict"] is not None:
+            restored["alpha_strict_ci"] = _interval(content["alpha_strict_ci"])
+        return cls(**restored)
 
 
 def no_fit(note: str, n_points: int, method: dict[str, Any]) -> PowerLawFit:
@@ -103,3 +103,8 @@ def _plain(value: Any) -> Any:
 
 def _number(value: float | int | None) -> float:
     return math.nan if value is None else float(value)
+
+
+def _interval(ends: Sequence[float | None]) -> Interval:
+    low, high = ends
+    return _number(low), _number(high)

@@ -1,4 +1,5 @@
-"""The result of one run, written as `result.json` by whoever ends the run: the fit, its null, theory and half-times.
+"""The result of one run, written as `result.json` by whoever ends the run: the fit, its null, theory and
+half-times.
 
 The time axis is the lr-time wherever the learning rate changes, else the step.
 """
@@ -87,7 +88,7 @@ def _half_times(run: str | Path, curve: pd.DataFrame, axis: str) -> dict[str, An
     if len(steps) < 2:
         z, interval, features = np.nan, (np.nan, np.nan), (0, 0)
     else:
-        times = curve.set_index("step").loc[steps, axis].to_numpy(np.float64)
+        times = curve.set_index("step", drop=False).loc[steps, axis].to_numpy(np.float64)
         z, interval, features = half_time_exponent(half_times(times, spectrum))
     return {
         "half_time_exponent": finite_or_none(z),

@@ -1,7 +1,7 @@
 """Exponents over seeds: each run is fitted by itself, then the mean is bootstrapped over the seeds.
 
-With n seeds the plain percentile interval is too narrow; its deviations are widened by √(n/(n−1)) and by the ratio of
-Student's to the normal quantile, so that it covers 95 % for normal scatter also at 3 to 5 seeds.
+With n seeds the plain percentile interval is too narrow; its deviations are widened by √(n/(n−1)) and by the
+ratio of Student's to the normal quantile, so that it covers 95 % for normal scatter also at 3 to 5 seeds.
 """
 
 import numpy as np
@@ -16,8 +16,8 @@ _REPLICATES, _COVERAGE = 1000, 0.975
 def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataFrame:
     """One row per combination of `by` in a `load_sweep` frame.
 
-    Columns: `by`, `n_seeds` (runs with an α), and for α and α_long the mean, `*_low`, `*_high` and `n_*`. A single run
-    keeps the interval of its own fit.
+    Columns: `by`, `n_seeds` (runs with an α), and for α and α_long the mean, `*_low`, `*_high` and `n_*`. A
+    single run keeps the interval of its own fit.
 
     Raises:
         ValueError: a name in `by` is not a column.
@@ -28,7 +28,7 @@ def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataF
     rows = []
     for key, group in frame.groupby(by, dropna=False, sort=True):
         row = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
-        row["n_seeds"] = int(group["alpha"].notna().sum())
+        row["n_seeds"] = np.count_nonzero(group["alpha"].notna())
         for name in EXPONENTS:
             row |= _pooled(group, name, seed)
         rows.append(row)
@@ -36,11 +36,13 @@ def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataF
 
 
 def _pooled(group: pd.DataFrame, name: str, seed: int) -> dict[str, float]:
-    measured = group[group[name].notna()]
-    values = measured[name].to_numpy(np.float64)
+    ends = [f"{name}_low", f"{name}_high"]
+    measured = group[[name, *ends]].to_numpy(np.float64)
+    measured = measured[~np.isnan(measured[:, 0])]
+    values = measured[:, 0]
     mean, low, high = np.nan, np.nan, np.nan
     if values.size == 1:
-        mean, low, high = values[0], measured[f"{name}_low"].iloc[0], measured[f"{name}_high"].iloc[0]
+        mean, low, high = (float(v) for v in measured[0])
     elif values.size > 1:
         mean = values.mean()
         low, high = _interval(values, seed)

@@ -1,7 +1,7 @@
 """Local slope −dlog L/dlog t by regression in log t, and the longest stretch where it is flat.
 
-A power law is claimed only where the local slope varies by less than 0.1 over at least one decade. The live number
-for logging, `running_exponent`, is the slope of the last stretch of the curve. Axis legend: `t` point.
+A power law is claimed only where the local slope varies by less than 0.1 over at least one decade. The live
+number for logging, `running_exponent`, is the slope of the last stretch of the curve. Axis legend: `t` point.
 """
 
 import numpy as np
@@ -14,7 +14,8 @@ SLOPE_DECADES = 0.4
 FLAT_SPREAD = 0.1
 FLAT_DECADES = 1.0
 LEAST_SLOPE = 0.05
-"""A slope below half the flatness tolerance cannot be told from a plateau, so it is never called a power law."""
+"""A slope below half the flatness tolerance cannot be told from a plateau, so it is never called a power
+law."""
 
 _LEAST_POINTS = 4
 
@@ -49,7 +50,8 @@ def _window_slopes(x, y, weight, start, stop) -> Float[np.ndarray, "t"]:
 def flat_stretch(
     t_mid: Float[np.ndarray, "t"], slope: Float[np.ndarray, "t"], *, spread: float = FLAT_SPREAD
 ) -> tuple[float, float, float]:
-    """(t_min, t_max, decades) of the longest stretch where max − min of the slope is below `spread`; NaN if none."""
+    """(t_min, t_max, decades) of the longest stretch where max − min of the slope is below `spread`; NaN if
+    none."""
     best, first = (0, -1), 0
     for last in range(slope.size):
         # Written so that NaN, which marks a point that may not count, also ends a stretch.
@@ -69,10 +71,11 @@ def flat_stretch(
 def running_exponent(
     t: ArrayLike, loss: ArrayLike, *, decades: float = 1.0
 ) -> tuple[float, float, float, float]:
-    """(slope over the last 0.4 decade, slope over the last `decades`, its 95 % low and high) for live logging.
+    """(slope over the last 0.4 decade, slope over the last `decades`, its 95 % low and high) for live
+    logging.
 
-    A plain regression with white-noise errors, no floor and no shift: a reading, not a result. NaN while fewer than
-    4 usable points lie in the window.
+    A plain regression with white-noise errors, no floor and no shift: a reading, not a result. NaN while
+    fewer than 4 usable points lie in the window.
     """
     curve = read_curve(t, loss)
     x, y = np.log(curve.t), np.log(curve.loss)

@@ -1,22 +1,23 @@
-"""`superdyn fit PATH`: exponents of a run folder, a sweep folder, or any CSV with `step` and `loss` columns."""
+"""`superdyn fit PATH`: exponents of a run folder, a sweep folder, or any CSV with `step` and `loss`
+columns."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from superdyn.analysis.fit import fit_power_law
-from superdyn.analysis.folder import load_config, load_curve, result_columns, run_folders
+from superdyn.analysis.folder import existing_runs, load_config, load_curve, result_columns
 from superdyn.analysis.overlay import lr_is_constant
 from superdyn.analysis.result import PowerLawFit
 
 POINTS_PER_GROUP = 10
 """A numeric column groups a CSV's rows when it has at least this many rows per value (a seed, a width)."""
 
-_COLUMNS = (
-    "alpha alpha_low alpha_high alpha_windows_low alpha_windows_high alpha_long alpha_long_low alpha_long_high "
-    "alpha_strict alpha_strict_low alpha_strict_high L_inf C t0 window_start window_end flat flat_decades n_points note"
-).split()
+_NOT_FITTED = ("axis", "loss_initial", "loss_final", "alpha_sequential", "alpha_rich", "alpha_null_long")
+_NOT_FITTED_PREFIXES = ("half_time", "exact")
+"""Columns of a run's result that need more than its curve."""
 
 
 def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataFrame:
@@ -32,12 +33,7 @@ def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataF
         raise ValueError(f"{path} does not exist; allowed: a run folder, a sweep folder or a CSV file")
     if root.is_file():
         return _fit_csv(root, n_boot, seed)
-    runs = run_folders(root)
-    if not runs:
-        raise ValueError(
-            f"{path} holds no run; allowed: a run folder (with config.yaml) or a folder of such folders"
-        )
-    rows = [{"run": run.name} | _columns(_fit_run(run, n_boot, seed)) for run in runs]
+    rows = [{"run": run.name} | _columns(_fit_run(run.path, n_boot, seed)) for run in existing_runs(root)]
     return pd.DataFrame(rows)
 
 
@@ -49,12 +45,15 @@ def _fit_run(run: Path, n_boot: int, seed: int) -> PowerLawFit:
 
 def _fit_csv(file: Path, n_boot: int, seed: int) -> pd.DataFrame:
     frame = _read_csv(file)
-    by = [name for name in frame.columns if name not in ("step", "loss") and _groups(frame[name])]
-    groups = frame.groupby(by, dropna=False, sort=False) if by else [((), frame)]
+    by = [str(name) for name in frame if name not in ("step", "loss") and _groups(frame.loc[:, name])]
+    # Without grouping columns all rows are one group.
+    label = frame.groupby(by, dropna=False, sort=False).ngroup() if by else pd.Series(0, index=frame.index)
     rows = []
-    for key, group in groups:
-        fit = fit_power_law(group["step"], group["loss"], n_boot=n_boot, seed=seed)
-        rows.append(dict(zip(by, key, strict=True)) | _columns(fit))
+    for number in label.unique():
+        members = np.flatnonzero(label == number)
+        curve = {name: frame[name].to_numpy()[members] for name in (*by, "step", "loss")}
+        fit = fit_power_law(curve["step"], curve["loss"], n_boot=n_boot, seed=seed)
+        rows.append({name: curve[name][0] for name in by} | _columns(fit))
     return pd.DataFrame(rows)
 
 
@@ -83,6 +82,10 @@ def _groups(column: pd.Series) -> bool:
     return column.nunique(dropna=False) * POINTS_PER_GROUP <= len(column)
 
 
-def _columns(fit: PowerLawFit) -> dict[str, object]:
-    flat = result_columns(fit.to_dict())
-    return {name: flat[name] for name in _COLUMNS} | {"form": fit.method.get("form", np.nan)}
+def _columns(fit: PowerLawFit) -> dict[str, Any]:
+    columns = {
+        name: value
+        for name, value in result_columns(fit.to_dict()).items()
+        if name not in _NOT_FITTED and not name.startswith(_NOT_FITTED_PREFIXES)
+    }
+    return columns | {"form": fit.method.get("form")}

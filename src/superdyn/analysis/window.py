@@ -1,9 +1,9 @@
-"""The window rule, fixed before any curve is seen: after the first plateau, before the finite-N bend and the floor.
+"""The window rule, fixed before any curve is seen: after the first plateau, before finite-N bend and floor.
 
-Plateau: ends where L first falls below L(0)/2 (needs the row at t = 0; where L never gets there, half-way to the least
-loss). Bend: the closing stretch where the local slope s grows faster than √t, (ds/dlog t)/s > ½ by two standard errors,
-as an exponential (s ∝ t) does and a power law with a floor does not. Floor: where the fitted excess over L_inf, averaged
-over 0.4 decade, is less than 5 times its uncertainty. Axis legend: `t` point.
+Plateau: ends where L first falls below L(0)/2 (needs the row at t = 0; where L never gets there, half-way to
+the least loss). Bend: the closing stretch where the local slope s grows faster than √t, (ds/dlog t)/s > ½ by
+two standard errors, as an exponential (s ∝ t) does and a power law with a floor does not. Floor: where the
+fitted excess over L_inf, averaged over 0.4 decade, is less than 5 times its uncertainty. Axis: `t` point.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from superdyn.analysis.curve import Curve
 from superdyn.analysis.slope import SLOPE_DECADES
 
 PLATEAU_FRACTION = 0.5
+LEAST_DROP = 0.1
 BEND_GROWTH = 0.5
 BEND_DECADES = 0.8
 BEND_ERRORS = 2.0
@@ -21,7 +22,8 @@ _LEAST_POINTS = 6
 
 
 def windowed(curve: Curve, window: tuple[float, float] | None = None) -> tuple[Curve, list[str]]:
-    """The curve inside the given window, or after the plateau and before the bend; with the remarks of the rule."""
+    """The curve inside the given window, or after the plateau and before the bend; with the remarks of the
+    rule."""
     if window is not None:
         return curve.within((curve.t >= window[0]) & (curve.t <= window[1])), ["the window was given"]
     start, remark = plateau_end(curve)
@@ -34,18 +36,18 @@ def windowed(curve: Curve, window: tuple[float, float] | None = None) -> tuple[C
 
 
 def plateau_end(curve: Curve) -> tuple[int, str]:
-    """Index of the first point after the plateau and a remark; the index is the curve's length if it never ends."""
+    """Index of the first point after the plateau and a remark; the index is the curve's length if it never
+    ends."""
     if curve.initial is None:
         return 0, "no row at t = 0, so no plateau was cut"
     below = curve.loss < PLATEAU_FRACTION * curve.initial
     if below.any():
         return int(np.argmax(below)), ""
-    halfway = curve.loss < 0.5 * (curve.initial + curve.loss.min())
-    start = int(np.argmax(halfway)) if halfway.any() else curve.t.size
-    return (
-        start,
-        "the loss never falls below half its initial value; the window starts half-way to the least loss",
-    )
+    least = float(curve.loss.min()) if curve.t.size else curve.initial
+    if least > (1.0 - LEAST_DROP) * curve.initial:
+        return curve.t.size, "the loss never falls by a tenth: it is still on its first plateau"
+    start = int(np.argmax(curve.loss < 0.5 * (curve.initial + least)))
+    return start, "the loss never falls to half: the window starts half-way to the least loss"
 
 
 def bend_start(curve: Curve) -> int:

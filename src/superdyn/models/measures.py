@@ -1,8 +1,9 @@
-"""Measures of superposition: how a matrix W with one row per feature shares its k dimensions among n features.
+"""Measures of superposition: how a matrix W with one row per feature shares its k dimensions among them.
 
-All follow from the k × k Gram matrices WᵀW and ŴᵀŴ (Ŵ: rows of unit length), summed over blocks of rows in float64, so
-that 150,000 × 8,192 fits and no n × n array exists. Feature dimensionality: Elhage et al. 2022, "Toy Models of
-Superposition". A zero row is a feature without a direction: not represented, of dimensionality 0, and in no overlap.
+All follow from the k × k Gram matrices WᵀW and ŴᵀŴ (Ŵ: rows of unit length), summed over blocks of rows in
+float64, so that 150,000 × 8,192 fits and no n × n array exists. Feature dimensionality: Elhage et al. 2022,
+"Toy Models of Superposition". A zero row is a feature without a direction: not represented, of dimensionality
+0, and in no overlap.
 Axis legend: `r` run, `n` feature, `k` hidden.
 """
 
@@ -50,9 +51,9 @@ def represented_fraction(statistics: RowStatistics) -> Float[Tensor, ""]:
 
 
 def mean_square_overlap(statistics: RowStatistics) -> Float[Tensor, ""]:
-    """Mean of cos²(W_i, W_j) over pairs i < j of rows that are not zero; 1/k for random directions, NaN without a pair.
+    """Mean of cos²(W_i, W_j) over pairs i < j of rows that are not zero; NaN without a pair.
 
-    Σ_ij cos² = ‖ŴᵀŴ‖_F², whose diagonal pairs i = j contribute 1 each.
+    1/k for random directions. Σ_ij cos² = ‖ŴᵀŴ‖_F², whose diagonal pairs i = j contribute 1 each.
     """
     count = (statistics.norms > 0).double().sum()
     total = (statistics.unit_gram.square().sum() - count).clamp(min=0)
@@ -60,7 +61,10 @@ def mean_square_overlap(statistics: RowStatistics) -> Float[Tensor, ""]:
 
 
 def feature_dimensionality(rows: Float[Tensor, "n k"], statistics: RowStatistics) -> Float[Tensor, "n"]:
-    """D_i = ‖W_i‖²/Σ_j (Ŵ_i·W_j)² = ‖W_i‖²/(Ŵ_iᵀ WᵀW Ŵ_i): 1 alone in its dimension, ½ in an antipodal pair; Σ D_i ≤ k."""
+    """D_i = ‖W_i‖²/Σ_j (Ŵ_i·W_j)² = ‖W_i‖²/(Ŵ_iᵀ WᵀW Ŵ_i); Σ D_i ≤ k.
+
+    1 for a feature alone in its dimension, ½ in an antipodal pair, 0 for a zero row.
+    """
     values = []
     for block, norms in zip(_blocks(rows), statistics.norms.split(_BLOCK), strict=True):
         unit = _unit_rows(block, norms)
@@ -75,14 +79,15 @@ def dimensions_per_feature(statistics: RowStatistics) -> Float[Tensor, ""]:
 
 
 def participation_ratio(statistics: RowStatistics) -> Float[Tensor, ""]:
-    """(Σσ²)²/Σσ⁴ over the singular values of W: the number of dimensions in use, 1 to k; NaN when W is zero."""
+    """(Σσ²)²/Σσ⁴ over the singular values of W: dimensions in use, 1 to k; NaN when W is zero."""
     return statistics.gram.trace().square() / statistics.gram.square().sum()
 
 
 def superposition_measures(encoder: Float[Tensor, "r k n"]) -> dict[str, Float[Tensor, "r"]]:
     """Every measure of each member's embedding, float64, on the device of `encoder`.
 
-    Member by member, so that a member's bits are those of a pack of one. `mean_feature_dimensionality` is the mean D_i.
+    Member by member, so that a member's bits are those of a pack of one. `mean_feature_dimensionality` is
+    the mean D_i.
     """
     members = [_measures(matrix.T) for matrix in encoder]
     return {name: torch.stack([member[name] for member in members]) for name in members[0]}
@@ -102,7 +107,7 @@ def _measures(rows: Float[Tensor, "n k"]) -> dict[str, Float[Tensor, ""]]:
 def off_diagonal_energy(
     encoder: Float[Tensor, "r k n"], core: Float[Tensor, "r k k"], decoder: Float[Tensor, "r k n"]
 ) -> Float[Tensor, "r"]:
-    """Share Σ_{i≠j} J_ij²/Σ_ij J_ij² of the Jacobian J = W_dᵀ B W_e of a linear student; NaN when J is zero."""
+    """Share Σ_{i≠j} J_ij²/Σ_ij J_ij² of the Jacobian J = W_dᵀ B W_e of a linear student; NaN when J = 0."""
     return torch.stack([_off_diagonal_energy(*member) for member in zip(encoder, core, decoder, strict=True)])
 
 
@@ -120,7 +125,7 @@ def _off_diagonal_energy(
 
 
 def _blocks(rows: Float[Tensor, "n k"]) -> Iterator[Float[Tensor, "b k"]]:
-    """Blocks of rows in float64, each a copy that starts at an aligned address wherever the member lies in its pack."""
+    """Blocks of rows in float64, copied to an aligned address wherever the member lies in its pack."""
     return (block.to(torch.float64, copy=True) for block in rows.split(_BLOCK))
 
 

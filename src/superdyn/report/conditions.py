@@ -1,12 +1,13 @@
 """Which runs belong together: a condition is what varies between runs apart from a, b and the seed.
 
-Keys that merely follow from others (the width that a model preset fixes, the number of steps that a sets) would make
-labels long without telling runs apart, so a key joins the condition only if it separates runs that the keys before it,
-with a and b, do not. What cannot change a result (`config.INCIDENTAL_FIELDS`) is left out, as in a run's signature.
+Keys that merely follow from others (the width that a model preset fixes, the number of steps that a sets)
+would make labels long without telling runs apart, so a key joins the condition only if it separates runs that
+the keys before it, with a and b, do not. What cannot change a result (`config.INCIDENTAL_FIELDS`) is left
+out, as in a run's signature.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -24,7 +25,14 @@ SHORT = {
     "data.value_law": "values",
     "trainer.max_steps": "steps",
 }
-MODEL_ORDER = ("no_superposition", "frozen_embedding", "trained_embedding", "elhage", "transformer", "language_model")
+MODEL_ORDER = (
+    "no_superposition",
+    "frozen_embedding",
+    "trained_embedding",
+    "elhage",
+    "transformer",
+    "language_model",
+)
 BARE = ("model.name", "optimizer.name", "model.activation")
 
 
@@ -32,7 +40,8 @@ def condition_keys(frame: pd.DataFrame) -> list[str]:
     """The configuration keys that tell the conditions of a sweep apart, the most telling first.
 
     Args:
-        frame: one row per run, as `analysis.load_sweep` returns it; configuration keys are dotted or top-level.
+        frame: one row per run, as `analysis.load_sweep` returns it; configuration keys are dotted or
+        top-level.
     """
     varying = [key for key in _config_columns(frame) if _texts(frame, key).nunique() > 1]
     ordered = [k for k in LEADING_KEYS if k in varying] + [k for k in varying if k not in LEADING_KEYS]
@@ -44,15 +53,22 @@ def condition_keys(frame: pd.DataFrame) -> list[str]:
     return chosen
 
 
-def condition_label(row: pd.Series, keys: Sequence[str]) -> str:
-    """The values of `keys` in one row as a short text, e.g. `trained_embedding, K = 32, adam`."""
-    return ", ".join(_phrase(key, row[key]) for key in keys) or "all runs"
+def condition_label(settings: Mapping[str, object]) -> str:
+    """Keys and their values as a short text, e.g. `trained_embedding, K = 32, adam`."""
+    return ", ".join(_phrase(key, value) for key, value in settings.items()) or "all runs"
 
 
 def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The frame with a `condition` column, ordered by condition, and the keys that make up a condition."""
-    keys = condition_keys(frame)
-    labels = [condition_label(row, keys) for _, row in frame.iterrows()]
+    """The frame with a `condition` column, ordered by condition, and the keys that make up a condition.
+
+    A point of the sweep that has no folder yet has no configuration to go by: its condition is empty.
+    """
+    known = frame["path"].notna()
+    keys = condition_keys(frame[known])
+    rows = zip(known, *(frame[key] for key in keys), strict=True)
+    labels = [
+        condition_label(dict(zip(keys, values, strict=True))) if there else "" for there, *values in rows
+    ]
     ranks = pd.DataFrame({key: _rank(frame[key], MODEL_ORDER if key == "model.name" else ()) for key in keys})
     order = ranks.sort_values(keys, kind="stable").index if keys else frame.index
     return frame.assign(condition=labels).loc[order], keys

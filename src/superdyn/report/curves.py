@@ -1,8 +1,9 @@
 """Figure 1: the loss L(t)/L(0) of every condition on logarithmic axes.
 
-One panel a condition, one colour an (a, b), seeds as median and range. Exact theory is dashed where it applies to that
-very configuration; where it does not, the exact curve of the student without superposition (K = N) of the same finite N
-is dotted: at finite N that curve has slopes of its own, so it is the null of every exponent read off the panel.
+One panel a condition, one colour an (a, b), seeds as median and range. Exact theory is dashed where it
+applies to that very configuration; where it does not, the exact curve of the student without superposition (K
+= N) of the same finite N is dotted: at finite N that curve has slopes of its own, so it is the null of every
+exponent read off the panel.
 """
 
 import textwrap
@@ -30,9 +31,9 @@ from superdyn.report.style import (
 LOSS_LABEL = r"relative loss  $L(t)/L(0)$"
 FLOOR = 1e-8
 """The axis ends here at the latest: below lies only the exponential end of exact finite-N curves."""
-EXACT = {"color": INK, "lw": 0.9, "ls": (0, (4, 2)), "zorder": 2.6}
-APPROXIMATE = EXACT | {"ls": (0, (5, 1.5, 1, 1.5))}
-NULL = {"lw": 1.0, "ls": (0, (1, 1.6)), "zorder": 1.8}
+EXACT: dict[str, Any] = {"color": INK, "lw": 0.9, "ls": (0, (3, 4)), "zorder": 2.6}
+APPROXIMATE: dict[str, Any] = EXACT | {"ls": (0, (4, 2.5, 1, 2.5))}
+NULL: dict[str, Any] = {"lw": 1.0, "ls": (0, (1, 1.6)), "zorder": 1.8}
 THEORY_MARKS = (
     Line2D([], [], color=MUTED, lw=1.8, label="measured (median, range of seeds)"),
     Line2D([], [], **EXACT, label="exact theory of this student"),
@@ -88,7 +89,7 @@ def theory_line(run: Run, colour: str) -> tuple[Float[np.ndarray, "t"], dict[str
 
 
 def lowest_loss(runs: Sequence[Run]) -> float:
-    """Where the axis of L(t)/L(0) ends: somewhat below the least measured value, and at `FLOOR` at the latest."""
+    """The end of the axis of L(t)/L(0): just below the least measured value, `FLOOR` at the latest."""
     lowest = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
     return max(FLOOR, 0.4 * lowest)
 
@@ -99,13 +100,16 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 def _caption(study: Study) -> str:
     shown, total = len(study.panels), len(study.groups)
-    part = "" if shown == total else f" The first {shown} of {total} conditions are drawn; the tables list all."
+    part = (
+        "" if shown == total else f" The first {shown} of {total} conditions are drawn; the tables list all."
+    )
     return (
-        "Relative loss against training time, one panel for each condition. A straight line is a power law and its "
-        "steepness the exponent α. Solid lines are the median over seeds and bands their full range. Dashed: exact "
-        "solution for this student, drawn where one exists; measured and dashed lines must then coincide. Dash-dotted: "
-        "the same formula where it leaves something out (values with a mean, sampled gradients, a schedule). Dotted, "
-        "elsewhere: exact solution of the student without superposition (K = N) on the same N features, learning "
-        "rate and schedule. A measured line that differs from the dotted one shows what the condition changed; a "
-        "slope that the dotted line has too is an effect of finite N, not of superposition." + part
+        "Relative loss against training time, one panel for each condition. A straight line is a power law "
+        "and its steepness the exponent α. Solid lines are the median over seeds and bands their full range. "
+        "Dashed: exact solution for this student, drawn where one exists; measured and dashed lines must "
+        "then coincide. Dash-dotted: the same formula where it leaves something out (values with a mean, "
+        "sampled gradients, a schedule). Dotted, elsewhere: exact solution of the student without "
+        "superposition (K = N) on the same N features, learning rate and schedule. A measured line that "
+        "differs from the dotted one shows what the condition changed; a slope that the dotted line has too "
+        "is an effect of finite N, not of superposition." + part
     )

@@ -1,7 +1,8 @@
 """Figure 5: the half-time t_½(i) of every feature against its rank i, and its exponent z.
 
-t_½(i) is the time at which ℓ_i has fallen to half of ℓ_i(0); sequential learning gives t_½ ∝ 1/λ_i ∝ i^a, that is z = a.
-Points are medians over seeds; features that have not halved by the end are absent, and their share is printed.
+t_½(i) is the time at which ℓ_i has fallen to half of ℓ_i(0); sequential learning gives t_½ ∝ 1/λ_i ∝ i^a,
+that is z = a. Points are medians over seeds; features that have not halved by the end are absent, and their
+share is printed.
 """
 
 import numpy as np
@@ -34,7 +35,8 @@ MARKS = (
 
 def halftimes_figure(study: Study) -> Drawing:
     """The small multiples of half-times, with their caption."""
-    label = rf"half-time  $t_{{1/2}}(i)$  ({r'$\tau$' if study.scheduled else 'steps'})"
+    unit = r"$\tau$" if study.scheduled else "steps"
+    label = rf"half-time  $t_{{1/2}}(i)$  ({unit})"
     with drawing_style():
         colours = pair_colours(study.pairs)
         figure, panels = panel_grid(len(study.panels), r"feature rank  $i$", label, height=2.7)
@@ -77,9 +79,10 @@ def _draw_pair(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> Non
 
 
 _CAPTION = (
-    "Time at which the loss of feature i has halved, against its rank i. The slope on these axes is the half-time "
-    "exponent z. Dashed: z = a, features learned one after another in the order of their frequency, drawn through the "
-    "first ten half-times. A smaller z means that rare features are learned sooner than their frequency alone allows; "
-    "z = 0 is learning all at once. Features that have not halved by the end of training have no point; where there "
-    "are such features, their share is printed, and z describes the others only."
+    "Time at which the loss of feature i has halved, against its rank i. The slope on these axes is the "
+    "half-time exponent z. Dashed: z = a, features learned one after another in the order of their "
+    "frequency, drawn through the first ten half-times. A smaller z means that rare features are learned "
+    "sooner than their frequency alone allows; z = 0 is learning all at once. Features that have not halved "
+    "by the end of training have no point; where there are such features, their share is printed, and z "
+    "describes the others only."
 )

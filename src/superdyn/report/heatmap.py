@@ -1,7 +1,8 @@
 """Figure 5: the travelling wave, ℓ_i(t)/ℓ_i(0) over feature rank i and time.
 
-A feature's row fades from dark to white when it is learned. The solid line joins the half-times t_½(i); the dashed guide
-grows as i^a, its course when features are learned one after another. Axis legend: `m` measurement, `n` feature.
+A feature's row fades from dark to white when it is learned. The solid line joins the half-times t_½(i); the
+dashed guide grows as i^a, its course when features are learned one after another. Axis legend: `m`
+measurement, `n` feature.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ from matplotlib.lines import Line2D
 from superdyn import analysis
 from superdyn.report.curves import panel_title
 from superdyn.report.study import Run, Study
-from superdyn.report.style import INK, Drawing, drawing_style, pair_label, panel_grid
+from superdyn.report.style import INK, Drawing, drawing_style, log_axes, pair_label, panel_grid
 
 MAX_MAPS = 12
 MAX_ROWS = 160
@@ -31,10 +32,15 @@ def heatmap_figure(study: Study) -> Drawing:
         figure, panels = panel_grid(
             len(chosen), study.time_label, r"feature rank  $i$", columns=columns, height=2.45
         )
+        meshes = []
         for axes, (condition, run) in zip(panels, chosen, strict=True):
-            axes.set_title(f"{panel_title(condition, 42 * 3 // (columns + 1))}\n{pair_label(run.pair)}", fontsize=8)
-            mesh = _draw_map(axes, run, study.scheduled)
-        bar = figure.colorbar(mesh, ax=panels, shrink=min(1.0, 6 / figure.get_figheight()), pad=0.01, aspect=30)
+            axes.set_title(
+                f"{panel_title(condition, 42 * 3 // (columns + 1))}\n{pair_label(run.pair)}", fontsize=8
+            )
+            meshes.append(_draw_map(axes, run, study.scheduled))
+        bar = figure.colorbar(
+            meshes[0], ax=panels, shrink=min(1.0, 6 / figure.get_figheight()), pad=0.01, aspect=30
+        )
         bar.set_label(r"$\ell_i(t)/\ell_i(0)$")
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         figure.legend(handles=_KEY, loc="outside lower center", ncols=2)
@@ -61,9 +67,10 @@ def relative_spectrum(run: Run, scheduled: bool) -> tuple[Float[np.ndarray, "m"]
 
 
 def rank_bins(n: int) -> Float[np.ndarray, "e"]:
-    """Edges of at most `MAX_ROWS` bins of ranks 1…n, half-integers, equally wide in log rank where that is over 1."""
-    edges = np.floor(np.geomspace(1, n + 1, min(n, MAX_ROWS) + 1) + 1e-9) - 0.5
-    return np.unique(edges)
+    """Half-integer edges of at most `MAX_ROWS` bins of the ranks 1…n: one rank each, or equally wide in log."""
+    if n <= MAX_ROWS:
+        return np.arange(n + 1) + 0.5
+    return np.unique(np.floor(np.geomspace(1, n + 1, MAX_ROWS + 1) + 1e-9)) - 0.5
 
 
 def binned(relative: Float[np.ndarray, "m n"], edges: Float[np.ndarray, "e"]) -> Float[np.ndarray, "m b"]:
@@ -76,15 +83,19 @@ def binned(relative: Float[np.ndarray, "m n"], edges: Float[np.ndarray, "e"]) ->
 
 
 def guide_anchor(half_time: Float[np.ndarray, "n"], exponent: float) -> float:
-    """The c of the guide c·i^exponent: the median of t_½(i)/i^exponent over the first ten features that halved."""
+    """The c of the guide c·i^exponent: median of t_½(i)/i^exponent over the first ten that halved."""
     ranks = np.arange(1, half_time.size + 1)
     found = np.isfinite(half_time) & (half_time > 0)
-    return float(np.median((half_time[found] / ranks[found] ** exponent)[:10])) if found.any() else float("nan")
+    return (
+        float(np.median((half_time[found] / ranks[found] ** exponent)[:10])) if found.any() else float("nan")
+    )
 
 
 def _spread(items: list, most: int) -> list:
     """At most `most` of the items, evenly spaced, the first and last among them."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
+    return [
+        items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
+    ]
 
 
 def _draw_map(axes: Axes, run: Run, scheduled: bool) -> QuadMesh:
@@ -94,9 +105,17 @@ def _draw_map(axes: Axes, run: Run, scheduled: bool) -> QuadMesh:
     later = times > 0
     rows = binned(relative[later], edges)
     mesh = axes.pcolormesh(
-        _time_edges(times[later]), edges, rows.T, cmap="Blues", vmin=0, vmax=1, rasterized=True, shading="flat"
+        _time_edges(times[later]),
+        edges,
+        rows.T,
+        cmap="Blues",
+        vmin=0,
+        vmax=1,
+        rasterized=True,
+        shading="flat",
     )
-    axes.set(xscale="log", yscale="log", facecolor="#c9ccd1")
+    log_axes(axes)
+    axes.set_facecolor("#c9ccd1")
     axes.grid(False)
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(_bin_medians(half, edges), np.sqrt(edges[1:] * edges[:-1]), **FRONT)
@@ -117,6 +136,8 @@ def _time_edges(times: Float[np.ndarray, "m"]) -> Float[np.ndarray, "e"]:
     """Cell borders halfway between measurements in log t, with half a cell beyond the first and last."""
     log = np.log(times)
     middles = (log[1:] + log[:-1]) / 2
+    if not middles.size:
+        return times[0] * np.array([0.5, 2.0])
     return np.exp(np.concatenate([[2 * log[0] - middles[0]], middles, [2 * log[-1] - middles[-1]]]))
 
 
@@ -130,9 +151,10 @@ def _caption(study: Study, shown: int) -> str:
     total = sum(map(len, study.groups.values()))
     which = "" if shown == total else f" {shown} of {total} combinations, evenly chosen, are shown."
     return (
-        "Loss of every feature relative to its start, ℓ_i(t)/ℓ_i(0), for the first seed of each condition and (a, b): "
-        "dark is not learned yet, white is learned. The orange line marks the half-time of each feature, the dashed "
-        "line the course i^a of features learned one after another, drawn through the first ten half-times. A front "
-        "along the guide is the travelling wave of sequential learning; a front that rises more steeply means that "
-        "rare features are learned earlier than their frequency alone allows. Grey: no value." + which
+        "Loss of every feature relative to its start, ℓ_i(t)/ℓ_i(0), for the first seed of each condition "
+        "and (a, b): dark is not learned yet, white is learned. The orange line marks the half-time of each "
+        "feature, the dashed line the course i^a of features learned one after another, drawn through the "
+        "first ten half-times. A front along the guide is the travelling wave of sequential learning; a "
+        "front that rises more steeply means that rare features are learned earlier than their frequency "
+        "alone allows. Grey: no value." + which
     )

@@ -1,17 +1,18 @@
 """The report of a sweep or a run: `report.html`, one file that opens offline, and its figures as SVG and PNG.
 
-Everything on the page comes from the run folders' files through `analysis`; style, script and figures are inside the
-page, and every text from outside (names, notes, errors) is escaped.
+Everything on the page comes from the run folders' files through `analysis`; style, script and figures are
+inside the page, and every text from outside (names, notes, errors) is escaped.
 """
 
 import json
+import re
 import shlex
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from superdyn.report.curves import curves_figure
 from superdyn.report.exponents import exponents_figure, forest_figure
@@ -45,7 +46,8 @@ def write_report(path: Path) -> Path:
     """Write `path/report.html` and `path/figures/NAME.{svg,png}` for a sweep folder or a run folder.
 
     Returns:
-        The path of `report.html`. A folder without a finished run gives a page that says so and lists its runs.
+        The path of `report.html`. A folder without a finished run gives a page that says so and lists its
+        runs.
 
     Raises:
         ValueError: `path` is not a folder, or holds no run.
@@ -73,6 +75,7 @@ def _render(study: Study, figures: list[PageFigure]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("superdyn.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters["symbols"] = symbols
     environment.trim_blocks = environment.lstrip_blocks = True
     return environment.get_template("page.html.j2").render(
         title=study.root.resolve().name,
@@ -87,6 +90,12 @@ def _render(study: Study, figures: list[PageFigure]) -> str:
         runs=runs_table(study),
         provenance=provenance(study),
     )
+
+
+def symbols(text: str) -> Markup:
+    """Escaped text with indices set below the line and powers above it: α_seq, ℓ_i, i^a."""
+    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|ii|i|½)", r"<sub>\1</sub>", str(escape(text)))
+    return Markup(re.sub(r"(?<=\bi)\^([az])", r"<sup>\1</sup>", lowered))
 
 
 def _counts(study: Study) -> list[tuple[int, str]]:

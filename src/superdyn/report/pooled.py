@@ -1,4 +1,4 @@
-"""Exponents pooled over the seeds of each condition and (a, b): the rows behind figure 3 and the table of exponents."""
+"""Exponents pooled over seeds, per condition and (a, b): the rows of figures 3 and 4 and of their table."""
 
 import pandas as pd
 
@@ -15,8 +15,8 @@ REFERENCES = ("alpha_null_long", "alpha_sequential", "alpha_rich", "flat_decades
 def pooled_exponents(study: Study) -> pd.DataFrame:
     """One row per condition and (a, b) with a finished run, in the order of the figures.
 
-    Columns: `condition`, a, b, `n_runs`; `alpha`, `alpha_long`, `alpha_strict` and `half_time_exponent` as mean, `*_low`
-    and `*_high`; the mean of each of `REFERENCES`.
+    Columns: `condition`, a, b, `n_runs`; `alpha`, `alpha_long`, `alpha_strict` and `half_time_exponent` as
+    mean, `*_low` and `*_high`; the mean of each of `REFERENCES`.
     """
     by = ["condition", *PAIR_KEYS]
     done = study.frame[study.frame["state"] == "done"]

@@ -1,6 +1,7 @@
-"""Where the numbers of a report come from: command, code, versions, dates and machines, as the runs recorded them.
+"""Where the numbers of a report come from: command, code, versions, dates and machines.
 
-Dates are those in the runs' own files, not the time of the report, so that the page is the same whenever it is made.
+Dates are those in the runs' own files, not the time of the report, so that the page is the same whenever it
+is made.
 """
 
 import platform
@@ -39,7 +40,11 @@ def provenance(study: Study) -> list[tuple[str, str]]:
 
 def _heartbeat(folder: RunFolder) -> str | None:
     status = folder.status()
-    return None if status is None else datetime.fromtimestamp(status.heartbeat, UTC).isoformat(timespec="seconds")
+    return (
+        None
+        if status is None
+        else datetime.fromtimestamp(status.heartbeat, UTC).isoformat(timespec="seconds")
+    )
 
 
 def _commit(environment: dict[str, Any]) -> str | None:

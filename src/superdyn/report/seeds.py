@@ -1,8 +1,8 @@
 """Curves of several seeds as one line with a band: median and full range at each measured time.
 
-With the handful of seeds that a sweep has, quantiles mean little, so the band is the range from the lowest to the
-highest seed. Times are those of the longest run; a shorter one is interpolated in log t, and a time is kept if at least
-half of the seeds reach it. Axis legend: `t` measurement, `s` seed.
+With the handful of seeds that a sweep has, quantiles mean little, so the band is the range from the lowest to
+the highest seed. Times are those of the longest run; a shorter one is interpolated in log t, and a time is
+kept if at least half of the seeds reach it. Axis legend: `t` measurement, `s` seed.
 """
 
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def draw_band(axes: Axes, band: Band, colour: str) -> None:
     """Median as a line, range as a transparent band of the same colour."""
     if band.n_seeds > 1:
         axes.fill_between(band.time, band.low, band.high, color=colour, alpha=0.22, lw=0)
-    axes.plot(band.time, band.middle, color=colour)
+    axes.plot(band.time, band.middle, color=colour, lw=1.8)
 
 
 def _resampled(grid: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Figure 2: the local exponent −dlog L/dlog t over time, in the panels and colours of figure 1.
 
-A power law is a horizontal stretch here. Marks on the right edge give the two asymptotic references of each (a, b):
-α_seq = (a + 2b − 1)/a for one-by-one learning and α_rich = (a + 2b − 1)/(a + b) when the embedding learns too.
+A power law is a horizontal stretch here. Marks on the right edge give the two asymptotic references of each
+(a, b): α_seq = (a + 2b − 1)/a for one-by-one learning and α_rich = (a + 2b − 1)/(a + b) when the embedding
+learns too.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,9 @@ HIGHEST = 4.0
 """Slopes above this belong to the exponential end of a finite-N curve, where no power law is at issue."""
 REFERENCE_MARKS = (
     Line2D([], [], color=INK, ls="", marker="<", ms=5, label=r"$\alpha_{\rm seq}$ (right edge)"),
-    Line2D([], [], color=INK, ls="", marker="D", ms=4.5, mfc="white", label=r"$\alpha_{\rm rich}$ (right edge)"),
+    Line2D(
+        [], [], color=INK, ls="", marker="D", ms=4.5, mfc="white", label=r"$\alpha_{\rm rich}$ (right edge)"
+    ),
 )
 
 
@@ -83,10 +86,11 @@ def _upper_limit(study: Study) -> float:
 
 
 _CAPTION = (
-    "Local exponent of the curves of figure 1, with the same panels, colours and line styles. A power law is claimed "
-    "only where a line is flat (spread below 0.1) over a decade or more; a line that merely crosses the grey level 1 "
-    "is no evidence for an exponent of 1. Triangles on the right edge mark α_seq = (a + 2b − 1)/a, the asymptotic "
-    "exponent when features are learned one after another, and open diamonds α_rich = (a + 2b − 1)/(a + b), expected "
-    "when the embedding is trained too. The dotted null bends upward where the last of the N features is learned: "
-    "beyond that bend a curve of finite N decays exponentially and leaves the frame."
+    "Local exponent of the curves of figure 1, with the same panels, colours and line styles. A power law is "
+    "claimed only where a line is flat (spread below 0.1) over a decade or more; a line that merely crosses "
+    "the grey level 1 is no evidence for an exponent of 1. Triangles on the right edge mark α_seq = (a + 2b "
+    "− 1)/a, the asymptotic exponent when features are learned one after another, and open diamonds α_rich = "
+    "(a + 2b − 1)/(a + b), expected when the embedding is trained too. The dotted null bends upward where "
+    "the last of the N features is learned: beyond that bend a curve of finite N decays exponentially and "
+    "leaves the frame."
 )

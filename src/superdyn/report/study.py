@@ -1,18 +1,20 @@
 """A sweep as the figures see it: its table of runs, and the curve of every run that has one.
 
-Reads run folders through `analysis` once, so that the figures share what was read. A run whose state is not `done` stays
-in the table; its curve is drawn only if it is complete. Axis legend: `t` measurement, `n` feature.
+Reads run folders through `analysis` once, so that the figures share what was read. A run whose state is not
+`done` stays in the table; its curve is drawn only if it is complete. Axis legend: `t` measurement, `n`
+feature.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from superdyn import analysis
-from superdyn.report.all_runs import load_table
+from superdyn.report.all_runs import load_table, records
 from superdyn.report.conditions import with_conditions
 from superdyn.report.style import Pair
 
@@ -24,7 +26,7 @@ MAX_PANELS = 24
 class Run:
     """One finished run: its row of the sweep's table and its curve."""
 
-    row: pd.Series
+    row: dict[str, Any]
     curve: pd.DataFrame
 
     @property
@@ -48,11 +50,11 @@ class Run:
 
     def theory(self) -> analysis.TheoryCurve | None:
         """The theory of this very student, exact or approximate, or None where there is none."""
-        return analysis.exact_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
+        return analysis.exact_loss(self.row, self.curve["step"], self.curve["lr_time"])
 
     def null(self) -> analysis.TheoryCurve | None:
-        """The exact curve of the student without superposition (K = N) of the same finite N; None for tokens."""
-        return analysis.null_loss(self.row.to_dict(), self.curve["step"], self.curve["lr_time"])
+        """The exact curve without superposition (K = N) of the same finite N; None for token models."""
+        return analysis.null_loss(self.row, self.curve["step"], self.curve["lr_time"])
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def load_study(path: Path) -> Study:
     """
     frame, keys = with_conditions(load_table(path))
     groups: dict[str, dict[Pair, list[Run]]] = {}
-    for _, row in frame[frame["state"] == "done"].iterrows():
+    for row in records(frame[frame["state"] == "done"]):
         curve = analysis.load_curve(Path(row["path"]))
         run = Run(row, curve)
         groups.setdefault(row["condition"], {}).setdefault(run.pair, []).append(run)
     ordered = {
-        name: dict(sorted(by_pair.items(), key=lambda item: _b_then_a(item[0]))) for name, by_pair in groups.items()
+        name: dict(sorted(by_pair.items(), key=lambda item: _b_then_a(item[0])))
+        for name, by_pair in groups.items()
     }
     return Study(Path(path), frame, keys, ordered)
 
@@ -113,5 +116,5 @@ def _b_then_a(pair: Pair) -> Pair:
     return pair[1], pair[0]
 
 
-def _scheduled(row: pd.Series) -> bool:
+def _scheduled(row: dict[str, Any]) -> bool:
     return row["optimizer.schedule"] != "constant" or float(row["optimizer.warmup_fraction"]) > 0

@@ -1,13 +1,14 @@
 """The look of every figure: type, line widths, and a colour for each data law (a, b).
 
-Hue says b and depth says a, so that the two exponents can be read apart; the four hues stay distinct under the common
-forms of colour blindness, and no meaning is carried by hue alone (line style says what a line is).
+Hue says b and depth says a, so that the two exponents can be read apart; the four hues stay distinct under
+the common forms of colour blindness, and no meaning is carried by hue alone (line style says what a line is).
 Figures are made through matplotlib's object interface, so nothing stays registered in a global state.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -20,12 +21,12 @@ INK = "#1d232b"
 MUTED = "#6b7480"
 GRID = "#e3e7ec"
 RAMPS = (
-    ("#86bdec", "#06345f"),  # blues
-    ("#f6b052", "#8c2f00"),  # oranges
-    ("#7fcdb2", "#004a3a"),  # greens
-    ("#d9a6dd", "#541a66"),  # purples
+    ("#86bdec", "#0d4377"),  # blues
+    ("#f6b052", "#9c3503"),  # oranges
+    ("#7fcdb2", "#075c49"),  # greens
+    ("#d9a6dd", "#632777"),  # purples
 )
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
     "mathtext.fontset": "dejavusans",
@@ -66,7 +67,7 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A finished figure with what a reader needs beside it: file stem, heading, caption and a text for non-viewers."""
+    """A finished figure with what a reader needs beside it: file stem, heading and caption."""
 
     name: str
     heading: str
@@ -119,12 +120,12 @@ def panel_grid(
 
 
 def log_axes(axes: Axes) -> None:
-    """Logarithmic scales on both axes with at most seven labelled powers and unlabelled ticks between."""
+    """Logarithmic scales on both axes with at most seven labelled powers; the others have a tick only."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(numticks=7))
-        axis.set_minor_locator(LogLocator(subs="all", numticks=60))
+        axis.set_minor_locator(LogLocator(subs=(1.0,), numticks=60))
         axis.set_minor_formatter(NullFormatter())
 
 
@@ -136,7 +137,11 @@ def legend_below(figure: Figure, colours: dict[Pair, str], marks: Sequence[Line2
     rows = next(n for n in range(2, 1000) if -(-len(laws) // n) + -(-len(marks) // n) <= most)
     handles = [*laws, *_blanks(-len(laws) % rows), *marks, *_blanks(-len(marks) % rows)]
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=len(handles) // rows, handlelength=2.2, columnspacing=1.6
+        handles=handles,
+        loc="outside lower center",
+        ncols=len(handles) // rows,
+        handlelength=2.2,
+        columnspacing=1.6,
     )
 
 

@@ -1,15 +1,13 @@
 """Writing figures: SVG and PNG files, and the SVG text as it stands inside an HTML page.
 
-Inside a page the figures share one document, so every id gets the figure's name as a prefix; namespace declarations and
-metadata, which HTML does not need, are dropped, and with them the last mention of an address on the network.
+Inside a page the figures share one document, so every id gets the figure's name as a prefix; namespace
+declarations and metadata, which HTML does not need, are dropped, and with them the last mention of an address
+on the network.
 """
 
 import io
 import re
 from pathlib import Path
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from superdyn.report.style import Drawing, drawing_style
 
@@ -19,12 +17,11 @@ _METADATA = {"Date": None, "Creator": "superdyn"}
 def write_figure(drawing: Drawing, folder: Path) -> str:
     """Write `folder/NAME.svg` and `folder/NAME.png`; return the SVG for use inside an HTML page."""
     with drawing_style():
-        # Fixed once and for all, so that both files have the same layout and it is computed once.
-        FigureCanvasAgg(drawing.figure)
         drawing.figure.savefig(folder / f"{drawing.name}.png", metadata={"Software": "superdyn"})
+        # The layout found for the first file also serves the second: computing it takes most of the time.
         drawing.figure.set_layout_engine("none")
         buffer = io.StringIO()
-        FigureCanvasSVG(drawing.figure).print_svg(buffer, metadata=_METADATA)
+        drawing.figure.savefig(buffer, format="svg", metadata=_METADATA)
     text = buffer.getvalue()
     (folder / f"{drawing.name}.svg").write_text(text, encoding="utf-8")
     return inline_svg(text, drawing.name)

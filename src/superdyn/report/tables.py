@@ -1,22 +1,22 @@
 """The tables of the page: claims, pooled exponents, every run, and those without a result.
 
-A cell carries the text that is read and the value by which its column is sorted. A number that does not exist is a dash
-and sorts last; nothing is rounded away to look better than its interval.
+A cell carries the text that is read and the value by which its column is sorted. A number that does not exist
+is a dash and sorts last; nothing is rounded away to look better than its interval.
 """
 
 import json
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
+from superdyn.report.all_runs import records
 from superdyn.report.pooled import pooled_exponents
 from superdyn.report.study import Study
 
 DASH = "–"
+_WHERE = ("condition", "a", "b")
+_MORE = ("α strict", "α fitted")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def text(value: Any, look: str = "") -> Cell:
 
 
 def claims_table(root: Path) -> Table | None:
-    """The rows of `claims.json`, which `superdyn reproduce` leaves beside its runs; None without that file."""
+    """The rows of `claims.json`, which `superdyn reproduce` leaves there; None without that file."""
     path = root / "claims.json"
     if not path.exists():
         return None
@@ -69,23 +69,29 @@ def claims_table(root: Path) -> Table | None:
 
 def exponents_table(study: Study) -> Table:
     """Exponents pooled over the seeds of each condition and (a, b), beside every reference."""
-    columns = ["condition", "a", "b", "runs", "α long window", "null α (K = N)", "α_seq", "α_rich", "α strict",
-               "α fitted", "flat decades", "z", "L_inf / L(0)"]  # fmt: skip
-    return Table(columns, [_exponent_row(row) for _, row in pooled_exponents(study).iterrows()])
+    columns = [*_WHERE, "runs", "α long window", "null α (K = N)", "α_seq", "α_rich", *_MORE, "flat decades",
+               "z", "L_inf / L(0)"]  # fmt: skip
+    return Table(columns, [_exponent_row(row) for row in records(pooled_exponents(study))])
 
 
 def runs_table(study: Study) -> Table:
     """Every run of the sweep, finished or not, with its state and error."""
-    columns = ["run", "state", "condition", "a", "b", "seed", "step", "L(end) / L(0)", "α long window",
-               "null α (K = N)", "α strict", "α fitted", "z", "deviation from theory", "error or note"]  # fmt: skip
-    return Table(columns, [_run_row(row) for _, row in study.frame.iterrows()])
+    columns = ["run", "state", *_WHERE, "seed", "step", "L(end) / L(0)", "α long window", "null α (K = N)", *_MORE,
+               "z", "deviation from theory", "error or note"]  # fmt: skip
+    return Table(columns, [_run_row(row) for row in records(study.frame)])
 
 
 def unfinished_table(study: Study) -> Table:
     """The runs that gave no result: their state, the step they reached and the error."""
     lost = study.frame[study.frame["state"] != "done"]
     columns = ["run", "state", "step", "error"]
-    return Table(columns, [[text(r["run"]), _state(r), number(r["step"], ".0f"), text(r["error"])] for _, r in lost.iterrows()])
+    return Table(
+        columns,
+        [
+            [text(r["run"]), _state(r), number(r["step"], ".0f"), text(r["error"], "note")]
+            for r in records(lost)
+        ],
+    )
 
 
 def _claim_row(row: dict[str, Any]) -> list[Cell]:
@@ -98,7 +104,7 @@ def _claim_row(row: dict[str, Any]) -> list[Cell]:
         interval(row.get("measured"), row.get("low"), row.get("high")),
         text(verdict, f"verdict {verdict.lower().split(' ')[0]}"),
         text(row.get("kind")),
-        text(row.get("note")),
+        text(row.get("note"), "note"),
     ]
 
 
@@ -106,7 +112,7 @@ def _claim_value(value: Any) -> Cell:
     return number(value) if isinstance(value, int | float) else text(value)
 
 
-def _exponent_row(row: pd.Series) -> list[Cell]:
+def _exponent_row(row: dict[str, Any]) -> list[Cell]:
     return [
         text(row["condition"]),
         number(row["data.data_exponent"]),
@@ -124,9 +130,9 @@ def _exponent_row(row: pd.Series) -> list[Cell]:
     ]
 
 
-def _run_row(row: pd.Series) -> list[Cell]:
+def _run_row(row: dict[str, Any]) -> list[Cell]:
     return [
-        text(row["run"]),
+        text(row["run"], "name"),
         _state(row),
         text(row["condition"]),
         number(row["data.data_exponent"]),
@@ -140,13 +146,13 @@ def _run_row(row: pd.Series) -> list[Cell]:
         _with_interval(row, "alpha"),
         _with_interval(row, "half_time_exponent"),
         number(row["exact_deviation"], ".1e"),
-        text(row["error"] if isinstance(row["error"], str) else row["note"]),
+        text(row["error"] if isinstance(row["error"], str) else row["note"], "note"),
     ]
 
 
-def _with_interval(row: pd.Series, name: str) -> Cell:
+def _with_interval(row: dict[str, Any], name: str) -> Cell:
     return interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
 
 
-def _state(row: pd.Series) -> Cell:
+def _state(row: dict[str, Any]) -> Cell:
     return text(row["state"], f"state {row['state']}")

@@ -16,6 +16,9 @@ from superdyn.training.objective import Objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
 
+_LARGEST = torch.finfo(torch.float32).max
+"""Spectra are stored in float32, so a loss beyond its range is as good as infinite."""
+
 
 class Engine(nn.Module):
     """Runs optimizer steps; its buffers are the part of the training state that is neither student nor optimizer.
@@ -47,14 +50,15 @@ class Engine(nn.Module):
     def _step(self, step: int, x: Float[Tensor, "r s n"] | None) -> None:
         loss = self.objective.training_loss(self.student, x)
         gradients = torch.autograd.grad(loss.sum(), list(self.trained.values()))
-        alive = self._alive(loss.detach(), step)
+        alive = self.check_health(loss.detach(), step)
         masked = {
             name: torch.where(alive.view(-1, *(1,) * (gradient.ndim - 1)), gradient, 0.0)
             for name, gradient in zip(self.trained, gradients, strict=True)
         }
         self.optimizer.update(masked, self.rates[step] * alive)
 
-    def _alive(self, loss: Float[Tensor, "r"], step: int) -> Bool[Tensor, "r"]:
-        newly_dead = ~torch.isfinite(loss) & (self.diverged_at < 0)
-        self.diverged_at.masked_fill_(newly_dead, step)
+    def check_health(self, loss: Float[Tensor, "r"], step: int) -> Bool[Tensor, "r"]:
+        """Which members are alive; one whose loss is not a number of float32's range has diverged at `step`."""
+        sound = loss.abs() <= _LARGEST
+        self.diverged_at.masked_fill_(~sound & (self.diverged_at < 0), step)
         return self.diverged_at < 0

@@ -1,7 +1,7 @@
 """Steps at which a run is measured: log-spaced, so that every decade of training carries the same weight.
 
-Steps round(10^(j/d)), j = 0, 1, …, for d points per decade: runs of different length share them. Step 0 and the last
-step are always measured; a grid point less than one spacing before the last step gives way to it.
+Steps round(10^(j/d)), j = 0, 1, …, for d points per decade: runs of different length share them. Step 0 and
+the last step are always measured; a grid point less than one spacing before the last step gives way to it.
 """
 
 import math

@@ -87,8 +87,10 @@ class SuperpositionModule(pl.LightningModule):
         return {"measurement": self.measure() if self.step in self._measured else None}
 
     def measure(self) -> Measurement:
-        """Loss of every feature of every member now, on the host."""
-        feature_loss = self.engine.objective.feature_loss(self.student).cpu().numpy()
+        """Loss of every feature of every member now, on the host; a member beyond float32's range has diverged."""
+        feature_loss = self.engine.objective.feature_loss(self.student)
+        self.engine.check_health(feature_loss.sum(dim=1), self.step)
+        feature_loss = feature_loss.cpu().numpy()
         measures: Mapping[str, Tensor] = {}
         if isinstance(self.student, EmbeddingStudent):
             measures = superposition_measures(self.student.embedding().detach())

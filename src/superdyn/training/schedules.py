@@ -1,7 +1,8 @@
-"""Learning rate of every optimizer step, and learning-rate time τ = Σ_s η_s, the time axis of a scheduled run.
+"""Learning rate of every optimizer step, and learning-rate time τ = Σ_s η_s, the time of a scheduled run.
 
-η_s = lr · min(1, (s+1)/w) · shape(s − w), w = warmup_fraction · max_steps, with shape 1 (constant), a half cosine from 1
-to final_fraction (Loshchilov & Hutter 2017), or (1 + s/decay_start)^−decay_power (inverse power).
+η_s = lr · min(1, (s+1)/w) · shape(s − w), w = warmup_fraction · max_steps, with shape 1 (constant), a half
+cosine from 1 to final_fraction (Loshchilov & Hutter 2017), or (1 + s/decay_start)^−decay_power (inverse
+power).
 Axis legend: `t` step.
 """
 
@@ -12,7 +13,7 @@ from superdyn.config import OptimizerConfig
 
 
 def learning_rates(config: OptimizerConfig, max_steps: int) -> Float[np.ndarray, "t"]:
-    """η of steps 0 … max_steps − 1, float64; the schedule proper starts when the linear warmup has reached `lr`."""
+    """η of steps 0 … max_steps − 1, float64; the schedule proper starts after the linear warmup to `lr`."""
     step = np.arange(max_steps, dtype=np.float64)
     warmup = round(config.warmup_fraction * max_steps)
     ramp = np.minimum(1.0, (step + 1) / max(warmup, 1))
@@ -21,7 +22,7 @@ def learning_rates(config: OptimizerConfig, max_steps: int) -> Float[np.ndarray,
 
 
 def _shape(config: OptimizerConfig, step: Float[np.ndarray, "t"], n_steps: int) -> Float[np.ndarray, "t"]:
-    """η/lr after the warmup; the cosine reaches `final_fraction` after the last step, as torch's does at T_max."""
+    """η/lr after the warmup; the cosine reaches `final_fraction` after the last step, as torch's at T_max."""
     if config.schedule == "cosine":
         half_cosine = 0.5 * (1 + np.cos(np.pi * step / max(n_steps, 1)))
         return config.final_fraction + (1 - config.final_fraction) * half_cosine

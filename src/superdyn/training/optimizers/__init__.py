@@ -22,26 +22,21 @@ def make_optimizer(
     """The update rule of a pack; `configs` differ in `lr` and `weight_decay` only.
 
     Raises:
-        ValueError: when a key has a value that the rule would ignore.
+        ValueError: for weight decay of the embedding where none is trained, and Muon where no matrix is.
     """
-    assert len({config.model_copy(update={"lr": 1.0, "weight_decay": 0.0}) for config in configs}) == 1
+    first, *others = (config.model_copy(update={"lr": 1.0, "weight_decay": 0.0}) for config in configs)
+    assert all(other == first for other in others), "members of a pack share their optimizer"
     for config in configs:
-        _check_momentum(config)
         _check_decay(config, parameters)
     return _RULES[configs[0].name](parameters, configs)
 
 
-def _check_momentum(config: OptimizerConfig) -> None:
-    if config.momentum and config.name not in ("sgd", "muon"):
-        raise ValueError(f"optimizer.momentum={config.momentum}: {config.name} has none; allowed is 0.")
-    if config.nesterov and not config.momentum:
-        raise ValueError("optimizer.nesterov=True: needs momentum; allowed with optimizer.momentum > 0.")
-
-
 def _check_decay(config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:
-    embedding_only = config.weight_decay < 0 or (config.weight_decay > 0 and config.weight_decay_on == "encoder")
+    embedding_only = config.weight_decay < 0 or (
+        config.weight_decay > 0 and config.weight_decay_on == "encoder"
+    )
     if embedding_only and not any(name in parameters for name in EMBEDDINGS):
         raise ValueError(
-            f"optimizer.weight_decay={config.weight_decay}: acts on the embedding, and this model trains none "
-            f"(its parameters: {sorted(parameters)}); allowed is 0, or a positive value on 'all'."
+            f"optimizer.weight_decay={config.weight_decay}: acts on the embedding, and this model trains "
+            f"none (its parameters: {sorted(parameters)}); allowed is 0, or a positive value on 'all'."
         )

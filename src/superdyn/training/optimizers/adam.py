@@ -1,7 +1,7 @@
 """Adam and AdamW, in the conventions of torch.optim.
 
-m ← β₁ m + (1−β₁) g;  v ← β₂ v + (1−β₂) g²;  step = η/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε) (Kingma & Ba 2015). Positive weight
-decay is L2 in Adam and decoupled in AdamW (Loshchilov & Hutter 2019).
+m ← β₁ m + (1−β₁) g;  v ← β₂ v + (1−β₂) g²;  step = η/(1−β₁ᵗ) · m/(√v/√(1−β₂ᵗ) + ε) (Kingma & Ba 2015).
+Positive weight decay is L2 in Adam and decoupled in AdamW (Loshchilov & Hutter 2019).
 Axis legend: `r` run, `p` entries of all parameters of one member.
 """
 
@@ -15,7 +15,7 @@ from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
 
 
 class Adam(StackedOptimizer):
-    """State: `first_moment/<parameter>`, `second_moment/<parameter>`, and β₁ᵗ, β₂ᵗ as `beta1_power`, `beta2_power`."""
+    """State: `first_moment/<parameter>`, `second_moment/<parameter>`, and β₁ᵗ, β₂ᵗ as `beta1_power` and so on."""
 
     coupled_decay = True
 

@@ -1,7 +1,8 @@
 """Weight decay of a pack whose members may differ in its strength and sign.
 
-w > 0, coupled (L2): g += w θ before the rule; w > 0, decoupled (Loshchilov & Hutter 2019): θ *= 1 − η w beside it;
-w < 0, under every rule: row-norm growth of the embedding (`growth.py`), beside it. Axis legend: `r` run.
+w > 0, coupled (L2): g += w θ before the rule; w > 0, decoupled (Loshchilov & Hutter 2019): θ *= 1 − η w
+beside it; w < 0, under every rule: row-norm growth of the embedding (`growth.py`), beside it. Axis legend:
+`r` run.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from superdyn.config import OptimizerConfig
 from superdyn.training.optimizers.growth import grow_rows
 
 EMBEDDINGS = ("encoder", "decoder")
-"""Names of the parameters (r, k, n) that hold one row per feature, as column [:, :, i]."""
+"""Parameters (r, k, n) with one row per feature, as column [:, :, i]: what decay on "encoder" acts on."""
 
 
 class WeightDecay(nn.Module):
@@ -23,7 +24,9 @@ class WeightDecay(nn.Module):
     shrink: Float[Tensor, "r"]
     grow: Float[Tensor, "r"]
 
-    def __init__(self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool):
+    def __init__(
+        self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool
+    ):
         super().__init__()
         device = next(iter(parameters.values())).device
         decay = torch.tensor([config.weight_decay for config in configs], dtype=torch.float64, device=device)

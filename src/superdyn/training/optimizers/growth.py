@@ -1,7 +1,7 @@
 """Negative weight decay: the rows of the embedding grow towards unit norm instead of shrinking.
 
-W_i += η|w|(1/‖W_i‖ − 1) W_i for every feature row i, for weight decay w < 0 (Liu, Liu, Gore 2025); it pushes a model
-into superposition as positive decay pushes it out. Axis legend: `r` run, `n` feature, `k` hidden.
+W_i += η|w|(1/‖W_i‖ − 1) W_i for every feature row i, for weight decay w < 0 (Liu, Liu, Gore 2025); it pushes
+a model into superposition as positive decay pushes it out. Axis legend: `r` run, `n` feature, `k` hidden.
 """
 
 import torch

@@ -1,6 +1,7 @@
-"""One flat row per member: all tensors of a pack side by side, so that an elementwise rule is one launch for all.
+"""One flat row per member: all tensors of a pack side by side, so that one launch serves all.
 
-Tensors (r, …) with m_1, m_2, … entries per member become one matrix (r, p), p = Σ m_j, in the order of the names.
+Tensors (r, …) with m_1, m_2, … entries per member become one matrix (r, p), p = Σ m_j, in the order of the
+names.
 Axis legend: `r` run, `p` entries of all tensors of one member.
 """
 
@@ -27,5 +28,6 @@ class Layout:
         """The named tensors inside `flat`, sharing its memory."""
         pieces = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
         return {
-            name: piece.unflatten(1, shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+            name: piece.unflatten(1, shape)
+            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }

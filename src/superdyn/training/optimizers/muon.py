@@ -1,7 +1,8 @@
 """Muon: momentum whose matrices are orthogonalised before the step, in the conventions of torch.optim.Muon.
 
-m ← μ m + (1−μ) g;  u = μ m + (1−μ) g with Nesterov, else m;  step = η √max(1, rows/columns) NS₅(u) (Jordan et al. 2024).
-NS₅ is computed in the parameter's own precision (torch: bfloat16). Vectors take AdamW; positive decay is decoupled.
+m ← μ m + (1−μ) g;  u = μ m + (1−μ) g with Nesterov, else m;  step = η √max(1, rows/columns) NS₅(u) (Jordan et
+al. 2024). NS₅ is computed in the parameter's own precision (torch: bfloat16). Vectors take AdamW; positive
+decay is decoupled.
 Axis legend: `r` run, `p` entries of all matrices of one member, `i` rows, `j` columns.
 """
 
@@ -67,10 +68,10 @@ class Muon(StackedOptimizer):
 
 
 def orthogonalized(x: Float[Tensor, "r i j"]) -> Float[Tensor, "r i j"]:
-    """About U Vᵀ for each X = U S Vᵀ: five Newton–Schulz steps X ← a X + (b G + c G²) X, G = X Xᵀ, from X/‖X‖_F.
+    """About U Vᵀ for each X = U S Vᵀ: Newton–Schulz steps X ← a X + (b G + c G²) X, G = X Xᵀ, from X/‖X‖_F.
 
-    The singular values of the result lie near 1 (roughly 0.7 to 1.2), not at it: the coefficients buy speed, not
-    convergence (Jordan et al. 2024).
+    The singular values of the result lie near 1 (roughly 0.7 to 1.2), not at it: the coefficients buy speed,
+    not convergence (Jordan et al. 2024).
     """
     if x.shape[1] > x.shape[2]:
         return orthogonalized(x.mT).mT

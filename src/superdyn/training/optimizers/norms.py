@@ -1,7 +1,8 @@
 """Sums of squares per member whose bits do not depend on how many members are stacked.
 
-On the CPU torch may split one long row between threads but gives many rows a thread each, which changes the order of
-additions. Long rows are therefore first folded in half by elementwise additions, whose result no schedule can change.
+On the CPU torch may split one long row between threads but gives many rows a thread each, which changes the
+order of additions. Long rows are therefore first folded in half by elementwise additions, whose result no
+schedule can change.
 Axis legend: `r` run, `p` entries of one member, `n` feature, `k` hidden.
 """
 
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 _UNSPLIT = 4096
-"""Rows up to this length are summed by one thread, alone or in a pack (torch splits a sum from 32,768 entries on)."""
+"""Rows up to this length are summed by one thread, alone or in a pack (torch splits from 32,768 on)."""
 
 
 def member_norm(x: Float[Tensor, "r p"]) -> Float[Tensor, "r"]:

@@ -1,8 +1,9 @@
 """What every update rule of a pack shares: flat state, weight decay, frozen members.
 
-θ_r ← θ_r − step_r for every run r, where a rule only says what `step` is. All arithmetic is elementwise multiplication,
-addition, division and square root, `norms.py` and `models.product`, so that a member's bits on the CPU are those of a
-pack of one; no fused multiply-add (lerp, addcmul, alpha=), whose use depends on where a member lies in memory.
+θ_r ← θ_r − step_r for every run r, where a rule only says what `step` is. All arithmetic is elementwise
+multiplication, addition, division and square root, `norms.py` and `models.product`, so that a member's bits
+on the CPU are those of a pack of one; no fused multiply-add (lerp, addcmul, alpha=), whose use depends on
+where a member lies in memory.
 Axis legend: `r` run, `p` entries of all parameters of one member.
 """
 
@@ -52,7 +53,7 @@ class StackedOptimizer(nn.Module, ABC):
 
     @torch.no_grad()
     def update(self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"]) -> None:
-        """One optimizer step of every member, in place; a member of learning rate 0 keeps every bit it has."""
+        """One optimizer step of every member, in place; a member of learning rate 0 keeps every bit."""
         gradient = self.layout.gather(gradients)
         self._decay.couple(self.layout.views(gradient))
         step = self._step(gradient, lr)
@@ -77,7 +78,7 @@ class StackedOptimizer(nn.Module, ABC):
             tensor.copy_(state[name])
 
     def _add_slot(self, name: str) -> None:
-        """A zero of every parameter's shape, stored flat (r, p) and reachable as `state["name/parameter"]`."""
+        """A zero of every parameter's shape, stored flat (r, p), reachable as `state["name/parameter"]`."""
         like = next(iter(self.trained.values()))
         self.register_buffer(name, like.new_zeros(like.shape[0], self.layout.size))
         self._slots.append(name)

@@ -24,9 +24,12 @@ class SGD(StackedOptimizer):
         if self._mu:
             self._add_slot("momentum")
 
-    def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
-        rate = per_member(lr, gradient)
+    def _direction(self, gradient: Float[Tensor, "r p"]) -> Float[Tensor, "r p"]:
+        """g, m or g + μ m; overwrites `gradient`, advances m."""
         if not self._mu:
-            return gradient.mul_(rate)
+            return gradient
         momentum = self.get_buffer("momentum").mul_(self._mu).add_(gradient)
-        return gradient.add_(momentum * self._mu).mul_(rate) if self._nesterov else momentum * rate
+        return gradient.add_(momentum * self._mu) if self._nesterov else momentum
+
+    def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
+        return self._direction(gradient) * per_member(lr, gradient)

@@ -1,0 +1,89 @@
+"""A member of a pack has the bits of a lone run, and does not notice what the others do."""
+
+import numpy as np
+import pytest
+import torch
+
+from superdyn.runs.checkpoints import load_latest
+
+OPTIMIZERS = ("sgd", "normalized", "adam", "adamw", "muon")
+MEMBERS = [
+    {"seed": 0},
+    {"seed": 1, "data__data_exponent": 2.0},
+    {"seed": 2, "data__importance_exponent": 0.0, "data__density": 0.7},
+    {"seed": 3, "optimizer__lr": 0.02, "model__core_init_scale": 0.3},
+]
+
+
+def final_state(folder):
+    return load_latest(folder.checkpoints).state
+
+
+def assert_same_run(one, other):
+    for name, column in one.curve().items():
+        np.testing.assert_array_equal(column, other.curve()[name], err_msg=name)
+    np.testing.assert_array_equal(one.spectrum()[1], other.spectrum()[1])
+    state = final_state(other)
+    for name, tensor in final_state(one).items():
+        assert torch.equal(tensor, state[name]), name
+
+
+@pytest.mark.parametrize("n_features", [32, 29], ids=["aligned", "odd"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_packed_equals_solo_bit_for_bit(optimizer, n_features, make_config, train_together):
+    shape = {"data__n_features": n_features, "model__width": n_features // 2, "optimizer__name": optimizer}
+    configs = [make_config(**{**shape, "model__bias": True, **member}) for member in MEMBERS]
+    packed = train_together(configs, "packed")
+    for config, folder in zip(configs, packed, strict=True):
+        (solo,) = train_together([config], f"solo-{config.seed}")
+        assert_same_run(folder, solo)
+
+
+@pytest.mark.parametrize("value_law", ["half_normal", "signed", "constant"])
+def test_packed_equals_solo_for_every_value_law(value_law, make_config, train_together):
+    configs = [make_config(seed=seed, data__value_law=value_law) for seed in range(3)]
+    packed = train_together(configs, "packed")
+    (solo,) = train_together(configs[2:], "solo")
+    assert_same_run(packed[2], solo)
+
+
+def test_packed_equals_solo_for_exact_gradients(make_config, train_together):
+    exact = {"loss": "population", "model__activation": "linear", "model__train_encoder": False}
+    configs = [make_config(seed=seed, data__data_exponent=1.2 + seed / 4, **exact) for seed in range(3)]
+    packed = train_together(configs, "packed")
+    (solo,) = train_together(configs[1:2], "solo")
+    assert_same_run(packed[1], solo)
+
+
+def test_chunk_size_does_not_change_the_run(make_config, train_together):
+    runs = [train_together([make_config(trainer__chunk_steps=k)], f"chunks-{k}")[0] for k in (1, 8)]
+    assert_same_run(*runs)
+
+
+def test_a_diverging_member_fails_with_its_step_and_the_others_keep_their_bits(make_config, train_together):
+    linear = {"model__activation": "linear"}
+    configs = [make_config(seed=s, optimizer__lr=lr, **linear) for s, lr in enumerate((0.1, 1e3, 0.1))]
+    first, diverged, third = train_together(configs, "packed")
+    status = diverged.status()
+    assert status.state == "failed"
+    assert status.error == f"diverged at step {status.step}: the loss is not finite"
+    assert 0 < status.step < 20
+    assert np.isfinite(diverged.curve()["loss"][0])
+    for folder, config in ((first, configs[0]), (third, configs[2])):
+        assert folder.status().state == "done"
+        assert_same_run(folder, train_together([config], f"solo-{config.seed}")[0])
+
+
+def test_a_diverged_member_keeps_its_last_finite_parameters(make_config):
+    from superdyn.training.module import SuperpositionModule
+
+    module = SuperpositionModule([make_config(seed=s, optimizer__lr=lr, model__activation="linear") for s, lr in enumerate((1e12, 0.1))])
+    module.on_fit_start()
+    x = torch.rand(6, 2, 32, 32)
+    module.engine.run(0, 6, x)
+    step = int(module.engine.diverged_at[0])
+    assert 0 <= step < 6
+    assert module.engine.diverged_at[1] == -1
+    frozen = module.member_state(0)
+    module.engine.run(6, 6, x)
+    assert all(torch.equal(value, frozen[name]) for name, value in module.member_state(0).items() if "student" in name)
