@@ -22,7 +22,7 @@ def normalized_step(
     momentum: float = 0.0,
     nesterov: bool = False,
 ) -> None:
-    """θ ← θ(1 − η w) − η d/‖d‖, d = m ← μ m + g or g + μ m, the norm over all tensors; `momenta` change too."""
+    """θ ← θ(1 − η w) − η d/‖d‖, d = m ← μ m + g or g + μ m, norm over all tensors; `momenta` change too."""
     for m, gradient in zip(momenta, gradients, strict=True):
         m.copy_(momentum * m + gradient)
     directions = [g + momentum * m if nesterov else m for g, m in zip(gradients, momenta, strict=True)]

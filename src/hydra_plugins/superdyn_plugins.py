@@ -50,7 +50,12 @@ class UnionSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.launcher is not None
-        jobs = [job for own, grids in self._experiments(arguments) for grid in grids for job in self._product(grid, own)]
+        jobs = [
+            job
+            for own, grids in self._experiments(arguments)
+            for grid in grids
+            for job in self._product(grid, own)
+        ]
         return [self.launcher.launch(jobs, initial_job_idx=0)]
 
     def _experiments(self, arguments: list[str]) -> list[tuple[list[str], list[dict[str, Any]]]]:
@@ -67,7 +72,9 @@ class UnionSweeper(BasicSweeper):
         for value in swept[-1].sweep_string_iterator():
             own = f"experiment={value}"
             config = self.hydra_context.config_loader.load_configuration(
-                config_name=self.config.hydra.job.config_name, overrides=[*fixed, own], run_mode=RunMode.MULTIRUN
+                config_name=self.config.hydra.job.config_name,
+                overrides=[*fixed, own],
+                run_mode=RunMode.MULTIRUN,
             )
             sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
             assert isinstance(sweeper, dict)
@@ -81,7 +88,9 @@ class UnionSweeper(BasicSweeper):
 
     def _parse(self, arguments: list[str]) -> list[Any]:
         assert self.hydra_context is not None
-        return OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
+        return OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(
+            arguments
+        )
 
 
 class PackLauncher(Launcher):
@@ -116,5 +125,9 @@ class SuperdynSearchPath(SearchPathPlugin):
         search_path.append(provider="superdyn", path=f"file://{conf_path()}")
 
 
-ConfigStore.instance().store(group="hydra/sweeper", name="superdyn", node=UnionSweeperConf, provider="superdyn")
-ConfigStore.instance().store(group="hydra/launcher", name="superdyn", node=PackLauncherConf, provider="superdyn")
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="superdyn", node=UnionSweeperConf, provider="superdyn"
+)
+ConfigStore.instance().store(
+    group="hydra/launcher", name="superdyn", node=PackLauncherConf, provider="superdyn"
+)

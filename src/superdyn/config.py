@@ -60,7 +60,9 @@ INCIDENTAL_FIELDS = (
 class Section(BaseModel):
     """A frozen group of keys that refuses unknown ones."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True
+    )
 
 
 class DataConfig(Section):
@@ -205,7 +207,10 @@ class RunConfig(Section):
         """Equal for runs that can train as members of one pack: all but the member fields agree."""
         return _digest(
             {k: v for k, v in self.flat().items() if not _under(k, INCIDENTAL_FIELDS + MEMBER_FIELDS)}
-            | {"trainer.chunk_steps": self.trainer.chunk_steps, "trainer.accelerator": self.trainer.accelerator}
+            | {
+                "trainer.chunk_steps": self.trainer.chunk_steps,
+                "trainer.accelerator": self.trainer.accelerator,
+            }
         )
 
 

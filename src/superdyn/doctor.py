@@ -30,8 +30,8 @@ REQUIRED: dict[str, tuple[str, str]] = {
     "torch": (">=2.11", "pip install 'torch>=2.11'"),
     "pytorch-lightning": (
         ">=2.6.4",
-        "pip install 'pytorch-lightning>=2.6.4'; 2.6.2 and 2.6.3 were malware: if either was ever installed here, "
-        "replace the credentials that this machine could read",
+        "pip install 'pytorch-lightning>=2.6.4'; 2.6.2 and 2.6.3 were malware: if either was ever installed "
+        "here, replace the credentials that this machine could read",
     ),
     "hydra-core": (">=1.3.6,<1.4", "pip install 'hydra-core>=1.3.6,<1.4'"),
     "omegaconf": (">=2.3,<2.4", "pip install 'omegaconf>=2.3,<2.4'"),
@@ -198,15 +198,16 @@ def _folders() -> dict[str, Path]:
     return folders
 
 
-def _wandb_hosts() -> set[str | None]:
+def _wandb_hosts() -> set[str]:
     if _installed("wandb") is None:
         return set()
     import wandb
 
-    return {urlsplit(os.environ.get("WANDB_BASE_URL", wandb.Settings().base_url)).hostname, "api.wandb.ai"}
+    url = os.environ.get("WANDB_BASE_URL", wandb.Settings().base_url)
+    return {urlsplit(url).hostname or url, "api.wandb.ai"}
 
 
-def _netrc_hosts() -> set[str | None]:
+def _netrc_hosts() -> set[str]:
     path = Path(os.environ.get("NETRC", Path.home() / ".netrc"))
     if not path.is_file():
         return set()

@@ -23,7 +23,11 @@ def sentence(error: BaseException) -> str:
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         return _unknown_key(match.group(1))
-    if match := re.search(r"Could not find '([^']+)/([^']+)'\s*Available options in '[^']+':\s*(.*?)\s*Config search", text, re.S):
+    if match := re.search(
+        r"Could not find '([^']+)/([^']+)'\s*Available options in '[^']+':\s*(.*?)\s*Config search",
+        text,
+        re.S,
+    ):
         group, choice, options = match.groups()
         return f"{group}={choice}: unknown choice; {group} allows {', '.join(options.split())}."
     if match := re.search(r"You must specify '([^']+)'|Could not override '([^']+)'", text):

@@ -17,7 +17,7 @@ from superdyn.models.measures import (
 
 
 def dimensionalities(rows: Tensor) -> Tensor:
-    return feature_dimensionality(rows, row_statistics(rows))
+    return feature_dimensionality(rows[None], row_statistics(rows[None]))[0]
 
 
 def of(rows: Tensor) -> dict[str, float]:
@@ -85,12 +85,16 @@ def test_a_zero_matrix_has_no_overlap_to_speak_of():
     assert math.isnan(result["participation_ratio"])
 
 
-def test_a_member_is_measured_alike_alone_and_in_a_pack():
-    pack = torch.randn(7, 7, 13)
-    stacked = superposition_measures(pack)
+@pytest.mark.parametrize(("k", "n"), [(7, 13), (32, 64), (200, 333)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_member_is_measured_alike_alone_and_in_a_pack(k: int, n: int, dtype: torch.dtype):
+    pack, cores = torch.randn(7, k, n, dtype=dtype), torch.randn(7, k, k, dtype=dtype)
+    stacked, energy = superposition_measures(pack), off_diagonal_energy(pack, cores, pack)
     for r in range(7):
-        single = superposition_measures(pack[r : r + 1].clone())
+        one, core = pack[r : r + 1].clone(), cores[r : r + 1].clone()
+        single = superposition_measures(one)
         assert all(torch.equal(stacked[name][r], single[name][0]) for name in stacked)
+        assert torch.equal(energy[r], off_diagonal_energy(one, core, one)[0])
 
 
 def test_off_diagonal_energy_is_that_of_the_whole_jacobian():

@@ -74,7 +74,7 @@ def polish_form(
         )
 
     start = np.clip(x[free], low + 1e-9, high - 1e-9)
-    # From a grid point the residuals are larger than the noise: a first solution with their own scale gets close.
+    # Residuals at a grid point exceed the noise: a first solution with their own scale gets close.
     solved = solve(start, ROBUST_SCALES * noise_scale(misfit(start)))
     solved = solve(solved.x, robust_scale or ROBUST_SCALES * noise_scale(solved.fun))
     score = corrected_akaike(t.size, int(free.sum()), np.array([2.0 * solved.cost / t.size]))

@@ -57,7 +57,9 @@ def build_student(configs: Sequence[RunConfig]) -> nn.Module:
     except Exception as error:  # Hydra wraps whatever the user's module raised on import
         raise ConfigError(f"model._target_={target!r}: cannot be imported ({error}).") from error
     if not issubclass(student_class, nn.Module):
-        raise ConfigError(f"model._target_={target!r}: must be a torch.nn.Module that maps (r, s, n) to (r, s, n).")
+        raise ConfigError(
+            f"model._target_={target!r}: must be a torch.nn.Module that maps (r, s, n) to (r, s, n)."
+        )
     student = student_class(configs)
     _check_run_axis(student, target, len(configs))
     return student

@@ -40,8 +40,15 @@ class Student(nn.Module):
         self.n_members, self.n_features = len(configs), n_features
         frozen_identity = model.encoder_init == "identity" and not model.train_encoder
         untied = not (model.tied or frozen_identity)
-        self._hold("encoder", None if frozen_identity else initial_embedding(configs, "encoder"), model.train_encoder, dtype)
-        self._hold("decoder", initial_embedding(configs, "decoder") if untied else None, model.train_encoder, dtype)
+        self._hold(
+            "encoder",
+            None if frozen_identity else initial_embedding(configs, "encoder"),
+            model.train_encoder,
+            dtype,
+        )
+        self._hold(
+            "decoder", initial_embedding(configs, "decoder") if untied else None, model.train_encoder, dtype
+        )
         self._hold("core", initial_core(configs) if model.core == "trained" else None, True, dtype)
         self._hold("bias", torch.zeros(len(configs), n_features) if model.bias else None, True, dtype)
 

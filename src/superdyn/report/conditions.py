@@ -8,6 +8,7 @@ out, as in a run's signature.
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -64,17 +65,19 @@ def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     A point of the sweep that has no folder yet has no configuration to go by: its condition is empty.
     """
     known = frame["path"].notna()
-    keys = condition_keys(frame[known])
+    keys = condition_keys(frame.loc[known])
     rows = zip(known, *(frame[key] for key in keys), strict=True)
     labels = [
         condition_label(dict(zip(keys, values, strict=True))) if there else "" for there, *values in rows
     ]
-    ranks = pd.DataFrame({key: _rank(frame[key], MODEL_ORDER if key == "model.name" else ()) for key in keys})
+    ranks = pd.DataFrame(
+        {key: _rank(frame[key].tolist(), MODEL_ORDER if key == "model.name" else ()) for key in keys}
+    )
     order = ranks.sort_values(keys, kind="stable").index if keys else frame.index
     return frame.assign(condition=labels).loc[order], keys
 
 
-def _rank(values: pd.Series, leading: Sequence[str]) -> pd.Series:
+def _rank(values: list[Any], leading: Sequence[str]) -> list[int]:
     """Places in the natural order: `leading` first, then numbers by size, then texts by alphabet."""
 
     def place(value: object) -> tuple:
@@ -83,7 +86,7 @@ def _rank(values: pd.Series, leading: Sequence[str]) -> pd.Series:
         return (1, value, "") if isinstance(value, int | float) else (2, 0, str(value))
 
     places = sorted({place(value) for value in values})
-    return values.map(lambda value: places.index(place(value)))
+    return [places.index(place(value)) for value in values]
 
 
 def _config_columns(frame: pd.DataFrame) -> list[str]:
@@ -108,7 +111,7 @@ def _separates(frame: pd.DataFrame, settled: Sequence[str], key: str) -> bool:
 
 
 def _texts(frame: pd.DataFrame, key: str) -> pd.Series:
-    return frame[key].map(lambda value: json.dumps(value, default=str))
+    return pd.Series([json.dumps(value, default=str) for value in frame[key]], index=frame.index)
 
 
 def _phrase(key: str, value: object) -> str:

@@ -59,7 +59,7 @@ def exponents_figure(study: Study) -> Drawing:
             axes.set_title(panel_title(condition))
             axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)), zorder=1.5)
             axes.axhline(1, color=MUTED, lw=1.0, zorder=1.5)
-            for row in records(pooled[pooled["condition"] == condition]):
+            for row in records(pooled.loc[pooled["condition"] == condition]):
                 pair = (row["data.data_exponent"], row["data.importance_exponent"])
                 _draw_marks(axes, row, colours[pair], row["alpha_sequential"], top, upright=True)
         panels[0].set_xlim(
@@ -104,7 +104,7 @@ def forest_figure(study: Study) -> Drawing:
 def _draw_marks(
     axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool
 ) -> None:
-    """All marks of one (a, b) at one place: over it (`upright`) or along its row; `top` ends the axis of α."""
+    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α."""
 
     def mark(value: float, **look: Any) -> None:
         axes.plot(*((place, value) if upright else (value, place)), color=colour, ls="", **look)
@@ -131,7 +131,7 @@ def _draw_marks(
 
 
 def _upper_limit(pooled: pd.DataFrame) -> float:
-    """End of the axis of α: room for all but the null, which grows without bound in a curve's exponential end."""
+    """End of the axis of α: room for all but the null, which has no bound where its curve is exponential."""
     drawn = pooled[["alpha_long_high", "alpha_strict_high", "alpha_rich", "alpha_long", "alpha_sequential"]]
     return 1.15 * float(np.nanmax(drawn.to_numpy(float), initial=1.2))
 

@@ -53,8 +53,8 @@ def _two_conditions(study: Study) -> tuple[str, str]:
     others = [name for name, model in models.items() if model != REFERENCE]
     if not references or not others:
         raise ValueError(
-            f"path={str(study.root)!r}: the headline figure compares model={REFERENCE} with another model; finished "
-            f"runs are of {sorted(set(models.values()))}"
+            f"path={str(study.root)!r}: the headline figure compares model={REFERENCE} with another "
+            f"model; finished runs are of {sorted(set(models.values()))}"
         )
 
     def rank(name: str) -> tuple[bool, bool, int]:
@@ -115,7 +115,7 @@ def _draw_exponents(
     axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)))
     axes.axhline(1, color=MUTED, lw=1.0)
     for condition, filled in ((reference, False), (compared, True)):
-        for row in records(pooled[pooled["condition"] == condition]):
+        for row in records(pooled.loc[pooled["condition"] == condition]):
             colour = colours[row["data.data_exponent"], row["data.importance_exponent"]]
             x = row["alpha_sequential"]
             axes.plot([x, x], [row["alpha_long_low"], row["alpha_long_high"]], color=colour, lw=1.3)

@@ -67,7 +67,7 @@ def relative_spectrum(run: Run, scheduled: bool) -> tuple[Float[np.ndarray, "m"]
 
 
 def rank_bins(n: int) -> Float[np.ndarray, "e"]:
-    """Half-integer edges of at most `MAX_ROWS` bins of the ranks 1…n: one rank each, or equally wide in log."""
+    """Half-integer edges of at most `MAX_ROWS` bins of the ranks 1…n: single ranks, or equal in log rank."""
     if n <= MAX_ROWS:
         return np.arange(n + 1) + 0.5
     return np.unique(np.floor(np.geomspace(1, n + 1, MAX_ROWS + 1) + 1e-9)) - 0.5

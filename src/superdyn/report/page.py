@@ -4,7 +4,6 @@ Everything on the page comes from the run folders' files through `analysis`; sty
 inside the page, and every text from outside (names, notes, errors) is escaped.
 """
 
-import json
 import re
 import shlex
 from collections import Counter
@@ -109,7 +108,7 @@ def _varied(study: Study) -> str:
     parts = [f"{len(study.groups)} conditions ({', '.join(study.keys)})"] if study.keys else []
     if len(study.pairs) > 1:
         parts.append(f"{len(study.pairs)} data laws (a, b)")
-    seeds = study.frame["seed"].dropna().map(json.dumps).nunique()
+    seeds = len(set(study.frame["seed"].dropna().tolist()))
     if seeds > 1:
         parts.append(f"{seeds} seeds")
     return "Varied: " + "; ".join(parts) + "." if parts else ""

@@ -19,7 +19,7 @@ def pooled_exponents(study: Study) -> pd.DataFrame:
     mean, `*_low` and `*_high`; the mean of each of `REFERENCES`.
     """
     by = ["condition", *PAIR_KEYS]
-    done = study.frame[study.frame["state"] == "done"]
+    done = study.frame.loc[study.frame["state"] == "done"]
     done = done.assign(relative_floor=done["L_inf"] / done["loss_initial"])
     pooled = analysis.pool_seeds(done, by=by)
     for name in POOLED_TOO:
@@ -35,5 +35,6 @@ def _pooled_as_alpha(done: pd.DataFrame, name: str, by: list[str]) -> pd.DataFra
     """`pool_seeds` pools the columns called alpha; this lends it another number under that name."""
     ends = ("", "_low", "_high")
     lent = done.assign(**{f"alpha{end}": done[f"{name}{end}"] for end in ends})
-    pooled = analysis.pool_seeds(lent, by=by)[[*by, *(f"alpha{end}" for end in ends)]]
-    return pooled.rename(columns={f"alpha{end}": f"{name}{end}" for end in ends})
+    pooled = analysis.pool_seeds(lent, by=by)
+    returned = {f"{name}{end}": pooled[f"alpha{end}"] for end in ends}
+    return pd.DataFrame({key: pooled[key] for key in by} | returned)

@@ -101,7 +101,7 @@ def load_study(path: Path) -> Study:
     """
     frame, keys = with_conditions(load_table(path))
     groups: dict[str, dict[Pair, list[Run]]] = {}
-    for row in records(frame[frame["state"] == "done"]):
+    for row in records(frame.loc[frame["state"] == "done"]):
         curve = analysis.load_curve(Path(row["path"]))
         run = Run(row, curve)
         groups.setdefault(row["condition"], {}).setdefault(run.pair, []).append(run)

@@ -76,14 +76,14 @@ def exponents_table(study: Study) -> Table:
 
 def runs_table(study: Study) -> Table:
     """Every run of the sweep, finished or not, with its state and error."""
-    columns = ["run", "state", *_WHERE, "seed", "step", "L(end) / L(0)", "α long window", "null α (K = N)", *_MORE,
-               "z", "deviation from theory", "error or note"]  # fmt: skip
+    columns = ["run", "state", *_WHERE, "seed", "step", "L(end) / L(0)", "α long window", "null α (K = N)",
+               *_MORE, "z", "deviation from theory", "error or note"]  # fmt: skip
     return Table(columns, [_run_row(row) for row in records(study.frame)])
 
 
 def unfinished_table(study: Study) -> Table:
     """The runs that gave no result: their state, the step they reached and the error."""
-    lost = study.frame[study.frame["state"] != "done"]
+    lost = study.frame.loc[study.frame["state"] != "done"]
     columns = ["run", "state", "step", "error"]
     return Table(
         columns,

@@ -44,7 +44,9 @@ class Grid:
     experiments: Mapping[str, Experiment]
 
 
-def compose_grid(jobs: Sequence[Sequence[str]], sweep_dir: Path, compose: Callable[[Sequence[str]], DictConfig]) -> Grid:
+def compose_grid(
+    jobs: Sequence[Sequence[str]], sweep_dir: Path, compose: Callable[[Sequence[str]], DictConfig]
+) -> Grid:
     """Compose every job; jobs that mean the same run become one point, in the folder that it already has, if any.
 
     Args:

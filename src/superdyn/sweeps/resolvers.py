@@ -26,7 +26,9 @@ def to_run_config(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: one sentence about the first key that is wrong.
     """
-    mapping = OmegaConf.to_container(OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]), resolve=True)
+    mapping = OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]), resolve=True
+    )
     assert isinstance(mapping, dict)
     return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
 

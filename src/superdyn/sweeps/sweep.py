@@ -42,7 +42,9 @@ class SweepOutcome:
         return text
 
 
-def run_sweep(points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool = False, single: bool = False) -> SweepOutcome:
+def run_sweep(
+    points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool = False, single: bool = False
+) -> SweepOutcome:
     """Train every point that is neither done, nor being trained elsewhere, nor (unless `retry_failed`) failed.
 
     A pack that stops with an error does not stop the others. Ctrl-C stops the sweep; the outcome then says so and the

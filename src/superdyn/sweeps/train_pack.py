@@ -55,7 +55,10 @@ def _write_result(folder: RunFolder) -> None:
     try:
         folder.write_result(run_result(folder.path))
     except Exception as error:  # the run itself is whole, and can be fitted again
-        warnings.warn(f"{folder.path}: no fit ({error}); the curve is complete: superdyn fit {folder.path}", stacklevel=1)
+        warnings.warn(
+            f"{folder.path}: no fit ({error}); the curve is complete: superdyn fit {folder.path}",
+            stacklevel=1,
+        )
 
 
 @contextmanager

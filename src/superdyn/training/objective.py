@@ -40,7 +40,9 @@ class Objective(nn.Module):
         self.exact_training = configs[0].loss == "population"
         self.linear = linear
         self.register_buffer("importance", torch.from_numpy(np.stack(targets)).to(dtype), persistent=False)
-        self.register_buffer("mean", torch.from_numpy(np.stack([m.mean for m in moments])).to(dtype), persistent=False)
+        self.register_buffer(
+            "mean", torch.from_numpy(np.stack([m.mean for m in moments])).to(dtype), persistent=False
+        )
         self.register_buffer(
             "variance", torch.from_numpy(np.stack([m.variance for m in moments])).to(dtype), persistent=False
         )

@@ -15,7 +15,7 @@ from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
 
 
 class Adam(StackedOptimizer):
-    """State: `first_moment/<parameter>`, `second_moment/<parameter>`, and β₁ᵗ, β₂ᵗ as `beta1_power` and so on."""
+    """State: `first_moment/<parameter>`, `second_moment/<parameter>`, `beta1_power` and `beta2_power` (βᵗ)."""
 
     coupled_decay = True
 

@@ -55,7 +55,8 @@ class StackedOptimizer(nn.Module, ABC):
     def update(self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"]) -> None:
         """One optimizer step of every member, in place; a member of learning rate 0 keeps every bit."""
         gradient = self.layout.gather(gradients)
-        self._decay.couple(self.layout.views(gradient))
+        if self._decay.coupled_to:
+            self._decay.couple(self.layout.views(gradient))
         step = self._step(gradient, lr)
         # A frozen member's momentum may hold inf or NaN, which no factor of 0 removes; masking bits does.
         bits = step.view(_INTEGERS[step.dtype])

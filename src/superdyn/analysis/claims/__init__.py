@@ -1,0 +1,60 @@
+"""Judges of claims: functions from the finished runs of an experiment to rows of the claim table.
+
+A judge is `judge(name, claim, frame) -> list[ClaimRow]`, `frame` being `load_sweep`'s with the experiment's finished
+runs. `claim.judge` names one of ours or a user's own as `package.module:function`.
+"""
+
+import pkgutil
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from superdyn.analysis.claims.acceleration import acceleration
+from superdyn.analysis.claims.bottleneck import bottleneck
+from superdyn.analysis.claims.ceiling import ceiling
+from superdyn.analysis.claims.exact import exact_exponents, travelling_wave
+from superdyn.analysis.claims.row import ClaimRow
+from superdyn.analysis.claims.universality import universality
+from superdyn.config import ClaimConfig
+
+Judge = Callable[[str, ClaimConfig, pd.DataFrame], list[ClaimRow]]
+
+JUDGES: dict[str, Judge] = {
+    "acceleration": acceleration,
+    "bottleneck": bottleneck,
+    "ceiling": ceiling,
+    "exact_exponents": exact_exponents,
+    "travelling_wave": travelling_wave,
+    "universality": universality,
+}
+
+__all__ = ["ClaimRow", "judge"]
+
+
+def judge(name: str, claim: ClaimConfig, frame: pd.DataFrame, signatures: Sequence[str]) -> list[ClaimRow]:
+    """The rows of one claim; runs that are not done are named in a `missing` row and left out.
+
+    Raises:
+        ValueError: `claim.judge` names no judge.
+    """
+    own = frame[frame["signature"].isin(signatures) & (frame["state"] == "done")]
+    rows = _find(claim.judge)(name, claim, own) if len(own) else []
+    absent = len(signatures) - len(own)
+    if absent:
+        note = "superdyn status shows why; superdyn retry trains them"
+        rows.append(
+            ClaimRow(
+                name, "runs not done", claim.statement, float(absent), "missing", claim.kind, 0.0, note=note
+            )
+        )
+    return rows
+
+
+def _find(name: str) -> Judge:
+    if name in JUDGES:
+        return JUDGES[name]
+    if ":" not in name:
+        raise ValueError(
+            f"claim.judge={name!r}: must be one of {', '.join(JUDGES)}, or your own package.module:function."
+        )
+    return pkgutil.resolve_name(name)

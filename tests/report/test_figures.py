@@ -1,0 +1,78 @@
+"""The figures: files that are not blank, and numbers that are drawn where they belong."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SMALL
+from matplotlib.image import imread
+from synthetic_sweep import add_run, run_config, write_run
+
+from superdyn.report.curves import curves_figure
+from superdyn.report.headline import headline_figure
+from superdyn.report.heatmap import binned, rank_bins
+from superdyn.report.seeds import seed_band
+from superdyn.report.study import load_study
+from superdyn.report.style import pair_colours
+
+NAMES = ["loss_curves", "local_slopes", "exponents", "exponent_list", "feature_heatmap", "half_times"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.usefixtures("page")
+def test_figure_is_written_as_svg_and_png_and_is_not_blank(sweep: Path, name: str):
+    pixels = imread(sweep / "figures" / f"{name}.png")[..., :3]
+    assert pixels.std() > 0.05
+    assert (sweep / "figures" / f"{name}.svg").read_text().rstrip().endswith("</svg>")
+
+
+def test_headline_figure_compares_reference_and_bottleneck(sweep: Path, tmp_path: Path):
+    assert headline_figure(sweep, tmp_path / "docs" / "headline.svg").is_file()
+    assert imread(tmp_path / "docs" / "headline.png")[..., :3].std() > 0.05
+
+
+def test_headline_figure_needs_the_reference(tmp_path: Path):
+    add_run(tmp_path, run_config("trained_embedding", (1.5, 0.0), 0, SMALL))
+    with pytest.raises(ValueError, match="no_superposition"):
+        headline_figure(tmp_path, tmp_path / "headline.svg")
+
+
+def test_exact_curve_lies_on_the_measured_one(sweep: Path):
+    axes = curves_figure(load_study(sweep)).figure.axes[0]
+    exact, measured = axes.lines[0].get_xydata(), axes.lines[1].get_xydata()
+    np.testing.assert_allclose(np.asarray(measured), np.asarray(exact), rtol=1e-12)
+
+
+def test_reference_condition_comes_first_and_labels_are_minimal(sweep: Path):
+    study = load_study(sweep)
+    assert list(study.groups) == ["no_superposition", "trained_embedding"]
+    assert study.keys == ["model.name"]
+
+
+def test_non_finite_losses_are_left_out_of_the_lines(tmp_path: Path):
+    run = write_run(tmp_path, run_config("trained_embedding", (1.5, 0.0), 0, SMALL))
+    curve = run.curve()
+    assert curve is not None
+    curve["loss"][[5, 9]] = [np.nan, np.inf]
+    run.write_curve(curve)
+    lines = curves_figure(load_study(tmp_path)).figure.axes[0].lines
+    assert all(np.isfinite(np.asarray(line.get_ydata(), float)).all() for line in lines)
+
+
+def test_seed_band_is_median_and_range_where_half_of_the_seeds_are():
+    t = np.array([1.0, 10.0, 100.0])
+    band = seed_band([t, t, t[:1]], [np.array([1.0, 2, 3]), np.array([3.0, 4, 5]), np.array([8.0])])
+    assert band.middle.tolist() == [3.0, 3.0, 4.0]
+    assert (band.low.tolist(), band.high.tolist()) == ([1.0, 2.0, 3.0], [8.0, 4.0, 5.0])
+
+
+def test_rank_bins_hold_every_feature_once_and_average_it():
+    edges = rank_bins(1000)
+    assert (edges[0], edges[-1]) == (0.5, 1000.5)
+    means = binned(np.arange(1.0, 1001.0)[None], edges)[0]
+    assert means @ np.diff(edges) == pytest.approx(500_500)
+
+
+def test_colours_tell_all_pairs_apart():
+    pairs = [(a, b) for b in (0.0, 0.5, 1.0) for a in (1.1, 1.5, 2.0)]
+    assert len(set(pair_colours(pairs).values())) == len(pairs)

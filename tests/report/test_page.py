@@ -1,0 +1,87 @@
+"""The page: self-contained, escaped, complete, and honest about what has no result."""
+
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ATTACK, MISSING, SMALL
+from synthetic_sweep import add_run, run_config, write_sweep
+
+from superdyn.report.page import symbols, write_report
+from superdyn.runs.sweep_folder import run_folders
+
+
+def test_page_loads_nothing_from_outside(page: str):
+    assert not re.search(r"https?:|//\w+\.\w|@import|<link|<iframe", page)
+    sources = re.findall(r'\b(?:src|href)="([^"]*)"', page)
+    assert all(s.startswith(("#", "data:", "figures/")) for s in sources)
+
+
+def test_texts_from_files_are_escaped(page: str):
+    assert ATTACK not in page
+    assert page.count("&lt;script&gt;alert(&#39;run&#39;)&lt;/script&gt;") == 3  # claim, failed run, all runs
+
+
+def test_every_run_is_listed(page: str, sweep: Path):
+    assert all(f">{folder.name}<" in page for folder in run_folders(sweep))
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted", "missing"])
+def test_runs_without_result_are_counted_and_listed(page: str, state: str):
+    section = page[page.index('<section id="unfinished">') : page.index('<section id="figure-loss_curves">')]
+    assert f'<td class="state {state}"' in section
+    assert f"<b>1</b> {state}" in page
+    assert MISSING in section
+
+
+def test_claims_carry_their_verdict_and_interval(page: str):
+    claims = page[page.index('<section id="claims">') : page.index('<section id="unfinished">')]
+    assert "1.510 [1.480, 1.540]" in claims
+    assert 'class="verdict pass"' in claims
+
+
+def test_ids_are_unique_so_that_figures_do_not_borrow_from_each_other(page: str):
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_references_inside_the_figures_resolve(page: str):
+    ids = set(re.findall(r'\bid="([^"]+)"', page))
+    used = set(re.findall(r'href="#([^"]+)"', page)) | set(re.findall(r"url\(#([^)]+)\)", page))
+    assert used <= ids
+
+
+def test_sweep_without_finished_runs_gives_a_page_that_says_so(tmp_path: Path):
+    add_run(
+        tmp_path, run_config("trained_embedding", (1.5, 0.0), 0, SMALL), state="failed", error="out of memory"
+    )
+    page = write_report(tmp_path).read_text()
+    assert "No finished runs" in page
+    assert "out of memory" in page
+
+
+def test_hostile_run_name_is_escaped_also_in_the_figures(tmp_path: Path):
+    config = run_config("trained_embedding", (1.5, 0.0), 0, SMALL).to_mapping()
+    config["model"]["name"] = "<script>evil</script>"
+    run = type(run_config("trained_embedding", (1.5, 0.0), 0, SMALL)).from_mapping(config)
+    add_run(tmp_path, run)
+    add_run(tmp_path, run_config("trained_embedding", (1.5, 0.0), 1, SMALL))
+    assert "<script>evil" not in write_report(tmp_path).read_text()
+
+
+def test_single_run_folder_is_reported(tmp_path: Path):
+    root = write_sweep(tmp_path, type(SMALL)(pairs=((2.0, 0.0),), n_seeds=1, n_features=32, max_steps=500,
+                                             models=("no_superposition",)))  # fmt: skip
+    (run,) = run_folders(root)
+    target = write_report(run.path)
+    assert target == run.path / "report.html"
+    assert run.name in target.read_text()
+
+
+def test_folder_without_runs_is_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="holds no run"):
+        write_report(tmp_path)
+
+
+def test_symbols_are_set_below_and_above_the_line():
+    assert symbols("α_seq < i^a, run_name") == "α<sub>seq</sub> &lt; i<sup>a</sup>, run_name"
