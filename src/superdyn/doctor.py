@@ -144,9 +144,7 @@ def check_wandb_login() -> Check:
     if hosts:
         return Check("wandb login", "ok", f"a key for {', '.join(sorted(hosts))} is in the netrc file")
     if os.environ.get("WANDB_MODE", "offline") in ("online", "shared"):
-        return Check(
-            "wandb login", "fail", "no key, and WANDB_MODE asks for one", "wandb login, or unset WANDB_MODE"
-        )
+        return Check("wandb login", "fail", "no key, and WANDB_MODE asks for one", "wandb login, or unset WANDB_MODE")
     return Check("wandb login", "ok", "not logged in, and not needed offline")
 
 
@@ -177,7 +175,7 @@ def check_code() -> Check:
     """Whether a run's record will name the exact code."""
     state = git_state()
     if state is None:
-        return Check("code", "ok", f"superdyn {_installed('superdyn')}, not in a git repository")
+        return Check("code", "ok", f"superdyn {_installed('superdyn')}, whose source no git repository tracks")
     if state["dirty"]:
         detail = f"commit {state['commit'][:10]} with changes that are not committed"
         return Check("code", "warn", detail, "commit before runs that must be reproducible")

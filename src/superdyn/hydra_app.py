@@ -12,6 +12,7 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from superdyn.conf_path import conf_path
+from superdyn.config import ConfigError
 from superdyn.sweeps.points import single_point
 from superdyn.sweeps.resolvers import register_resolvers
 from superdyn.sweeps.sweep import SweepOutcome, run_sweep
@@ -32,14 +33,21 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
     register_with_hydra()
     outcomes: list[SweepOutcome] = []
 
+    refused: list[ConfigError] = []
+
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        outcomes.append(run_sweep([single_point(config, folder)], folder, single=True))
+        try:
+            outcomes.append(run_sweep([single_point(config, folder)], folder, single=True))
+        except ConfigError as error:  # Hydra would print a headline of its own above it
+            refused.append(error)
 
     # Hydra's main returns nothing; the launcher, which gets the task, leaves a sweep's outcome here.
     task.outcomes = outcomes  # pyright: ignore[reportFunctionMemberAccess]
     with _command_line(["superdyn train", *overrides]):
         hydra.main(version_base="1.3", config_path=str(conf_path()), config_name="config")(task)()
+    if refused:
+        raise refused[0]
     return outcomes[-1] if outcomes else None
 
 

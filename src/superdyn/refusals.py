@@ -30,10 +30,8 @@ def sentence(error: BaseException) -> str:
     ):
         group, choice, options = match.groups()
         return f"{group}={choice}: unknown choice; {group} allows {', '.join(options.split())}."
-    if match := re.search(r"You must specify '([^']+)'|Could not override '([^']+)'", text):
-        return _unknown_key(match.group(1) or match.group(2))
-    if "Ambiguous value for argument" in text:
-        return f"{' '.join(text.split('.')[0].split())}: to sweep over several values add -m."
+    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
+        return f"{match.group(1)}: to sweep over several values add -m."
     first_paragraph = text.strip().split("\n\n")[0]
     return " ".join(first_paragraph.split()) or type(error).__name__
 
@@ -46,5 +44,7 @@ def _causes(error: BaseException | None):
 
 def _unknown_key(key: str) -> str:
     section, _, name = key.rpartition(".")
+    if section.endswith("options"):
+        return f"{key}: not among the options that the experiment declares; +{key}=… adds it."
     path = tuple(section.split(".")) if section else ()
     return f"{key}: unknown key {name!r}; {section or 'the configuration'} allows {allowed_keys(RunConfig, path)}."

@@ -44,9 +44,7 @@ def spectral_loss(
     Raises:
         ValueError: `dynamics` is unknown, or gradient descent is unstable (lr λ_1 >= 2).
     """
-    eigenvalues = value_second_moment * feature_probabilities(
-        n_features, float(data_exponent), float(density)
-    )
+    eigenvalues = value_second_moment * feature_probabilities(n_features, float(data_exponent), float(density))
     amplitudes = 0.5 * eigenvalues * importances(n_features, float(importance_exponent)) ** 2
     times = np.asarray(steps, dtype=np.float64)
     log_factor = _log_decay(lr * eigenvalues, dynamics)
@@ -63,9 +61,7 @@ def _log_decay(rates: Float[np.ndarray, "n"], dynamics: str) -> Float[np.ndarray
     if dynamics != "gradient_descent":
         raise ValueError(f"dynamics={dynamics!r} is unknown; allowed: 'gradient_descent', 'gradient_flow'")
     if rates.max() >= 2:
-        raise ValueError(
-            f"lr times the largest eigenvalue is {rates.max():.6g}; gradient descent needs less than 2"
-        )
+        raise ValueError(f"lr times the largest eigenvalue is {rates.max():.6g}; gradient descent needs less than 2")
     # |1 − r| = 1 − min(r, 2 − r). At r = 1 the logarithm is −∞; −1e300 gives 0 after any step, 1 after none.
     distance = np.minimum(rates, 2.0 - rates)
     return np.where(distance < 1, np.log1p(-np.where(distance < 1, distance, 0.0)), -1e300)

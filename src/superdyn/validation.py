@@ -47,6 +47,11 @@ def check_run(config: RunConfig) -> None:
             f"loss=population: the exact risk exists for linear students only, and model.activation="
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
+    if config.optimizer.weight_decay < 0 and not config.model.train_encoder:
+        raise ConfigError(
+            f"optimizer.weight_decay={config.optimizer.weight_decay}: a negative weight decay grows the rows of a "
+            f"trained embedding, and model.train_encoder=False; use 0 or a positive value."
+        )
     a, b = config.data.data_exponent, config.data.importance_exponent
     if config.claim is not None and config.claim.needs_power_law and a + 2 * b <= 1:
         raise ConfigError(

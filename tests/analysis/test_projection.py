@@ -26,7 +26,7 @@ def test_two_variable_nnls_equals_scipy_everywhere_on_a_grid():
 @pytest.mark.parametrize("form", FORMS)
 def test_projection_starts_close_to_the_truth(form):
     _, with_t0, with_floor, _ = FORMS[form]
-    t, t0, floor = np.geomspace(10, 1e4, 80), 40.0 * with_t0, 1e-4 * with_floor
+    t, t0, floor = np.geomspace(10, 1e4, 80), 40.0 * with_t0, 1e-3 * with_floor
     alpha, found_t0, found_floor, scale = project(t, floor + 2 * (t + t0) ** -0.8, np.ones(80), form)
     assert alpha == pytest.approx(0.8, rel=0.15)
     assert found_t0 == pytest.approx(t0, rel=0.6)

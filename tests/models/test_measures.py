@@ -41,9 +41,7 @@ def test_orthogonal_rows_have_a_dimension_each():
 
 def test_antipodal_pairs_share_a_dimension_by_halves():
     axes = torch.eye(4, dtype=torch.float64)
-    torch.testing.assert_close(
-        dimensionalities(torch.cat([axes, -axes])), torch.full((8,), 0.5, dtype=torch.float64)
-    )
+    torch.testing.assert_close(dimensionalities(torch.cat([axes, -axes])), torch.full((8,), 0.5, dtype=torch.float64))
     assert of(torch.cat([axes, -axes]))["dimensions_per_feature"] == pytest.approx(0.5)
 
 

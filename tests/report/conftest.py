@@ -1,17 +1,13 @@
-"""One synthetic sweep with a failed, an interrupted and a missing run, and its report, shared by the tests."""
+"""One synthetic sweep with a failed, an interrupted and a missing run, and its report, for all tests."""
 
 import json
 from pathlib import Path
 
 import pytest
-from synthetic_sweep import Plan, add_run, run_config, write_sweep
+from synthetic_sweep import ATTACK, MISSING, SMALL, add_run, run_config, write_sweep
 
 from superdyn.report.page import write_report
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
-
-SMALL = Plan(pairs=((1.5, 0.0), (2.0, 1.0)), n_seeds=2, n_features=32, max_steps=3000)
-ATTACK = "<script>alert('run')</script>"
-MISSING = "seed=9-ffffffff"
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +16,18 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     add_run(root, run_config("trained_embedding", (1.5, 0.0), 7, SMALL), state="failed", error=ATTACK)
     add_run(root, run_config("trained_embedding", (2.0, 1.0), 8, SMALL), state="interrupted")
     merge_manifest(root, [SweepPoint("f" * 64, MISSING)])
-    claim = {"claim": "sequential", "quantity": "alpha_long", "condition": "a = 2", "expected": "1.5 ± 0.1",
-             "measured": 1.51, "low": 1.48, "high": 1.54, "verdict": "pass", "kind": "exact", "note": ATTACK}  # fmt: skip
+    claim = {
+        "claim": "sequential",
+        "quantity": "alpha_long",
+        "condition": "a = 2",
+        "expected": "1.5 ± 0.1",
+        "measured": 1.51,
+        "low": 1.48,
+        "high": 1.54,
+        "verdict": "pass",
+        "kind": "exact",
+        "note": ATTACK,
+    }
     (root / "claims.json").write_text(json.dumps([claim]))
     return root
 

@@ -30,6 +30,11 @@ class Plan:
     models: tuple[str, ...] = ("no_superposition", "trained_embedding")
 
 
+SMALL = Plan(pairs=((1.5, 0.0), (2.0, 1.0)), n_seeds=2, n_features=32, max_steps=3000)
+ATTACK = "<script>alert('run')</script>"
+MISSING = "seed=9-ffffffff"
+
+
 def run_config(model: str, pair: tuple[float, float], seed: int, plan: Plan) -> RunConfig:
     """The configuration of one point."""
     alone = model == "no_superposition"

@@ -4,16 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SMALL
 from matplotlib.image import imread
-from synthetic_sweep import add_run, run_config, write_run
+from synthetic_sweep import SMALL, add_run, run_config, write_run
 
+from superdyn.config import RunConfig
 from superdyn.report.curves import curves_figure
 from superdyn.report.headline import headline_figure
 from superdyn.report.heatmap import binned, rank_bins
 from superdyn.report.seeds import seed_band
 from superdyn.report.study import load_study
 from superdyn.report.style import pair_colours
+from superdyn.report.svg import write_figure
 
 NAMES = ["loss_curves", "local_slopes", "exponents", "exponent_list", "feature_heatmap", "half_times"]
 
@@ -53,8 +54,9 @@ def test_non_finite_losses_are_left_out_of_the_lines(tmp_path: Path):
     run = write_run(tmp_path, run_config("trained_embedding", (1.5, 0.0), 0, SMALL))
     curve = run.curve()
     assert curve is not None
-    curve["loss"][[5, 9]] = [np.nan, np.inf]
-    run.write_curve(curve)
+    loss = curve["loss"].copy()
+    loss[[5, 9]] = [np.nan, np.inf]
+    run.write_curve(curve | {"loss": loss})
     lines = curves_figure(load_study(tmp_path)).figure.axes[0].lines
     assert all(np.isfinite(np.asarray(line.get_ydata(), float)).all() for line in lines)
 
@@ -76,3 +78,13 @@ def test_rank_bins_hold_every_feature_once_and_average_it():
 def test_colours_tell_all_pairs_apart():
     pairs = [(a, b) for b in (0.0, 0.5, 1.0) for a in (1.1, 1.5, 2.0)]
     assert len(set(pair_colours(pairs).values())) == len(pairs)
+
+
+def test_hostile_names_are_plain_text_in_the_figures(tmp_path: Path):
+    for seed, name in enumerate(["<script>evil</script>", "$\\broken{ -->"]):
+        config = run_config("trained_embedding", (1.5, 0.0), seed, SMALL).to_mapping()
+        config["model"]["name"] = name
+        add_run(tmp_path, RunConfig.from_mapping(config))
+    svg = write_figure(curves_figure(load_study(tmp_path)), tmp_path)
+    assert "<script" not in svg
+    assert "broken{ -->" not in svg

@@ -20,8 +20,7 @@ def bowl(n_members: int, k: int, n: int, dtype: torch.dtype) -> tuple[Tensors, T
 
     def draw() -> Tensors:
         return {
-            name: torch.randn(n_members, *shape, generator=generator, dtype=dtype)
-            for name, shape in shapes.items()
+            name: torch.randn(n_members, *shape, generator=generator, dtype=dtype) for name, shape in shapes.items()
         }
 
     return draw(), draw(), {name: x.square() + 0.1 for name, x in draw().items()}
@@ -42,9 +41,7 @@ def gradients(parameters: Tensors, target: Tensors, curvature: Tensors) -> Tenso
     return {name: (parameters[name] - target[name]) * curvature[name] for name in parameters}
 
 
-def configs(
-    name: str, rates: Sequence[float], decays: Sequence[float], **options: Any
-) -> list[OptimizerConfig]:
+def configs(name: str, rates: Sequence[float], decays: Sequence[float], **options: Any) -> list[OptimizerConfig]:
     return [
         OptimizerConfig(name=name, lr=lr, weight_decay=decay, **options)  # pyright: ignore[reportArgumentType]
         for lr, decay in zip(rates, decays, strict=True)

@@ -75,9 +75,7 @@ def test_a_frozen_member_keeps_its_parameters_and_its_neighbours_notice_nothing(
     alive = torch.tensor([True, False, False, True, True, True, True])
     for _ in range(4):
         slopes = gradients(parameters, problem[1], problem[2])
-        masked = {
-            name: torch.where(alive.view(-1, *(1,) * (g.ndim - 1)), g, 0.0) for name, g in slopes.items()
-        }
+        masked = {name: torch.where(alive.view(-1, *(1,) * (g.ndim - 1)), g, 0.0) for name, g in slopes.items()}
         optimizer.update(masked, rates * alive)
     for name, parameter in parameters.items():
         assert same_bits(parameter[1:3], frozen[name])
@@ -141,9 +139,7 @@ def test_norms_do_not_depend_on_the_size_of_the_pack(k: int, n: int, threads: in
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @EVERY_RULE
 def test_a_captured_update_replays_as_the_eager_one(rule: str):
-    parameters, target, curvature = (
-        {n: t.cuda() for n, t in part.items()} for part in bowl(7, 32, 64, torch.float32)
-    )
+    parameters, target, curvature = ({n: t.cuda() for n, t in part.items()} for part in bowl(7, 32, 64, torch.float32))
     eager, captured = members(parameters, slice(None)), members(parameters, slice(None))
     slopes = gradients(parameters, target, curvature)
     rates = torch.tensor(RATES, device="cuda")

@@ -76,9 +76,7 @@ def test_muon_follows_the_plain_version(k: int, n: int, nesterov: bool, dtype: t
         for _ in range(STEPS):
             slope = gradients(single, target, curvature)
             for name in ("encoder", "core"):
-                muon_step(
-                    single[name], slope[name], momenta[name], RATES[r], 0.9, DECAYS[r], nesterov=nesterov
-                )
+                muon_step(single[name], slope[name], momenta[name], RATES[r], 0.9, DECAYS[r], nesterov=nesterov)
         difference = largest_difference(stacked, r, {name: single[name] for name in ("encoder", "core")})
         assert difference < TOLERANCE[dtype]
 
@@ -111,9 +109,7 @@ def test_negative_decay_grows_the_rows_of_the_embedding_only(name: str):
     settings = configs(name, [0.1, 0.1], [-1.0, 0.0])
     parameters = members(problem[0], slice(None))
     make_optimizer(parameters, settings).update(still, torch.full((2,), 0.1, dtype=torch.float64))
-    torch.testing.assert_close(
-        parameters["encoder"][0], grow_rows(problem[0]["encoder"][0], 0.1), rtol=1e-14, atol=0
-    )
+    torch.testing.assert_close(parameters["encoder"][0], grow_rows(problem[0]["encoder"][0], 0.1), rtol=1e-14, atol=0)
     assert torch.equal(parameters["encoder"][1], problem[0]["encoder"][1])
     assert all(torch.equal(parameters[n], problem[0][n]) for n in ("core", "bias"))
 

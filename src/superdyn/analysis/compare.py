@@ -61,9 +61,7 @@ def compare_models(
     for name, (fit, size) in _fitters(theory, scale).items():
         whole = _errors(fit(curve), curve)
         held_out = np.sqrt(np.mean(_errors(fit(early), late) ** 2)) if testable else np.nan
-        rows.append(
-            (name, size, _score(whole * curve.weight, size, scale), np.sqrt(np.mean(whole**2)), held_out)
-        )
+        rows.append((name, size, _score(whole * curve.weight, size, scale), np.sqrt(np.mean(whole**2)), held_out))
     frame = pd.DataFrame(rows, columns=["model", "n_parameters", "aicc", "rms", "held_out_rms"])
     frame.insert(3, "delta_aicc", frame["aicc"] - frame["aicc"].min())
     return frame.sort_values("aicc", ignore_index=True)
@@ -102,7 +100,7 @@ def _fit_model(curve: Curve, model: _Model, scale: float) -> _Predictor:
         return curve.weight * (model.log_loss(curve.t, p) - np.log(curve.loss))
 
     solved = [
-        least_squares(misfit, start, loss=ROBUST_LOSS, f_scale=scale, x_scale="jac", max_nfev=200)
+        least_squares(misfit, start, loss=ROBUST_LOSS, f_scale=scale, x_scale="jac", max_nfev=60)
         for start in model.starts(curve)
     ]
     best = min(solved, key=lambda fit: fit.cost).x
@@ -134,9 +132,7 @@ def _stretched_log_loss(t: np.ndarray, p: np.ndarray) -> np.ndarray:
 def _stretched_starts(curve: Curve) -> list[np.ndarray]:
     x, y = np.log(curve.t), np.log(curve.loss)
     taus = x[0] + np.array([0.0, 0.5]) * (x[-1] - x[0])
-    return [
-        np.array([y.min() - 1.0, y[0] + 1.0, tau, np.log(beta)]) for tau, beta in product(taus, (0.2, 0.5))
-    ]
+    return [np.array([y.min() - 1.0, y[0] + 1.0, tau, np.log(beta)]) for tau, beta in product(taus, (0.2, 0.5))]
 
 
 _BREAK = _Model(_break_log_loss, 5, _break_starts)

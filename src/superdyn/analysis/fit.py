@@ -107,9 +107,7 @@ def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
     return "; ".join([*notes, f"no fit: {found}, {needed}"])
 
 
-def _fit_before_floor(
-    curve: Curve, forms: tuple[str, ...], *, rule: bool
-) -> tuple[Polished, list[Polished], Curve]:
+def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tuple[Polished, list[Polished], Curve]:
     """Best form, all forms, and the curve they were fitted to: refitted where the rule cuts a drowned end."""
     best, all_forms = polish(curve.t, curve.loss, curve.weight, forms)
     if not rule:

@@ -67,9 +67,7 @@ def existing_runs(path: str | Path) -> list[RunFolder]:
     """
     runs = run_folders(path)
     if not runs:
-        raise ValueError(
-            f"path={str(path)!r} holds no run; allowed: a run folder, with config.yaml, or a sweep folder"
-        )
+        raise ValueError(f"path={str(path)!r} holds no run; allowed: a run folder, with config.yaml, or a sweep folder")
     return runs
 
 
@@ -86,9 +84,7 @@ def load_curve(run: str | Path) -> pd.DataFrame:
     """
     columns = RunFolder(run).curve()
     if columns is None:
-        raise ValueError(
-            f"run={str(run)!r} has no curve.parquet; allowed: a run that has measured at least once"
-        )
+        raise ValueError(f"run={str(run)!r} has no curve.parquet; allowed: a run that has measured at least once")
     return pd.DataFrame(columns)
 
 
@@ -100,9 +96,7 @@ def load_spectrum(run: str | Path) -> tuple[Int64[np.ndarray, "m"], Float32[np.n
     """
     spectrum = RunFolder(run).spectrum()
     if spectrum is None:
-        raise ValueError(
-            f"run={str(run)!r} has no spectrum.parquet; allowed: a run that has measured at least once"
-        )
+        raise ValueError(f"run={str(run)!r} has no spectrum.parquet; allowed: a run that has measured at least once")
     return spectrum
 
 

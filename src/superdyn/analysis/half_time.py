@@ -36,9 +36,7 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
     """
     t, losses = np.asarray(steps, dtype=np.float64), np.asarray(feature_loss, dtype=np.float64)
     if t.size != losses.shape[0]:
-        raise ValueError(
-            f"steps has {t.size} entries and feature_loss {losses.shape[0]} rows; allowed: equal"
-        )
+        raise ValueError(f"steps has {t.size} entries and feature_loss {losses.shape[0]} rows; allowed: equal")
     if t.size < 2 or np.any(np.diff(t) <= 0):
         raise ValueError("steps are not increasing; allowed: at least two measurements in order of time")
     result = np.full(losses.shape[1], np.nan)
@@ -55,9 +53,7 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
     return result
 
 
-def half_time_exponent(
-    half_time: Float[np.ndarray, "n"], *, min_feature: int = 4, seed: int = 0
-) -> HalfTimeExponent:
+def half_time_exponent(half_time: Float[np.ndarray, "n"], *, min_feature: int = 4, seed: int = 0) -> HalfTimeExponent:
     """Slope of log t_½ on log i from rank `min_feature` on, with medians in bins of log i so that ranks count
     evenly.
 

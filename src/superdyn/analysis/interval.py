@@ -23,6 +23,9 @@ from superdyn.analysis.slope import straight_line
 QUANTILES = (0.025, 0.975)
 TRIMS = (0.0, 0.25, 0.5)
 """Decades cut from either end of the window to see how α depends on it."""
+HOPELESS = 30.0
+"""A form whose AICc is this much above the best is not refitted: a replicate prefers it with odds of e^-15."""
+
 _LEAST_POINTS = 8
 
 
@@ -37,16 +40,17 @@ def bootstrap_alpha(curve: Curve, fits: list[Polished], n_boot: int, rng: np.ran
     log_loss = np.log(curve.loss) + (richest.residual - drawn) / curve.weight
     weight = np.broadcast_to(curve.weight, log_loss.shape)
     scales = Scales.of(curve.t, curve.loss)
-    alphas, scores = np.empty((len(fits), n_boot)), np.empty((len(fits), n_boot))
-    for row, fit in enumerate(fits):
+    best = min(fits, key=lambda fit: fit.aicc)
+    contenders = [fit for fit in fits if fit.aicc < best.aicc + HOPELESS]
+    alphas, scores = np.empty((2, len(contenders), n_boot))
+    for row, fit in enumerate(contenders):
         start = np.broadcast_to(fit.x, (n_boot, 4))
         robust_scale = ROBUST_SCALES * richest.noise
         x, cost = refit_many(curve.t, log_loss, weight, start, fit.form, scales, robust_scale)
         alphas[row] = x[:, 0]
         scores[row] = corrected_akaike(n, int(free_mask(fit.form).sum()), 2.0 * cost / n)
     low, high = _quantiles(alphas[np.argmin(scores, axis=0), np.arange(n_boot)])
-    chosen = float(min(fits, key=lambda fit: fit.aicc).x[0])
-    return min(low, chosen), max(high, chosen)
+    return min(low, float(best.x[0])), max(high, float(best.x[0]))
 
 
 def line_with_interval(curve: Curve, n_boot: int, rng: np.random.Generator) -> tuple[float, Interval]:

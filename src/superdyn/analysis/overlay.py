@@ -104,9 +104,7 @@ def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feat
     if lr_is_constant(config) and lr * largest * shape["value_second_moment"] < 2:
         loss = spectral_loss(steps, n_features=n, lr=lr, per_feature=per_feature, **shape)
         return TheoryCurve(loss, "K = N, gradient descent", True)
-    loss = spectral_loss(
-        lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape
-    )
+    loss = spectral_loss(lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape)
     return TheoryCurve(loss, "K = N, gradient flow at the lr-time", False)
 
 

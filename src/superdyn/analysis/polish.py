@@ -81,9 +81,7 @@ def polish_form(
     return Polished(form, full(solved.x), solved.fun, noise_scale(solved.fun), float(score[0]))
 
 
-def corrected_akaike(
-    n_points: int, n_parameters: int, mean_square: Float[np.ndarray, "m"]
-) -> Float[np.ndarray, "m"]:
+def corrected_akaike(n_points: int, n_parameters: int, mean_square: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:
     """AICc of a least-squares fit, n log(mean square) + 2k + 2k(k+1)/(n−k−1), k with the noise scale."""
     k = n_parameters + 1
     return n_points * np.log(np.maximum(mean_square, NOISE_FLOOR**2)) + 2.0 * k * (

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-Interval = tuple[float, float]
+Interval = tuple[float | int, float | int]
 NOTHING: Interval = (math.nan, math.nan)
 
 

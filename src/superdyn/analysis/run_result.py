@@ -52,9 +52,7 @@ def _expected(config: FlatConfig) -> dict[str, Any]:
     }
 
 
-def _null(
-    config: FlatConfig, curve: pd.DataFrame, t: Float[np.ndarray, "t"], window: Interval
-) -> dict[str, Any]:
+def _null(config: FlatConfig, curve: pd.DataFrame, t: Float[np.ndarray, "t"], window: Interval) -> dict[str, Any]:
     """Long-window slope of the finite-N null over the run's own long window and measurement times."""
     inside = (t >= window[0]) & (t <= window[1])
     null = null_loss(config, curve["step"].to_numpy(), curve["lr_time"].to_numpy())

@@ -68,9 +68,7 @@ def flat_stretch(
     return low, high, float(np.log10(high / low))
 
 
-def running_exponent(
-    t: ArrayLike, loss: ArrayLike, *, decades: float = 1.0
-) -> tuple[float, float, float, float]:
+def running_exponent(t: ArrayLike, loss: ArrayLike, *, decades: float = 1.0) -> tuple[float, float, float, float]:
     """(slope over the last 0.4 decade, slope over the last `decades`, its 95 % low and high) for live
     logging.
 
@@ -89,9 +87,7 @@ def running_exponent(
     return recent, -slope, -slope - 1.96 * error, -slope + 1.96 * error
 
 
-def straight_line(
-    x: Float[np.ndarray, "t"], y: Float[np.ndarray, "t"]
-) -> tuple[float, float, Float[np.ndarray, "t"]]:
+def straight_line(x: Float[np.ndarray, "t"], y: Float[np.ndarray, "t"]) -> tuple[float, float, Float[np.ndarray, "t"]]:
     """Least-squares slope, its white-noise standard error, and the residuals."""
     centred = x - x.mean()
     power = float(centred @ centred)

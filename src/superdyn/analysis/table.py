@@ -65,14 +65,10 @@ def _read_csv(file: Path) -> pd.DataFrame:
     missing = [name for name in ("step", "loss") if name not in frame]
     if missing:
         found = ", ".join(map(str, frame.columns[:8]))
-        raise ValueError(
-            f"{file} has no column {' and '.join(missing)} (found: {found}); allowed: CSV with step, loss"
-        )
+        raise ValueError(f"{file} has no column {' and '.join(missing)} (found: {found}); allowed: CSV with step, loss")
     for name in ("step", "loss"):
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            raise ValueError(
-                f"column {name} of {file} holds text such as {frame[name].iloc[0]!r}; allowed: numbers"
-            )
+            raise ValueError(f"column {name} of {file} holds text such as {frame[name].iloc[0]!r}; allowed: numbers")
     return frame
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from superdyn.analysis.curve import Curve
+from superdyn.analysis.result import Interval
 from superdyn.analysis.slope import SLOPE_DECADES
 
 PLATEAU_FRACTION = 0.5
@@ -21,7 +22,7 @@ FLOOR_ERRORS = 5.0
 _LEAST_POINTS = 6
 
 
-def windowed(curve: Curve, window: tuple[float, float] | None = None) -> tuple[Curve, list[str]]:
+def windowed(curve: Curve, window: Interval | None = None) -> tuple[Curve, list[str]]:
     """The curve inside the given window, or after the plateau and before the bend; with the remarks of the
     rule."""
     if window is not None:

@@ -4,11 +4,11 @@ A student holds the parameters of every member of a pack, run axis first, and ma
 Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
 """
 
+import pkgutil
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
-from hydra.utils import get_class
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -45,22 +45,29 @@ class EmbeddingStudent(Protocol):
     def embedding(self) -> Float[Tensor, "r k n"]: ...
 
 
-def build_student(configs: Sequence[RunConfig]) -> nn.Module:
-    """The student that `model._target_` names, for all members of a pack.
+def student_class(target: str) -> type[nn.Module]:
+    """The class that `model._target_` names.
 
     Raises:
-        ConfigError: when the target cannot be imported or is not a `torch.nn.Module` with the methods of the protocol.
+        ConfigError: it cannot be imported, or is not a `torch.nn.Module`.
+    """
+    try:
+        found = pkgutil.resolve_name(target)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"model._target_={target!r}: cannot be imported ({error}).") from error
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise ConfigError(f"model._target_={target!r}: must be a torch.nn.Module that maps (r, s, n) to (r, s, n).")
+    return found
+
+
+def build_student(configs: Sequence[RunConfig]) -> nn.Module:
+    """The students of all members of a pack.
+
+    Raises:
+        ConfigError: `model._target_` names no student, or one whose parameters lack the run axis.
     """
     target = configs[0].model.target
-    try:
-        student_class = get_class(target)
-    except Exception as error:  # Hydra wraps whatever the user's module raised on import
-        raise ConfigError(f"model._target_={target!r}: cannot be imported ({error}).") from error
-    if not issubclass(student_class, nn.Module):
-        raise ConfigError(
-            f"model._target_={target!r}: must be a torch.nn.Module that maps (r, s, n) to (r, s, n)."
-        )
-    student = student_class(configs)
+    student = student_class(target)(configs)
     _check_run_axis(student, target, len(configs))
     return student
 

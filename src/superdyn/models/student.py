@@ -7,12 +7,13 @@ Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig
-from superdyn.models.initial import initial_core, initial_embedding
+from superdyn.models.embedding import initial_core, initial_embedding
 from superdyn.models.product import product
 from superdyn.models.protocol import DTYPES
 
@@ -42,14 +43,14 @@ class Student(nn.Module):
         untied = not (model.tied or frozen_identity)
         self._hold(
             "encoder",
-            None if frozen_identity else initial_embedding(configs, "encoder"),
+            None if frozen_identity else _embeddings(configs, "encoder"),
             model.train_encoder,
             dtype,
         )
         self._hold(
-            "decoder", initial_embedding(configs, "decoder") if untied else None, model.train_encoder, dtype
+            "decoder", _embeddings(configs, "decoder") if untied else None, model.train_encoder, dtype
         )
-        self._hold("core", initial_core(configs) if model.core == "trained" else None, True, dtype)
+        self._hold("core", _cores(configs) if model.core == "trained" else None, True, dtype)
         self._hold("bias", torch.zeros(len(configs), n_features) if model.bias else None, True, dtype)
 
     def _hold(self, name: str, value: Tensor | None, trained: bool, dtype: torch.dtype) -> None:
@@ -92,3 +93,14 @@ class Student(nn.Module):
         reference = next(iter(self.parameters()))
         eye = torch.eye(self.n_features, dtype=reference.dtype, device=reference.device)
         return eye.expand(self.n_members, -1, -1)
+
+
+def _embeddings(configs: Sequence[RunConfig], tag: str) -> Float[Tensor, "r k n"]:
+    shapes = [(c.seed, c.model.encoder_init, c.model.width, c.data.n_features) for c in configs]
+    return torch.from_numpy(np.stack([initial_embedding(*shape, tag) for shape in shapes]))
+
+
+def _cores(configs: Sequence[RunConfig]) -> Float[Tensor, "r k k"]:
+    return torch.from_numpy(
+        np.stack([initial_core(c.seed, c.model.width, c.model.core_init_scale) for c in configs])
+    )

@@ -25,18 +25,12 @@ def load_table(path: Path) -> pd.DataFrame:
     """
     states = sweep_status(path)
     if not states:
-        raise ValueError(
-            f"{path} holds no run; allowed: a run folder (with config.yaml) or a folder of such folders"
-        )
+        raise ValueError(f"{path} holds no run; allowed: a run folder (with config.yaml) or a folder of such folders")
     table = pd.DataFrame([_facts(state) for state in states])
-    known = (
-        analysis.load_sweep(path) if analysis.run_folders(path) else pd.DataFrame({"run": []}, dtype=object)
-    )
+    known = analysis.load_sweep(path) if analysis.run_folders(path) else pd.DataFrame({"run": []}, dtype=object)
     wanted = ["path", *PAIR_KEYS, "seed", *result_columns({})]
     known = known.reindex(columns=list(dict.fromkeys([*known.columns, *wanted])))
-    joined = table.merge(
-        known.drop(columns=["state", "step", "error"], errors="ignore"), on="run", how="left"
-    )
+    joined = table.merge(known.drop(columns=["state", "step", "error"], errors="ignore"), on="run", how="left")
     bare = (joined["state"] == "done") & ~joined["path"].map(_has_curve)
     joined.loc[bare, ["state", "error"]] = ["failed", NO_CURVE]
     return joined

@@ -67,12 +67,8 @@ def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     known = frame["path"].notna()
     keys = condition_keys(frame.loc[known])
     rows = zip(known, *(frame[key] for key in keys), strict=True)
-    labels = [
-        condition_label(dict(zip(keys, values, strict=True))) if there else "" for there, *values in rows
-    ]
-    ranks = pd.DataFrame(
-        {key: _rank(frame[key].tolist(), MODEL_ORDER if key == "model.name" else ()) for key in keys}
-    )
+    labels = [condition_label(dict(zip(keys, values, strict=True))) if there else "" for there, *values in rows]
+    ranks = pd.DataFrame({key: _rank(frame[key].tolist(), MODEL_ORDER if key == "model.name" else ()) for key in keys})
     order = ranks.sort_values(keys, kind="stable").index if keys else frame.index
     return frame.assign(condition=labels).loc[order], keys
 

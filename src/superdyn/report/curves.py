@@ -71,8 +71,8 @@ def draw_loss(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None
 
 
 def panel_title(condition: str, width: int = 42) -> str:
-    """A condition's label broken into lines that fit above a panel."""
-    return textwrap.fill(condition, width)
+    """A condition's label broken into lines that fit above a panel; a dollar sign in it starts no formula."""
+    return textwrap.fill(condition, width).replace("$", r"\$")
 
 
 def theory_line(run: Run, colour: str) -> tuple[Float[np.ndarray, "t"], dict[str, Any]]:
@@ -100,9 +100,7 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 def _caption(study: Study) -> str:
     shown, total = len(study.panels), len(study.groups)
-    part = (
-        "" if shown == total else f" The first {shown} of {total} conditions are drawn; the tables list all."
-    )
+    part = "" if shown == total else f" The first {shown} of {total} conditions are drawn; the tables list all."
     return (
         "Relative loss against training time, one panel for each condition. A straight line is a power law "
         "and its steepness the exponent α. Solid lines are the median over seeds and bands their full range. "
@@ -111,5 +109,5 @@ def _caption(study: Study) -> str:
         "sampled gradients, a schedule). Dotted, elsewhere: exact solution of the student without "
         "superposition (K = N) on the same N features, learning rate and schedule. A measured line that "
         "differs from the dotted one shows what the condition changed; a slope that the dotted line has too "
-        "is an effect of finite N, not of superposition." + part
+        "is an effect of finite N, not of superposition. The axis ends at 1e−8." + part
     )

@@ -16,7 +16,6 @@ from matplotlib.lines import Line2D
 
 from superdyn.report.all_runs import records
 from superdyn.report.curves import panel_title
-from superdyn.report.pooled import pooled_exponents
 from superdyn.report.study import Study
 from superdyn.report.style import (
     GRID,
@@ -35,9 +34,7 @@ MAX_ROWS = 60
 """Rows of the list; the table of the page holds the others."""
 MARKS = (
     Line2D([], [], color=INK, marker="o", ms=5, lw=1.2, label="measured, long window"),
-    Line2D(
-        [], [], color=INK, marker="s", ms=4.5, mfc="white", lw=1.2, label="measured, strict (flat slope only)"
-    ),
+    Line2D([], [], color=INK, marker="s", ms=4.5, mfc="white", lw=1.2, label="measured, strict (flat slope only)"),
     Line2D([], [], color=INK, ls="", marker="x", ms=5, label="null: exact K = N, same N and window"),
     Line2D([], [], color=INK, ls="", marker="D", ms=4.5, mfc="white", label=r"$\alpha_{\rm rich}$"),
 )
@@ -50,7 +47,7 @@ SEQUENTIAL_MARK = Line2D([], [], color=INK, ls="", marker="|", ms=9, mew=1.6, la
 
 def exponents_figure(study: Study) -> Drawing:
     """The map: one panel a condition, measured exponent over α_seq."""
-    pooled = pooled_exponents(study)
+    pooled = study.pooled
     top = _upper_limit(pooled)
     with drawing_style():
         colours = pair_colours(study.pairs)
@@ -62,9 +59,7 @@ def exponents_figure(study: Study) -> Drawing:
             for row in records(pooled.loc[pooled["condition"] == condition]):
                 pair = (row["data.data_exponent"], row["data.importance_exponent"])
                 _draw_marks(axes, row, colours[pair], row["alpha_sequential"], top, upright=True)
-        panels[0].set_xlim(
-            0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0))
-        )
+        panels[0].set_xlim(0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0)))
         panels[0].set_ylim(0, top)
         legend_below(figure, colours, (*MARKS, *LEVELS))
     return Drawing("exponents", "Exponents against theory", _MAP_CAPTION, figure)
@@ -72,7 +67,7 @@ def exponents_figure(study: Study) -> Drawing:
 
 def forest_figure(study: Study) -> Drawing:
     """The list: one row an (a, b) of a condition, exponents along x."""
-    pooled = pooled_exponents(study).head(MAX_ROWS)
+    pooled = study.pooled.head(MAX_ROWS)
     top = _upper_limit(pooled)
     blocks = list(pooled.groupby("condition", sort=False))
     with drawing_style():
@@ -84,7 +79,12 @@ def forest_figure(study: Study) -> Drawing:
         ticks, labels, place = [], [], 0.0
         for condition, block in blocks:
             axes.text(
-                0.008, place, str(condition), weight="bold", va="center", transform=axes.get_yaxis_transform()
+                0.008,
+                place,
+                panel_title(str(condition), 200),
+                weight="bold",
+                va="center",
+                transform=axes.get_yaxis_transform(),
             )
             place += 1.0
             for row in records(block):
@@ -101,9 +101,7 @@ def forest_figure(study: Study) -> Drawing:
     return Drawing("exponent_list", "Exponents one by one", _LIST_CAPTION, figure)
 
 
-def _draw_marks(
-    axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool
-) -> None:
+def _draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool) -> None:
     """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α."""
 
     def mark(value: float, **look: Any) -> None:
@@ -114,9 +112,51 @@ def _draw_marks(
         ("alpha_strict", {"mfc": "white", "marker": "s", "ms": 5, "zorder": 4}),
     ):
         ends = [row[f"{name}_low"], row[f"{name}_high"]]
-        axes.plot(
-            *(([place, place], ends) if upright else (ends, [place, place])), color=colour, lw=1.3, zorder=3
-        )
+        axes.plot(*(([place, place], ends) if upright else (ends, [place, place])), color=colour, lw=1.3, zorder=3)
+        mark(row[name], **look)
+    mark(row["alpha_rich"], marker="D", ms=4.5, mfc="none", zorder=3.5)
+    if not upright:
+        mark(row["alpha_sequential"], marker="|", ms=9, mew=1.6, zorder=3.5)
+    if row["alpha_null_long"] <= top:
+        mark(row["alpha_null_long"], marker="x", ms=8, mew=1.2, zorder=3.5)
+    elif row["alpha_null_long"] > top:
+        mark(0.99 * top, marker="^" if upright else ">", ms=5, zorder=3.5)
+        where = (place, 0.95 * top) if upright else (0.975 * top, place)
+        align: dict[str, Any] = {"ha": "center", "va": "top"} if upright else {"ha": "right", "va": "center"}
+        axes.text(*where, f"{row['alpha_null_long']:.1f}", fontsize=7, **align)
+
+
+def _upper_limit(pooled: pd.DataFrame) -> float:
+    """End of the axis of α: room for all but the null, which has no bound where its curve is exponential."""
+    drawn = pooled[["alpha_long_high", "alpha_strict_high", "alpha_rich", "alpha_long", "alpha_sequential"]]
+    return 1.15 * float(np.nanmax(drawn.to_numpy(float), initial=1.2))
+
+
+_MAP_CAPTION = (
+    "Measured exponent of each (a, b) over the exponent α_seq of learning one feature after another. Filled "
+    "circles: long-window exponent with its confidence interval over seeds. Open squares: strict exponent, "
+    "present only where the local exponent is flat. Points on the dashed diagonal follow sequential "
+    "learning; points on the line α = 1, wherever they lie along x, would be a universal exponent. Crosses "
+    "are the null, the slope of the exact K = N curve of the same finite N in the same window: a circle that "
+    "sits on its cross is what no superposition gives. An arrow at the edge with a number is a null beyond "
+    "it: there the K = N curve ends exponentially inside the window. Diamonds are α_rich, expected when "
+    "embedding and core are both trained. An (a, b) with a + 2b ≤ 1 has no α_seq and no place here."
+)
+_LIST_CAPTION, figure)
+
+
+def _draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool) -> None:
+    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α."""
+
+    def mark(value: float, **look: Any) -> None:
+        axes.plot(*((place, value) if upright else (value, place)), color=colour, ls="", **look)
+
+    for name, look in (
+        ("alpha_long", {"mfc": colour, "marker": "o", "ms": 5.5, "zorder": 5}),
+        ("alpha_strict", {"mfc": "white", "marker": "s", "ms": 5, "zorder": 4}),
+    ):
+        ends = [row[f"{name}_low"], row[f"{name}_high"]]
+        axes.plot(*(([place, place], ends) if upright else (ends, [place, place])), color=colour, lw=1.3, zorder=3)
         mark(row[name], **look)
     mark(row["alpha_rich"], marker="D", ms=4.5, mfc="none", zorder=3.5)
     if not upright:

@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from superdyn.report.all_runs import records
 from superdyn.report.curves import LOSS_LABEL, THEORY_MARKS, draw_loss, lowest_loss, panel_title
 from superdyn.report.exponents import LEVELS
-from superdyn.report.pooled import pooled_exponents
 from superdyn.report.study import Run, Study, load_study
 from superdyn.report.style import (
     INK,
@@ -107,10 +106,8 @@ def _draw_condition(axes: Axes, study: Study, condition: str) -> list[Run]:
     return [run for runs in by_pair.values() for run in runs]
 
 
-def _draw_exponents(
-    axes: Axes, study: Study, reference: str, compared: str, colours: dict[Pair, str]
-) -> None:
-    pooled = pooled_exponents(study)
+def _draw_exponents(axes: Axes, study: Study, reference: str, compared: str, colours: dict[Pair, str]) -> None:
+    pooled = study.pooled
     axes.set_title("long-window exponents")
     axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)))
     axes.axhline(1, color=MUTED, lw=1.0)

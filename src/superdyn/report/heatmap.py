@@ -29,18 +29,12 @@ def heatmap_figure(study: Study) -> Drawing:
     per_condition = max(len([c for c, _ in chosen if c == condition]) for condition, _ in chosen)
     columns = per_condition if 1 < per_condition <= 4 else 3
     with drawing_style():
-        figure, panels = panel_grid(
-            len(chosen), study.time_label, r"feature rank  $i$", columns=columns, height=2.45
-        )
+        figure, panels = panel_grid(len(chosen), study.time_label, r"feature rank  $i$", columns=columns, height=2.45)
         meshes = []
         for axes, (condition, run) in zip(panels, chosen, strict=True):
-            axes.set_title(
-                f"{panel_title(condition, 42 * 3 // (columns + 1))}\n{pair_label(run.pair)}", fontsize=8
-            )
+            axes.set_title(f"{panel_title(condition, 42 * 3 // (columns + 1))}\n{pair_label(run.pair)}", fontsize=8)
             meshes.append(_draw_map(axes, run, study.scheduled))
-        bar = figure.colorbar(
-            meshes[0], ax=panels, shrink=min(1.0, 6 / figure.get_figheight()), pad=0.01, aspect=30
-        )
+        bar = figure.colorbar(meshes[0], ax=panels, shrink=min(1.0, 6 / figure.get_figheight()), pad=0.01, aspect=30)
         bar.set_label(r"$\ell_i(t)/\ell_i(0)$")
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         figure.legend(handles=_KEY, loc="outside lower center", ncols=2)
@@ -86,16 +80,12 @@ def guide_anchor(half_time: Float[np.ndarray, "n"], exponent: float) -> float:
     """The c of the guide c·i^exponent: median of t_½(i)/i^exponent over the first ten that halved."""
     ranks = np.arange(1, half_time.size + 1)
     found = np.isfinite(half_time) & (half_time > 0)
-    return (
-        float(np.median((half_time[found] / ranks[found] ** exponent)[:10])) if found.any() else float("nan")
-    )
+    return float(np.median((half_time[found] / ranks[found] ** exponent)[:10])) if found.any() else float("nan")
 
 
 def _spread(items: list, most: int) -> list:
     """At most `most` of the items, evenly spaced, the first and last among them."""
-    return [
-        items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))
-    ]
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
 
 
 def _draw_map(axes: Axes, run: Run, scheduled: bool) -> QuadMesh:

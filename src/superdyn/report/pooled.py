@@ -1,10 +1,11 @@
 """Exponents pooled over seeds, per condition and (a, b): the rows of figures 3 and 4 and of their table."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from superdyn import analysis
 from superdyn.report.conditions import PAIR_KEYS
-from superdyn.report.study import Study
 
 POOLED_TOO = ("alpha_strict", "half_time_exponent")
 """Measured per run like α, and pooled over seeds by the same rule."""
@@ -12,14 +13,14 @@ REFERENCES = ("alpha_null_long", "alpha_sequential", "alpha_rich", "flat_decades
 """Averaged over seeds: the same for all of them, or nearly so."""
 
 
-def pooled_exponents(study: Study) -> pd.DataFrame:
-    """One row per condition and (a, b) with a finished run, in the order of the figures.
+def pooled_exponents(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFrame:
+    """One row per condition and (a, b) with a finished run, in the order of `conditions`, then b, then a.
 
     Columns: `condition`, a, b, `n_runs`; `alpha`, `alpha_long`, `alpha_strict` and `half_time_exponent` as
     mean, `*_low` and `*_high`; the mean of each of `REFERENCES`.
     """
     by = ["condition", *PAIR_KEYS]
-    done = study.frame.loc[study.frame["state"] == "done"]
+    done = frame.loc[frame["state"] == "done"]
     done = done.assign(relative_floor=done["L_inf"] / done["loss_initial"])
     pooled = analysis.pool_seeds(done, by=by)
     for name in POOLED_TOO:
@@ -27,7 +28,7 @@ def pooled_exponents(study: Study) -> pd.DataFrame:
     grouped = done.groupby(by)
     means = grouped[list(REFERENCES)].mean().assign(n_runs=grouped.size()).reset_index()
     pooled = pooled.merge(means, on=by)
-    order = {condition: rank for rank, condition in enumerate(study.groups)}
+    order = {condition: rank for rank, condition in enumerate(conditions)}
     return pooled.sort_values(by[:1] + by[:0:-1], key=lambda c: c.map(order) if c.name == "condition" else c)
 
 

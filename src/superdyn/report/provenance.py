@@ -40,11 +40,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
 
 def _heartbeat(folder: RunFolder) -> str | None:
     status = folder.status()
-    return (
-        None
-        if status is None
-        else datetime.fromtimestamp(status.heartbeat, UTC).isoformat(timespec="seconds")
-    )
+    return None if status is None else datetime.fromtimestamp(status.heartbeat, UTC).isoformat(timespec="seconds")
 
 
 def _commit(environment: dict[str, Any]) -> str | None:

@@ -31,9 +31,7 @@ HIGHEST = 4.0
 """Slopes above this belong to the exponential end of a finite-N curve, where no power law is at issue."""
 REFERENCE_MARKS = (
     Line2D([], [], color=INK, ls="", marker="<", ms=5, label=r"$\alpha_{\rm seq}$ (right edge)"),
-    Line2D(
-        [], [], color=INK, ls="", marker="D", ms=4.5, mfc="white", label=r"$\alpha_{\rm rich}$ (right edge)"
-    ),
+    Line2D([], [], color=INK, ls="", marker="D", ms=4.5, mfc="white", label=r"$\alpha_{\rm rich}$ (right edge)"),
 )
 
 

@@ -6,6 +6,7 @@ feature.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from superdyn import analysis
 from superdyn.report.all_runs import load_table, records
 from superdyn.report.conditions import with_conditions
+from superdyn.report.pooled import pooled_exponents
 from superdyn.report.style import Pair
 
 MAX_PANELS = 24
@@ -87,6 +89,11 @@ class Study:
         """Whether any run changed its learning rate, so that τ and not t is the time axis."""
         return any(_scheduled(run.row) for run in self.runs)
 
+    @cached_property
+    def pooled(self) -> pd.DataFrame:
+        """Exponents over seeds, one row per condition and (a, b); see `pooled_exponents`."""
+        return pooled_exponents(self.frame, list(self.groups))
+
     @property
     def time_label(self) -> str:
         """The label of the time axis, with its symbol."""
@@ -106,8 +113,7 @@ def load_study(path: Path) -> Study:
         run = Run(row, curve)
         groups.setdefault(row["condition"], {}).setdefault(run.pair, []).append(run)
     ordered = {
-        name: dict(sorted(by_pair.items(), key=lambda item: _b_then_a(item[0])))
-        for name, by_pair in groups.items()
+        name: dict(sorted(by_pair.items(), key=lambda item: _b_then_a(item[0]))) for name, by_pair in groups.items()
     }
     return Study(Path(path), frame, keys, ordered)
 

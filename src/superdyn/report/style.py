@@ -100,9 +100,7 @@ def pair_label(pair: Pair) -> str:
     return f"a = {pair[0]:g}, b = {pair[1]:g}"
 
 
-def panel_grid(
-    count: int, x: str, y: str, *, columns: int = 3, height: float = 2.5
-) -> tuple[Figure, list[Axes]]:
+def panel_grid(count: int, x: str, y: str, *, columns: int = 3, height: float = 2.5) -> tuple[Figure, list[Axes]]:
     """A figure of `count` > 0 equal panels on common axes with labels `x` and `y` along the outside."""
     columns = min(columns, count)
     rows = -(-count // columns)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from superdyn.report.all_runs import records
-from superdyn.report.pooled import pooled_exponents
 from superdyn.report.study import Study
 
 DASH = "–"
@@ -71,7 +70,7 @@ def exponents_table(study: Study) -> Table:
     """Exponents pooled over the seeds of each condition and (a, b), beside every reference."""
     columns = [*_WHERE, "runs", "α long window", "null α (K = N)", "α_seq", "α_rich", *_MORE, "flat decades",
                "z", "L_inf / L(0)"]  # fmt: skip
-    return Table(columns, [_exponent_row(row) for row in records(pooled_exponents(study))])
+    return Table(columns, [_exponent_row(row) for row in records(study.pooled)])
 
 
 def runs_table(study: Study) -> Table:
@@ -87,10 +86,7 @@ def unfinished_table(study: Study) -> Table:
     columns = ["run", "state", "step", "error"]
     return Table(
         columns,
-        [
-            [text(r["run"]), _state(r), number(r["step"], ".0f"), text(r["error"], "note")]
-            for r in records(lost)
-        ],
+        [[text(r["run"]), _state(r), number(r["step"], ".0f"), text(r["error"], "note")] for r in records(lost)],
     )
 
 

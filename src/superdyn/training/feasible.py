@@ -2,24 +2,28 @@
 
 Exact descent on a linear student is linear in the hidden matrix B and stable for η λ < 2, where λ is the largest
 eigenvalue of its curvature: λ_max(Σ) for K = N with the identity embedding, g_max c_max with a frozen embedding
-(G = W_d W_dᵀ, M = W_e Σ W_eᵀ). See science: Chen et al. 2026 (arXiv 2602.01045), eq. ds_i/dt = η λ_i (A_ii − s_i).
+(G = W_d W_dᵀ, M = W_e Σ W_eᵀ). Source: arXiv 2602.01045, ds_i/dt = η λ_i (A_ii − s_i).
 """
 
 import numpy as np
 from jaxtyping import Float
 
 from superdyn.config import ConfigError, RunConfig
-from superdyn.features.moments import data_moments, top_eigenvalue
+from superdyn.features.moments import Moments, data_moments, top_eigenvalue
 from superdyn.features.probabilities import density_limit, feature_probabilities
-from superdyn.models.initial import initial_embedding
+from superdyn.models.embedding import initial_embedding
+from superdyn.models.protocol import student_class
 
 
 def check_feasible(config: RunConfig) -> None:
-    """Raises:
-    ConfigError: when the density cannot be met or exact descent would diverge, with the bound.
+    """Refuse what cannot train.
+
+    Raises:
+        ConfigError: when the student or value law cannot be found, the density cannot be met or exact descent would diverge, with the bound.
     """
+    student_class(config.model.target)
     _check_density(config)
-    _check_descent(config)
+    _check_descent(config, data_moments(config.data))
 
 
 def _check_density(config: RunConfig) -> None:
@@ -35,12 +39,12 @@ def _check_density(config: RunConfig) -> None:
         )
 
 
-def _check_descent(config: RunConfig) -> None:
+def _check_descent(config: RunConfig, moments: Moments) -> None:
     plain = config.optimizer.name == "sgd" and config.optimizer.momentum == 0
     trains_core_only = not config.model.train_encoder and config.model.core == "trained"
     if config.loss != "population" or not plain or not trains_core_only:
         return
-    curvature = _curvature(config)
+    curvature = _curvature(config, moments)
     if config.optimizer.lr * curvature >= 2:
         raise ConfigError(
             f"optimizer.lr={config.optimizer.lr}: exact gradient descent diverges, because η λ = "
@@ -48,14 +52,18 @@ def _check_descent(config: RunConfig) -> None:
         )
 
 
-def _curvature(config: RunConfig) -> float:
-    moments = data_moments(config.data)
+def _curvature(config: RunConfig, moments: Moments) -> float:
     if config.model.encoder_init == "identity":
         return top_eigenvalue(moments.variance, moments.mean)
-    encoder = initial_embedding([config], "encoder")[0].numpy()
-    decoder = encoder if config.model.tied else initial_embedding([config], "decoder")[0].numpy()
+    encoder = _embedding(config, "encoder")
+    decoder = encoder if config.model.tied else _embedding(config, "decoder")
     shift = encoder @ moments.mean
     return _top(decoder @ decoder.T) * _top((encoder * moments.variance) @ encoder.T + np.outer(shift, shift))
+
+
+def _embedding(config: RunConfig, tag: str) -> Float[np.ndarray, "k n"]:
+    model = config.model
+    return initial_embedding(config.seed, model.encoder_init, model.width, config.data.n_features, tag)
 
 
 def _top(matrix: Float[np.ndarray, "k k"]) -> float:

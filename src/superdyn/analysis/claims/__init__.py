@@ -43,9 +43,7 @@ def judge(name: str, claim: ClaimConfig, frame: pd.DataFrame, signatures: Sequen
     if absent:
         note = "superdyn status shows why; superdyn retry trains them"
         rows.append(
-            ClaimRow(
-                name, "runs not done", claim.statement, float(absent), "missing", claim.kind, 0.0, note=note
-            )
+            ClaimRow(name, "runs not done", claim.statement, float(absent), "missing", claim.kind, 0.0, note=note)
         )
     return rows
 

@@ -21,7 +21,9 @@ def bottleneck(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
         if {BOTTLENECK, CONTROL} <= set(pooled.index):
             changed.append(_differs(pooled.loc[BOTTLENECK], pooled.loc[CONTROL], claim.tolerance))
     share = sum(changed) / len(changed) if changed else float("nan")
-    note = f"differs by more than {claim.tolerance:g} and beyond both intervals at {sum(changed)} of {len(changed)} (a, b)"
+    note = (
+        f"differs by more than {claim.tolerance:g} and beyond both intervals at {sum(changed)} of {len(changed)} (a, b)"
+    )
     summary = finding(name, "share of (a, b) where K < N differs from its control", "α (long window)", share,
                       held=share == 1.0, expected=1.0, note=note)  # fmt: skip
     return [*rows, summary]
@@ -34,7 +36,5 @@ def _reported(name: str, condition: str, exponent: pd.Series, runs: pd.DataFrame
 
 
 def _differs(one: pd.Series, other: pd.Series, tolerance: float) -> bool:
-    apart = (
-        one["alpha_long_low"] > other["alpha_long_high"] or other["alpha_long_low"] > one["alpha_long_high"]
-    )
+    apart = one["alpha_long_low"] > other["alpha_long_high"] or other["alpha_long_low"] > one["alpha_long_high"]
     return bool(apart and abs(one["alpha_long"] - other["alpha_long"]) > tolerance)

@@ -28,14 +28,10 @@ class ClaimRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; a number that does not exist is None."""
-        return {
-            k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()
-        }
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
 
 
-def check(
-    name: str, quantity: str, condition: str, measured: float, expected: float, tolerance: float, **more: Any
-):
+def check(name: str, quantity: str, condition: str, measured: float, expected: float, tolerance: float, **more: Any):
     """A row that passes when |measured − expected| ≤ tolerance; a number that could not be measured fails."""
     verdict: Verdict = "pass" if abs(measured - expected) <= tolerance else "fail"
     return ClaimRow(name, quantity, condition, measured, verdict, "check", expected, **more)

@@ -32,9 +32,7 @@ def make_optimizer(
 
 
 def _check_decay(config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:
-    embedding_only = config.weight_decay < 0 or (
-        config.weight_decay > 0 and config.weight_decay_on == "encoder"
-    )
+    embedding_only = config.weight_decay < 0 or (config.weight_decay > 0 and config.weight_decay_on == "encoder")
     if embedding_only and not any(name in parameters for name in EMBEDDINGS):
         raise ValueError(
             f"optimizer.weight_decay={config.weight_decay}: acts on the embedding, and this model trains "

@@ -15,7 +15,7 @@ from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
 
 
 class Adam(StackedOptimizer):
-    """State: `first_moment/<parameter>`, `second_moment/<parameter>`, `beta1_power` and `beta2_power` (βᵗ)."""
+    """State: `first_moment/<parameter>`, `second_moment/<parameter>`, `beta1_power`, `beta2_power` (βᵗ)."""
 
     coupled_decay = True
 

@@ -24,9 +24,7 @@ class WeightDecay(nn.Module):
     shrink: Float[Tensor, "r"]
     grow: Float[Tensor, "r"]
 
-    def __init__(
-        self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool
-    ):
+    def __init__(self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool):
         super().__init__()
         device = next(iter(parameters.values())).device
         decay = torch.tensor([config.weight_decay for config in configs], dtype=torch.float64, device=device)

@@ -28,6 +28,5 @@ class Layout:
         """The named tensors inside `flat`, sharing its memory."""
         pieces = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
         return {
-            name: piece.unflatten(1, shape)
-            for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
+            name: piece.unflatten(1, shape) for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)
         }

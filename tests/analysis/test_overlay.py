@@ -1,0 +1,83 @@
+"""Which theory a run gets, and that it is the right curve."""
+
+import numpy as np
+import pytest
+
+from superdyn.analysis import exact_loss, null_loss
+from superdyn.theory import frozen_embedding_loss, spectral_loss
+
+STEPS = np.array([0, 1, 10, 100])
+EXACT = {
+    "loss": "population",
+    "data__value_law": "signed",
+    "model__width": 32,
+    "model__train_encoder": False,
+    "model__encoder_init": "identity",
+    "model__activation": "linear",
+    "model__core_init_scale": 0.0,
+}
+LAW = {"data_exponent": 1.5, "importance_exponent": 0.5}
+
+
+def test_exact_run_gets_the_spectral_sum_step_by_step(make_config):
+    theory = exact_loss(make_config(**EXACT).flat(), STEPS, 0.1 * STEPS)
+    assert theory is not None
+    assert theory.exact
+    np.testing.assert_allclose(theory.loss, spectral_loss(STEPS, n_features=32, lr=0.1, **LAW))
+
+
+def test_scheduled_run_gets_gradient_flow_at_the_lr_time_and_says_so(make_config):
+    config = make_config(**EXACT, optimizer__schedule="cosine").flat()
+    theory = exact_loss(config, STEPS, [0, 0.1, 1, 3], per_feature=True)
+    assert theory is not None
+    assert not theory.exact
+    assert "lr-time" in theory.label
+    flow = spectral_loss([0, 0.1, 1, 3], n_features=32, lr=1.0, dynamics="gradient_flow", per_feature=True, **LAW)
+    np.testing.assert_allclose(theory.loss, flow)
+
+
+@pytest.mark.parametrize(
+    ("change", "doubt"), [({"data__value_law": "uniform"}, "mean"), ({"loss": "sampled"}, "sampled")]
+)
+def test_values_with_a_mean_and_sampled_gradients_are_only_approximated(make_config, change, doubt):
+    theory = exact_loss(make_config(**(EXACT | change)).flat(), STEPS, 0.1 * STEPS)
+    assert theory is not None
+    assert not theory.exact
+    assert doubt in theory.label
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model__activation": "relu"},
+        {"model__train_encoder": True},
+        {"model__core_init_scale": 0.1},
+        {"model__encoder_init": "orthogonal"},
+        {"optimizer__name": "adam"},
+        {"optimizer__momentum": 0.9},
+        {"optimizer__weight_decay": 0.1},
+    ],
+)
+def test_other_runs_have_no_exact_curve_but_a_null(make_config, change):
+    changed = EXACT | ({"loss": "sampled"} if "model__activation" in change else {}) | change
+    config = make_config(**changed).flat()
+    assert exact_loss(config, STEPS, 0.1 * STEPS) is None
+    null = null_loss(config, STEPS, 0.1 * STEPS)
+    assert null is not None
+    np.testing.assert_allclose(null.loss, spectral_loss(STEPS, n_features=32, lr=0.1, **LAW))
+
+
+def test_frozen_embedding_gets_its_own_theory_from_the_encoder(make_config):
+    config = make_config(**(EXACT | {"model__width": 16, "model__encoder_init": "gaussian"})).flat()
+    encoder = np.random.default_rng(0).standard_normal((16, 32)) / 4
+    theory = exact_loss(config, STEPS, 0.1 * STEPS, encoder=encoder)
+    assert theory is not None
+    np.testing.assert_allclose(theory.loss, frozen_embedding_loss(0.1 * STEPS, encoder, lr=1.0, **LAW))
+    assert exact_loss(config, STEPS, 0.1 * STEPS) is None
+
+
+def test_null_of_an_unstable_learning_rate_is_gradient_flow(make_config):
+    null = null_loss(make_config(optimizer__lr=9.0).flat(), STEPS, 9.0 * STEPS)
+    assert null is not None
+    assert "gradient flow" in null.label
+    assert np.all(np.diff(null.loss) < 0)
