@@ -49,7 +49,7 @@ def test_frozen_embedding_agrees_with_ode_integration(case):
 
 
 def test_frozen_identity_embedding_is_the_spectral_sum_down_to_tiny_losses():
-    law = {"data_exponent": 1.5, "importance_exponent": 0.5, "lr": 1.0}
+    law: dict[str, Any] = {"data_exponent": 1.5, "importance_exponent": 0.5, "lr": 1.0}
     times = np.array([0.0, 1.0, 100.0, 1e4])
     expected = spectral_loss(times, n_features=24, dynamics="gradient_flow", **law)
     np.testing.assert_allclose(frozen_embedding_loss(times, np.eye(24), **law), expected, rtol=1e-9, atol=1e-28)

@@ -110,7 +110,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from superdyn.report import write_report
+    from superdyn.report.page import write_report
 
     _say(f"report: {write_report(options.folder)}")
     return 0
@@ -123,9 +123,11 @@ def _reproduce(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from superdyn.doctor import run_doctor
+    from superdyn.doctor import doctor, doctor_table, exit_status
 
-    return run_doctor()
+    checks = doctor()
+    Console().print(doctor_table(checks))
+    return exit_status(checks)
 
 
 def _say(line: str) -> None:

@@ -47,7 +47,6 @@ INCIDENTAL_FIELDS = (
     "claim",
     "logger",
     "launcher",
-    "paths",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.chunk_steps",

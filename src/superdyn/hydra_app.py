@@ -12,7 +12,6 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from superdyn.conf_path import conf_path
-from superdyn.config import ConfigError
 from superdyn.sweeps.points import single_point
 from superdyn.sweeps.resolvers import register_resolvers
 from superdyn.sweeps.sweep import SweepOutcome, run_sweep
@@ -33,13 +32,13 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
     register_with_hydra()
     outcomes: list[SweepOutcome] = []
 
-    refused: list[ConfigError] = []
+    refused: list[ValueError] = []
 
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             outcomes.append(run_sweep([single_point(config, folder)], folder, single=True))
-        except ConfigError as error:  # Hydra would print a headline of its own above it
+        except ValueError as error:  # Hydra would print a headline of its own above it
             refused.append(error)
 
     # Hydra's main returns nothing; the launcher, which gets the task, leaves a sweep's outcome here.

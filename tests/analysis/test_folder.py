@@ -113,9 +113,9 @@ def test_folders_without_runs_or_measurements_are_refused(tmp_path, make_config)
         load_sweep(tmp_path)
     config = make_config()
     RunFolder(tmp_path / "run").prepare(config.to_mapping(), config.signature())
-    with pytest.raises(ValueError, match="has no curve.parquet"):
+    with pytest.raises(ValueError, match=r"has no curve\.parquet"):
         load_curve(tmp_path / "run")
-    with pytest.raises(ValueError, match="has no spectrum.parquet"):
+    with pytest.raises(ValueError, match=r"has no spectrum\.parquet"):
         load_spectrum(tmp_path / "run")
 
 

@@ -1,5 +1,7 @@
 """Which theory a run gets, and that it is the right curve."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +18,7 @@ EXACT = {
     "model__activation": "linear",
     "model__core_init_scale": 0.0,
 }
-LAW = {"data_exponent": 1.5, "importance_exponent": 0.5}
+LAW: dict[str, Any] = {"data_exponent": 1.5, "importance_exponent": 0.5}
 
 
 def test_exact_run_gets_the_spectral_sum_step_by_step(make_config):

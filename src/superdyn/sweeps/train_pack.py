@@ -8,14 +8,20 @@ from contextlib import contextmanager
 import pytorch_lightning as pl
 import torch
 
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
 from superdyn.analysis import run_result, running_exponent
 from superdyn.features.datamodule import FeatureDataModule
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.progress import Progress
+from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
 from superdyn.sweeps.packing import Pack
 from superdyn.training.module import SuperpositionModule
+
+TERMINATED = 143
+"""Exit code after SIGTERM (128 + 15); with Lightning's own 0 a scheduler would take a preempted job for a success."""
 
 
 def train_pack(pack: Pack, group: str, progress: Progress) -> None:
@@ -23,18 +29,21 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
 
     Raises:
         KeyboardInterrupt: the user stopped; every member can be resumed.
+        SystemExit: code 143, on SIGTERM; every member can be resumed.
         Exception: whatever stopped the pack as a whole, after its members were marked failed.
     """
     configs = [point.config for point in pack.points]
     folders = [point.folder for point in pack.points]
     trainer_config = configs[0].trainer
+    if pack.start_step >= trainer_config.max_steps:
+        return _finish(pack)
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
     data = FeatureDataModule(configs, module.boundaries, start_step=pack.start_step)
     callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
-    if configs[0].logger.name == "wandb":
-        callbacks.insert(0, WandbRuns(folders, configs, group=group, fit=running_exponent))
+    if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
+        callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
     with _quiet_lightning():
         trainer = pl.Trainer(
             accelerator=trainer_config.accelerator,
@@ -48,7 +57,26 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
         )
+        _fit(trainer, module, data)
+
+
+def _fit(trainer: pl.Trainer, module: SuperpositionModule, data: FeatureDataModule) -> None:
+    """Lightning's fit, with exits that a shell and a scheduler understand."""
+    try:
         trainer.fit(module, datamodule=data)
+    except SIGTERMException:
+        raise SystemExit(TERMINATED) from None
+    except SystemExit:  # how Lightning ends after Ctrl-C
+        raise KeyboardInterrupt from None
+
+
+def _finish(pack: Pack) -> None:
+    """Close runs that were killed after their last step and before their state said so."""
+    for point, checkpoint in zip(pack.points, pack.resumed, strict=True):
+        _write_result(point.folder)
+        point.folder.write_status(
+            Status("done", checkpoint.step, checkpoint.step, point.signature, point.folder.name)
+        )
 
 
 def _write_result(folder: RunFolder) -> None:
@@ -71,6 +99,7 @@ def _quiet_lightning() -> Iterator[None]:
         with warnings.catch_warnings():
             # The loader draws in this process on purpose: draws cost microseconds and stay in order.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
             yield
     finally:

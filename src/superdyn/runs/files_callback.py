@@ -1,0 +1,171 @@
+"""Writes the run folders of a pack while it trains: curve, spectrum, checkpoint, status, each on a clock.
+
+Order on disk: curve and spectrum, then the checkpoint, then the status. A kill between any two writes
+therefore leaves a curve that holds every row up to the newest checkpoint; resuming drops the rows after it.
+Axis legend: `r` member.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from superdyn.config import RunConfig
+from superdyn.runs.checkpoints import save_checkpoint
+from superdyn.runs.folder import RunFolder
+from superdyn.runs.interrupt import DeferredInterrupt
+from superdyn.runs.record import Record
+from superdyn.runs.status import State, Status
+from superdyn.training.measurement import Measurement
+
+HEARTBEAT_SECONDS = 60.0
+
+LARGEST_SHARE = 0.05
+"""Writing takes no larger share of the time, however large the state and short the interval."""
+
+
+class RunFiles(Callback):
+    """One run folder per member, in the order of the module's `configs`.
+
+    Args:
+        folders: (r,) where each member's files go.
+        on_done: called with the folder of a member that has finished, after its curve, spectrum and
+            checkpoint and before its state becomes done; writes `result.json`.
+    """
+
+    def __init__(self, folders: Sequence[RunFolder], on_done: Callable[[RunFolder], None] | None = None):
+        self.folders = list(folders)
+        self._on_done = on_done
+        self._configs: list[RunConfig] = []
+        self._signatures: list[str] = []
+        self._records: list[Record] = []
+        self._open: list[int] = []
+        """Members that are neither done nor failed."""
+        self._between_chunks = True
+        self._interrupt = DeferredInterrupt()
+        self._next_save = self._next_heartbeat = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Open the folders; a resumed member keeps its rows up to the step it resumes at.
+
+        Raises:
+            ValueError: there is not one folder per member, or a folder holds another run.
+        """
+        if not trainer.is_global_zero:
+            return
+        module: Any = pl_module
+        self._configs = list(module.configs)
+        self._signatures = [config.signature() for config in self._configs]
+        if len(self.folders) != len(self._configs):
+            raise ValueError(f"folders: {len(self.folders)} for {len(self._configs)} members, must be one each")
+        for folder, config, signature in zip(self.folders, self._configs, self._signatures, strict=True):
+            folder.prepare(config.to_mapping(), signature)
+        self._records = [Record.resumed(folder, module.step) for folder in self.folders]
+        self._open = list(range(len(self.folders)))
+        self._write_statuses("running", module.step)
+        self._next_save = time.monotonic() + self._save_seconds()
+        self._interrupt.install()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Stop here if Ctrl+C was pressed during the last chunk, whose end every callback has now seen."""
+        if self._interrupt.requested:
+            raise KeyboardInterrupt
+        self._between_chunks = False
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Take in the chunk's measurement; write everything, or a heartbeat, when it is time."""
+        self._between_chunks = True
+        if not trainer.is_global_zero:
+            return
+        module: Any = pl_module
+        if outputs["measurement"] is not None:
+            self._take(outputs["measurement"])
+        if not self._open:
+            trainer.should_stop = True
+        now = time.monotonic()
+        if now >= self._next_save:
+            self._save(module)
+            self._write_statuses("running", module.step)
+            written = time.monotonic()
+            self._next_save = written + max(self._save_seconds(), (written - now) / LARGEST_SHARE)
+        elif now >= self._next_heartbeat:
+            self._write_statuses("running", module.step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Close the folders: done, or interrupted if the trainer was told to stop early."""
+        if not trainer.is_global_zero:
+            return
+        module: Any = pl_module
+        self._save(module)
+        if module.step < self._configs[0].trainer.max_steps:
+            self._write_statuses("interrupted", module.step)
+            return
+        for member in list(self._open):
+            if self._on_done is not None:
+                self._on_done(self.folders[member])
+            self._write_status(member, "done", module.step)
+            self._open.remove(member)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Close the folders of the members still at work: interrupted by a signal, or failed by an error."""
+        if not trainer.is_global_zero or not self._records:
+            return
+        module: Any = pl_module
+        if isinstance(exception, KeyboardInterrupt | SIGTERMException):
+            self._save(module)
+            self._write_statuses("interrupted", module.step)
+            return
+        for member in self._open:
+            self._records[member].write(self.folders[member])
+        trace = "".join(traceback.format_exception(exception))
+        self._write_statuses("failed", module.step, f"{type(exception).__name__}: {exception}", trace)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give Ctrl+C back; after an exception Lightning does so itself, once it has closed everything."""
+        self._interrupt.restore()
+
+    def _take(self, measurement: Measurement) -> None:
+        for member in list(self._open):
+            diverged_at = int(measurement.diverged_at[member])
+            if diverged_at >= 0:
+                self._fail(member, diverged_at)
+            else:
+                self._records[member].append(
+                    step=measurement.step,
+                    lr_time=float(measurement.lr_time[member]),
+                    loss=float(measurement.loss[member]),
+                    feature_loss=measurement.feature_loss[member],
+                    measures={name: float(values[member]) for name, values in measurement.measures.items()},
+                )
+
+    def _fail(self, member: int, step: int) -> None:
+        self._records[member].write(self.folders[member])
+        self._write_status(member, "failed", step, f"diverged at step {step}: the loss is not finite")
+        self._open.remove(member)
+
+    def _save(self, module: Any) -> None:
+        for member in self._open:
+            self._records[member].write(self.folders[member])
+            if self._between_chunks:
+                meta = {"signature": self._signatures[member]}
+                save_checkpoint(self.folders[member].checkpoints, module.step, module.member_state(member), meta)
+
+    def _write_statuses(self, state: State, step: int, error: str | None = None, trace: str | None = None) -> None:
+        for member in self._open:
+            self._write_status(member, state, step, error, trace)
+        self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+
+    def _write_status(
+        self, member: int, state: State, step: int, error: str | None = None, trace: str | None = None
+    ) -> None:
+        folder = self.folders[member]
+        max_steps = self._configs[member].trainer.max_steps
+        folder.write_status(Status(state, step, max_steps, self._signatures[member], folder.name, error, trace))
+
+    def _save_seconds(self) -> float:
+        return 60.0 * min(config.trainer.checkpoint_minutes for config in self._configs)

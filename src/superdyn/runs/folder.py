@@ -1,0 +1,170 @@
+"""A run's folder: the files that are the truth about one run, each written atomically and read without torch.
+
+`config.yaml` the configuration; `status.json` the state; `environment.json` versions and commit;
+`curve.parquet` one row per measurement (`step`, `lr_time` τ, `loss` L, superposition measures);
+`spectrum.parquet` (`step`, `loss` the per-feature losses ℓ_i); `result.json` the fit; `checkpoints/`. Axis
+legend: `t` measurement, `n` feature.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+from jaxtyping import Float, Int, Shaped
+
+from superdyn.runs.atomic import remove_abandoned, write_atomically
+from superdyn.runs.environment import describe_environment
+from superdyn.runs.status import Status
+
+CURVE_COLUMNS = ("step", "lr_time", "loss")
+
+Content = TypeVar("Content")
+
+
+class RunFolder:
+    """One run's files; every reader returns None for a file that is not there yet."""
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+
+    @property
+    def name(self) -> str:
+        """The folder's own name, which is also the run's."""
+        return self.path.absolute().name
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where `superdyn.runs.checkpoints` keeps the resumable state."""
+        return self.path / "checkpoints"
+
+    def exists(self) -> bool:
+        """True once a run has put its configuration here."""
+        return (self.path / "config.yaml").is_file()
+
+    def prepare(self, config: Mapping[str, Any], signature: str) -> None:
+        """Make the folder ready for a run to begin or to resume.
+
+        Raises:
+            ValueError: the folder already holds a run with another signature, whose files would be mixed up.
+        """
+        status = self.status()
+        if status is not None and status.signature != signature:
+            raise ValueError(
+                f"{self.path} holds the run with signature {status.signature[:8]}, not {signature[:8]}: "
+                "choose another folder (hydra.run.dir=…) or delete this one"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(self.path)
+        self._write_text("environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+        self.write_config(config)
+
+    def write_config(self, config: Mapping[str, Any]) -> None:
+        """Write the configuration, a plain nested mapping, as `config.yaml`."""
+        self._write_text("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+
+    def config(self) -> dict[str, Any] | None:
+        """The configuration as plain nested mappings."""
+        return self._read("config.yaml", lambda path: yaml.safe_load(path.read_text(encoding="utf-8")))
+
+    def environment(self) -> dict[str, Any] | None:
+        """Versions, git commit, host and start time of the process that wrote last."""
+        return self._read("environment.json", _read_json)
+
+    def write_status(self, status: Status) -> None:
+        """Write `status.json` with this moment's heartbeat."""
+        self._write_text("status.json", json.dumps(status.stamped(), indent=2) + "\n")
+
+    def status(self) -> Status | None:
+        """The run's status as it was last written; `Status.is_stale` tells whether to believe a "running"."""
+        return self._read("status.json", lambda path: Status(**_read_json(path)))
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """Write the fit as `result.json`; numbers that are not finite become null, as JSON has no others."""
+        self._write_text("result.json", json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
+
+    def result(self) -> dict[str, Any] | None:
+        """The fit."""
+        return self._read("result.json", _read_json)
+
+    def write_curve(self, columns: Mapping[str, Shaped[np.ndarray, "t"]]) -> None:
+        """Write `curve.parquet`: `step` as int64, every other column as float64.
+
+        Raises:
+            ValueError: `step`, `lr_time` or `loss` is missing, or the columns differ in length.
+        """
+        missing = [name for name in CURVE_COLUMNS if name not in columns]
+        if missing:
+            raise ValueError(f"columns={list(columns)}: {', '.join(missing)} must be among them")
+        ordered = [*CURVE_COLUMNS, *(name for name in columns if name not in CURVE_COLUMNS)]
+        table = {n: np.asarray(columns[n], dtype=np.int64 if n == "step" else np.float64) for n in ordered}
+        self._write_table("curve.parquet", pa.table(table))
+
+    def curve(self) -> dict[str, Shaped[np.ndarray, "t"]] | None:
+        """Columns by name: `step` (int64), `lr_time`, `loss` and the superposition measures (float64)."""
+        table = self._read("curve.parquet", _read_table)
+        return None if table is None else {n: table[n].to_numpy() for n in table.column_names}
+
+    def write_spectrum(self, steps: Int[np.ndarray, "t"], loss: Float[np.ndarray, "t n"]) -> None:
+        """Write `spectrum.parquet`: `step`, and `loss` as fixed-size lists of N float32."""
+        flat = pa.array(np.ascontiguousarray(loss, dtype=np.float32).reshape(-1))
+        lists = pa.FixedSizeListArray.from_arrays(flat, loss.shape[1])
+        table = pa.table({"step": np.asarray(steps, dtype=np.int64), "loss": lists})
+        self._write_table("spectrum.parquet", table)
+
+    def spectrum(self) -> tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t n"]] | None:
+        """Steps (t,) and per-feature losses (t, n) float32."""
+        table = self._read("spectrum.parquet", _read_table)
+        if table is None:
+            return None
+        lists = table["loss"].combine_chunks()
+        loss = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
+        return table["step"].to_numpy(), loss
+
+    def _write_text(self, name: str, text: str) -> None:
+        write_atomically(self.path / name, lambda file: file.write(text.encode()))
+
+    def _write_table(self, name: str, table: pa.Table) -> None:
+        # Measured losses hardly repeat: a dictionary only costs time.
+        write_atomically(
+            self.path / name,
+            lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=False),
+        )
+
+    def _read(self, name: str, read: Callable[[Path], Content]) -> Content | None:
+        """The file's content, None if it is absent.
+
+        Raises:
+            ValueError: the file is there and is not whole, e.g. because a copy of the folder was cut short.
+        """
+        path = self.path / name
+        if not path.is_file():
+            return None
+        try:
+            return read(path)
+        except (ValueError, TypeError, OSError, yaml.YAMLError) as error:  # pyarrow's errors are ValueErrors
+            raise ValueError(f"{path} cannot be read, it may be cut short: {error}") from error
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read_table(path: Path) -> pa.Table:
+    # Not memory-mapped: the file may be replaced while the arrays are in use.
+    return pq.read_table(path, memory_map=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return _finite(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,125 @@
+"""How far a sweep and its pack in training are: a live line on a terminal, else a line every ten seconds.
+
+It never waits for the device: the loss shown is the median over members of the last measurement.
+"""
+
+import time
+from typing import Any
+
+import numpy as np
+from pytorch_lightning import Callback, LightningModule, Trainer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+REDRAW_SECONDS = 0.25
+LOG_SECONDS = 10.0
+
+
+class Progress(Callback):
+    """Progress of a sweep, pack after pack; one object serves them all.
+
+    Args:
+        total_runs: runs of the sweep.
+        done_runs: those that were done before this process began.
+        console: where to write; standard output by default.
+    """
+
+    def __init__(self, total_runs: int, done_runs: int = 0, console: Console | None = None):
+        self._total, self._done_before, self._done = total_runs, done_runs, done_runs
+        self._console = console or Console()
+        self._live: Live | None = None
+        self._shown = False
+        self._sweep_started = time.monotonic()
+        self._pack_started = self._next_line = 0.0
+        self._first_step = self._members = self._max_steps = 0
+        self._loss = float("nan")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin with the pack of this module; silent where `trainer.progress` is false."""
+        module: Any = pl_module
+        settings = module.configs[0].trainer
+        self._shown = settings.progress and trainer.is_global_zero
+        self._members, self._max_steps = len(module.configs), settings.max_steps
+        self._first_step, self._loss = module.step, float("nan")
+        self._pack_started = time.monotonic()
+        if self._shown and self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        self._show(module.step, force=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Redraw if it is time."""
+        module: Any = pl_module
+        measurement = outputs["measurement"]
+        if measurement is not None:
+            self._loss = float(np.median(measurement.loss))
+        self._show(module.step)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Count the pack's runs and leave its last line standing."""
+        module: Any = pl_module
+        self._done, self._members = self._done + self._members, 0
+        self._close(module.step)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the last line standing, so that the error is read below it."""
+        module: Any = pl_module
+        self._close(module.step)
+
+    def line(self, step: int) -> str:
+        """The line shown at optimizer step `step`: what is done, how fast, what remains."""
+        seconds = time.monotonic() - self._pack_started
+        speed = (step - self._first_step) / seconds if seconds > 0 else 0.0
+        parts = [
+            f"{self._done}/{self._total} runs finished",
+            f"step {step:,}/{self._max_steps:,}",
+            f"{speed:,.0f} steps/s",
+        ]
+        if self._members:
+            parts.insert(1, f"{self._members} in training")
+        if np.isfinite(self._loss):
+            parts.append(f"median loss {self._loss:.3g}")
+        if speed > 0 and step < self._max_steps:
+            parts.append(f"{_duration(self._seconds_left(step, speed))} left")
+        return " · ".join(parts)
+
+    def _seconds_left(self, step: int, speed: float) -> float:
+        """This pack's rest at its present speed, and the other runs at the mean time of a run so far."""
+        pack = (self._max_steps - step) / speed
+        others = max(self._total - self._done - self._members, 0)
+        finished = self._done - self._done_before
+        per_run = (time.monotonic() - self._pack_started + pack) / self._members
+        if finished:
+            per_run = (self._pack_started - self._sweep_started) / finished
+        return pack + others * per_run
+
+    def _show(self, step: int, force: bool = False) -> None:
+        now = time.monotonic()
+        if not self._shown or (now < self._next_line and not force):
+            return
+        if self._live is not None:
+            self._live.update(Text(self.line(step)), refresh=True)
+        else:
+            self._print(self.line(step))
+        self._next_line = now + (LOG_SECONDS if self._live is None else REDRAW_SECONDS)
+
+    def _close(self, step: int) -> None:
+        if not self._shown:
+            return
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        self._print(self.line(step))
+        self._shown = False
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes}:{seconds:02d} min"

@@ -1,0 +1,81 @@
+"""The rows of one run's curve and spectrum while it trains; a resumed run continues those on disk.
+
+Axis legend: `t` measurement, `n` feature.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from superdyn.runs.folder import CURVE_COLUMNS, RunFolder
+
+
+class Record:
+    """Rows by ascending step: (step, τ, L, superposition measures) and ℓ_i."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, float]] = []
+        self._spectra: list[Float[np.ndarray, "n"]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @classmethod
+    def resumed(cls, folder: RunFolder, step: int) -> "Record":
+        """The rows on disk up to and including `step`; a run that starts at step 0 starts an empty record.
+
+        Raises:
+            ValueError: the run resumes, and its curve and spectrum do not hold the same steps.
+        """
+        record = cls()
+        if step == 0:
+            return record
+        curve, spectrum = folder.curve(), folder.spectrum()
+        if curve is None or spectrum is None:
+            raise ValueError(
+                f"{folder.path} resumes at step {step} without its curve or spectrum: delete it to retrain"
+            )
+        kept, steps = curve["step"] <= step, spectrum[0]
+        if not np.array_equal(curve["step"][kept], steps[steps <= step]):
+            raise ValueError(f"{folder.path}: curve and spectrum hold different steps: delete it to retrain")
+        columns = {name: column[kept].tolist() for name, column in curve.items()}
+        record._rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        record._spectra = list(spectrum[1][steps <= step])
+        return record
+
+    def append(
+        self,
+        step: int,
+        lr_time: float,
+        loss: float,
+        feature_loss: Float[np.ndarray, "n"],
+        measures: Mapping[str, float],
+    ) -> None:
+        """Add a row; rows at this step or later, left from before a resume, give way to it.
+
+        Raises:
+            ValueError: the superposition measures are not those of the rows before.
+        """
+        while self._rows and self._rows[-1]["step"] >= step:
+            self._rows.pop()
+            self._spectra.pop()
+        row = {"step": step, "lr_time": lr_time, "loss": loss} | dict(measures)
+        if self._rows and row.keys() != self._rows[0].keys():
+            expected = [name for name in self._rows[0] if name not in CURVE_COLUMNS]
+            raise ValueError(f"measures={list(measures)}: must be {expected}, as in the rows before step {step}")
+        self._rows.append(row)
+        self._spectra.append(np.asarray(feature_loss, dtype=np.float32))
+
+    def curve(self) -> dict[str, Shaped[np.ndarray, "t"]]:
+        """Columns by name, as in `curve.parquet`."""
+        names = self._rows[0] if self._rows else CURVE_COLUMNS
+        types = {"step": np.int64}
+        return {n: np.array([row[n] for row in self._rows], dtype=types.get(n, np.float64)) for n in names}
+
+    def write(self, folder: RunFolder) -> None:
+        """Write `curve.parquet` and `spectrum.parquet`; an empty record leaves no file."""
+        if self._rows:
+            curve = self.curve()
+            folder.write_curve(curve)
+            folder.write_spectrum(curve["step"], np.stack(self._spectra))

@@ -1,0 +1,112 @@
+"""What became of every point of a sweep: done, running, failed, interrupted or missing.
+
+Reads one small file per run and the manifest; a run that says it is running while its process is gone or
+silent is shown as interrupted.
+"""
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.table import Table
+
+from superdyn.runs.folder import RunFolder
+from superdyn.runs.status import Status
+from superdyn.runs.sweep_folder import read_manifest, run_folders
+
+RowState = Literal["done", "running", "failed", "interrupted", "missing"]
+ROW_STATES: tuple[RowState, ...] = ("done", "running", "failed", "interrupted", "missing")
+STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "missing": "magenta"}
+
+MOST_DONE_LISTED = 100
+"""More done runs than this are counted and not listed: what is left to do must stay in sight."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One point of a sweep; numbers are None where nothing was written, `heartbeat_age` is in seconds."""
+
+    name: str
+    signature: str | None
+    state: RowState
+    step: int | None = None
+    max_steps: int | None = None
+    error: str | None = None
+    heartbeat_age: float | None = None
+
+
+def sweep_status(path: str | Path) -> list[RunRow]:
+    """One row per point: those of the manifest in launch order, then run folders that it does not list.
+
+    Args:
+        path: a sweep folder or a run folder.
+
+    Raises:
+        ValueError: `path` is not a folder, or its manifest is not whole.
+    """
+    present = {folder.name: folder for folder in run_folders(path)}
+    root = Path(path)
+    rows = []
+    for point in read_manifest(root):
+        folder = present.pop(point.folder, None) or RunFolder(root / point.folder)
+        rows.append(_row(folder, point.signature))
+    return rows + [_row(folder, None) for folder in present.values()]
+
+
+def _row(folder: RunFolder, signature: str | None) -> RunRow:
+    try:
+        status = folder.status()
+    except ValueError as error:  # one damaged file must not hide the other runs
+        return RunRow(folder.path.name, signature, "failed", error=str(error))
+    if status is None:
+        return RunRow(folder.path.name, signature, "missing")
+    return _row_of_status(folder, status)
+
+
+def _row_of_status(folder: RunFolder, status: Status) -> RunRow:
+    stale = status.is_stale()
+    return RunRow(
+        name=folder.name,
+        signature=status.signature,
+        state="interrupted" if stale else status.state,
+        step=status.step,
+        max_steps=status.max_steps,
+        error="its process ended without a word" if stale else status.error,
+        heartbeat_age=time.time() - status.heartbeat,
+    )
+
+
+def status_table(path: str | Path) -> Table:
+    """The rows of `sweep_status` for a terminal, with the count of each state as title.
+
+    More than a hundred done runs are only counted.
+    """
+    rows = sweep_status(path)
+    counts = Counter(row.state for row in rows)
+    title = ", ".join(f"{counts[state]} {state}" for state in ROW_STATES if counts[state]) or "no runs"
+    table = Table(title=f"{len(rows)} runs: {title}", title_justify="left", box=None, pad_edge=False)
+    for column in ("run", "state", "step", "last sign of life", "error"):
+        table.add_column(column, overflow="fold", justify="right" if column == "step" else "left")
+    if counts["done"] > MOST_DONE_LISTED:
+        table.caption = f"the {counts['done']} done runs are not listed"
+        rows = [row for row in rows if row.state != "done"]
+    for row in rows:
+        step = "" if row.step is None else f"{row.step:,} / {row.max_steps:,}"
+        age = "" if row.heartbeat_age is None else _age(row.heartbeat_age)
+        state = f"[{STYLES[row.state]}]{row.state}[/]"
+        table.add_row(_literal(row.name), state, step, age, _literal(row.error or ""))
+    return table
+
+
+def _literal(text: str) -> str:
+    """Square brackets in names and errors are text, not markup."""
+    return text.replace("[", r"\[")
+
+
+def _age(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{max(seconds, 0):.0f} s ago"

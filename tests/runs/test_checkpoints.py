@@ -1,0 +1,63 @@
+"""Checkpoints: whole or absent, the newest two kept, a damaged one named and passed over."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from superdyn.runs.checkpoints import checkpoint_steps, load_common, load_latest, save_checkpoint
+
+
+def save(directory: Path, *steps: int) -> None:
+    for step in steps:
+        save_checkpoint(directory, step, {"w": torch.full((3,), float(step))}, {"signature": "ab", "seeds": [1, 2]})
+
+
+def test_the_newest_checkpoint_comes_back_with_its_metadata(tmp_path: Path) -> None:
+    save(tmp_path, 10, 20)
+    latest = load_latest(tmp_path)
+    assert latest is not None
+    assert (latest.step, latest.meta) == (20, {"signature": "ab", "seeds": [1, 2]})
+    torch.testing.assert_close(latest.state["w"], torch.full((3,), 20.0), rtol=0, atol=0)
+
+
+def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+    assert load_latest(tmp_path / "never made") is None
+
+
+def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
+    save(tmp_path, 10, 20, 30)
+    assert checkpoint_steps(tmp_path) == [20, 30]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\0" * len(b)])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path, damage) -> None:
+    save(tmp_path, 10, 20)
+    newest = tmp_path / "step-0000000020.pt"
+    newest.write_bytes(damage(newest.read_bytes()))
+    with pytest.warns(UserWarning, match=r"step-0000000020\.pt"):
+        latest = load_latest(tmp_path)
+    assert latest is not None
+    assert latest.step == 10
+
+
+def test_a_slice_of_a_stack_does_not_store_the_stack(tmp_path: Path) -> None:
+    stack = torch.zeros(64, 1000)
+    path = save_checkpoint(tmp_path, 1, {"w": stack[3]})
+    assert path.stat().st_size < 2 * stack[3].nbytes
+
+
+def test_a_pack_resumes_from_the_newest_step_that_all_members_have(tmp_path: Path) -> None:
+    save(tmp_path / "a", 10, 20)
+    save(tmp_path / "b", 10)
+    common = load_common([tmp_path / "a", tmp_path / "b"])
+    assert common is not None
+    assert [member.step for member in common] == [10, 10]
+
+
+def test_a_pack_without_a_common_step_has_nothing_to_resume_from(tmp_path: Path) -> None:
+    save(tmp_path / "a", 10, 20)
+    save(tmp_path / "b", 30)
+    assert load_common([tmp_path / "a", tmp_path / "b"]) is None
+    assert load_common([tmp_path / "a", tmp_path / "c"]) is None
