@@ -110,7 +110,7 @@ def _fit(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from superdyn.report.page import write_report
+    from superdyn.report import write_report
 
     _say(f"report: {write_report(options.folder)}")
     return 0

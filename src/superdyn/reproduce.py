@@ -15,7 +15,7 @@ from superdyn.analysis.claims import ClaimRow, judge
 from superdyn.conf_path import conf_path
 from superdyn.config import ConfigError
 from superdyn.hydra_app import train
-from superdyn.report.page import write_report
+from superdyn.report import write_report
 from superdyn.report.terminal import claim_table
 from superdyn.runs.atomic import write_atomically
 from superdyn.sweeps.points import Experiment

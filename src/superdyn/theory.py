@@ -76,11 +76,16 @@ def frozen_embedding_loss(
     lr: float | int,
     density: float | int = 1.0,
     value_second_moment: float | int = 1.0,
+    dynamics: Literal["gradient_descent", "gradient_flow"] = "gradient_flow",
 ) -> Float[np.ndarray, "t"]:
-    """Loss under gradient flow on B alone for y = Wᵀ B W x with W frozen, tied and linear, B(0) = 0.
+    """Loss when B alone learns in y = Wᵀ B W x, with W frozen, tied and linear, B(0) = 0.
 
-    `times` (t,) are steps; give lr = 1 to evaluate at lr-times of a scheduled run. Exact for a diagonal
-    second moment.
+    B's dynamics is linear: mode (i, j) of the eigenbases of W Wᵀ and W Λ Wᵀ decays as e^{−lr g_i c_j t} under gradient
+    flow and as (1 − lr g_i c_j)^t under gradient descent. `times` (t,) are steps; give lr = 1 to evaluate gradient flow
+    at the lr-times of a scheduled run. Exact for a diagonal second moment.
+
+    Raises:
+        ValueError: unknown `dynamics`, or gradient descent with lr g_i c_j >= 2 for some mode.
     """
     weights = np.asarray(encoder, dtype=np.float64)
     n = weights.shape[1]
@@ -96,7 +101,7 @@ def frozen_embedding_loss(
     # A sum of positive terms: L(0) − (what was learned) would cancel where the floor is near 0.
     floor = 0.5 * float(np.sum(residual**2 * moment))
     amplitudes = 0.5 * (drive * solution)[alive]
-    decay = -2.0 * lr * rates[alive]
+    decay = 2.0 * _log_decay(lr * rates[alive], dynamics)
     return np.array([floor + amplitudes @ np.exp(decay * t) for t in np.asarray(times, dtype=np.float64)])
 
 

@@ -176,3 +176,10 @@ def test_a_fit_of_150_points_takes_less_than_seven_tenths_of_a_second():
     begin = time.process_time()
     fit_power_law(T, loss)
     assert time.process_time() - begin < 0.7
+
+
+def test_the_order_of_the_forms_does_not_matter():
+    loss = curve(1, 2.5e-5, 30, 0.02, np.random.default_rng(0))
+    one = fit_power_law(T, loss, n_boot=2, forms=("power+t0+floor", "power"))
+    other = fit_power_law(T, loss, n_boot=2, forms=("power", "power+t0+floor"))
+    assert one.alpha == other.alpha

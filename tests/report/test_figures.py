@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.image import imread
-from synthetic_sweep import SMALL, add_run, run_config, write_run
+from synthetic_sweep import MISSING, SMALL, add_run, run_config, write_run
 
 from superdyn.config import RunConfig
 from superdyn.report.curves import curves_figure
@@ -15,6 +15,7 @@ from superdyn.report.seeds import seed_band
 from superdyn.report.study import load_study
 from superdyn.report.style import pair_colours
 from superdyn.report.svg import write_figure
+from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 
 NAMES = ["loss_curves", "local_slopes", "exponents", "exponent_list", "feature_heatmap", "half_times"]
 
@@ -48,6 +49,17 @@ def test_reference_condition_comes_first_and_labels_are_minimal(sweep: Path):
     study = load_study(sweep)
     assert list(study.groups) == ["no_superposition", "trained_embedding"]
     assert study.keys == ["model.name"]
+
+
+def test_conditions_are_in_order_of_size_and_a_missing_point_has_none(tmp_path: Path):
+    for rate in (0.5, 0.25):
+        config = run_config("trained_embedding", (1.5, 0.0), 0, SMALL).to_mapping()
+        config["optimizer"]["lr"] = rate
+        add_run(tmp_path, RunConfig.from_mapping(config))
+    merge_manifest(tmp_path, [SweepPoint("f" * 64, MISSING), SweepPoint("e" * 64, "seed=8-eeeeeeee")])
+    study = load_study(tmp_path)
+    assert list(study.groups) == ["η = 0.25", "η = 0.5"]
+    assert study.frame["condition"].tolist() == ["η = 0.25", "η = 0.5", "", ""]
 
 
 def test_non_finite_losses_are_left_out_of_the_lines(tmp_path: Path):

@@ -7,7 +7,7 @@ import pytest
 from synthetic_sweep import ATTACK, MISSING, SMALL, Plan, add_run, run_config, write_sweep
 
 from superdyn.report.page import symbols, write_report
-from superdyn.runs.sweep_folder import run_folders
+from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
 
 
 def test_page_loads_nothing_from_outside(page: str):
@@ -35,7 +35,7 @@ def test_runs_without_result_are_counted_and_listed(page: str, state: str):
 
 def test_claims_carry_their_verdict_and_interval(page: str):
     claims = page[page.index('<section id="claims">') : page.index('<section id="unfinished">')]
-    assert "1.510 [1.480, 1.540]" in claims
+    assert "1.51 [1.48, 1.54]" in claims
     assert 'class="verdict pass"' in claims
 
 
@@ -55,6 +55,13 @@ def test_sweep_without_finished_runs_gives_a_page_that_says_so(tmp_path: Path):
     page = write_report(tmp_path).read_text()
     assert "No finished runs" in page
     assert "out of memory" in page
+
+
+def test_sweep_of_which_nothing_has_started_lists_its_points(tmp_path: Path):
+    merge_manifest(tmp_path, [SweepPoint("f" * 64, MISSING)])
+    page = write_report(tmp_path).read_text()
+    assert "No finished runs" in page
+    assert f">{MISSING}<" in page
 
 
 def test_single_run_folder_is_reported(tmp_path: Path):

@@ -10,6 +10,7 @@ from superdyn.analysis.fit import fit_power_law
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum, load_sweep
 from superdyn.analysis.half_time import HalfTimeExponent, half_time_exponent, half_times
 from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss
+from superdyn.analysis.plane import window_plane
 from superdyn.analysis.result import PowerLawFit
 from superdyn.analysis.run_result import run_result
 from superdyn.analysis.seeds import pool_seeds
@@ -39,4 +40,5 @@ __all__ = [
     "run_folders",
     "run_result",
     "running_exponent",
+    "window_plane",
 ]

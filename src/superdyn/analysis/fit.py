@@ -53,37 +53,43 @@ def fit_power_law(
     kept, notes = windowed(curve, window)
     if not _enough(kept):
         return no_fit(_too_little(curve, kept, notes), kept.t.size, method)
-    best, richest, kept = _fit_before_floor(kept, forms, rule=window is None)
+    # The richest form comes last: it sets the noise scale and carries the bootstrap.
+    ordered = tuple(sorted(forms, key=lambda form: sum(FORMS[form])))
+    best, fits, kept = _fit_before_floor(kept, ordered, rule=window is None)
     if not kept.t.size:
         return no_fit("; ".join([*notes, "no fit: no decay stands out of the noise"]), 0, method)
-    rng = np.random.default_rng(seed)
-    scales = Scales.of(kept.t, kept.loss)
-    alpha, t0, floor, scale = (float(v) for v in scales.parameters(best.x))
-    span = (float(kept.t[0]), float(kept.t[-1]))
-    slope, slope_ci = line_with_interval(kept, n_boot, rng)
-    if np.log10(span[1] / span[0]) < LONG_DECADES:
-        notes.append(f"the long window has {np.log10(span[1] / span[0]):.2f} of {LONG_DECADES} decades")
+    decades = np.log10(kept.t[-1] / kept.t[0])
+    if decades < LONG_DECADES:
+        notes.append(f"the long window has {decades:.2f} of {LONG_DECADES} decades")
+    chosen = {"form": best.form, "noise": best.noise, "robust_scale": ROBUST_SCALES * fits[-1].noise}
     return PowerLawFit(
-        alpha=alpha,
-        alpha_ci=bootstrap_alpha(kept, richest, n_boot, rng),
-        alpha_windows=trimmed_alphas(kept, best),
-        L_inf=floor,
-        C=scale,
-        t0=t0,
-        window=span,
-        alpha_long=slope,
-        alpha_long_ci=slope_ci,
-        long_window=span,
-        **_flatness(kept, floor, n_boot, rng),
+        **_numbers(kept, best, fits, n_boot, np.random.default_rng(seed)),
         n_points=int(kept.t.size),
         note="; ".join(notes),
-        method={
-            **method,
-            "form": best.form,
-            "noise": best.noise,
-            "robust_scale": ROBUST_SCALES * richest[-1].noise,
-        },
+        method=method | chosen,
     )
+
+
+def _numbers(
+    curve: Curve, best: Polished, fits: list[Polished], n_boot: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Parameters, intervals and flatness of the fitted curve."""
+    alpha, t0, floor, scale = (float(v) for v in Scales.of(curve.t, curve.loss).parameters(best.x))
+    slope, slope_ci = line_with_interval(curve, n_boot, rng)
+    span = (float(curve.t[0]), float(curve.t[-1]))
+    return {
+        "alpha": alpha,
+        "alpha_ci": bootstrap_alpha(curve, fits, n_boot, rng),
+        "alpha_windows": trimmed_alphas(curve, best),
+        "L_inf": floor,
+        "C": scale,
+        "t0": t0,
+        "window": span,
+        "alpha_long": slope,
+        "alpha_long_ci": slope_ci,
+        "long_window": span,
+        **_flatness(curve, floor, n_boot, rng),
+    }
 
 
 def _check(window: Interval | None, n_boot: int, forms: tuple[str, ...]) -> None:

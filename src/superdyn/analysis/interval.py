@@ -9,7 +9,6 @@ Axis legend: `m` replicate or window, `t` point, `c` coordinate.
 from itertools import product
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 
 from superdyn.analysis.bootstrap import block_length, stationary_blocks
@@ -26,7 +25,7 @@ TRIMS = (0.0, 0.25, 0.5)
 HOPELESS = 30.0
 """A form whose AICc is this much above the best is not refitted: a replicate prefers it with odds of e^-15."""
 
-_LEAST_POINTS = 8
+LEAST_POINTS = 8
 
 
 def bootstrap_alpha(curve: Curve, fits: list[Polished], n_boot: int, rng: np.random.Generator) -> Interval:
@@ -81,22 +80,15 @@ def trimmed_alphas(curve: Curve, fit: Polished) -> Interval:
     """Least and largest α of the fitted form over windows trimmed by `TRIMS` decades at either end."""
     factors = 10.0 ** np.array(TRIMS)
     bounds = [(curve.t[0] * low, curve.t[-1] / high) for low, high in product(factors, factors)]
-    alphas = _alphas(curve, fit, np.array(bounds))
+    alphas = alphas_in_windows(curve, fit, np.array(bounds))
     return float(np.nanmin(alphas)), float(np.nanmax(alphas))
 
 
-def window_plane(curve: Curve, fit: Polished, n_edges: int = 12) -> pd.DataFrame:
-    """α over the plane of windows: columns t_min, t_max, alpha (NaN where fewer than 8 points lie inside)."""
-    edges = np.geomspace(curve.t[0], curve.t[-1], n_edges)
-    bounds = np.array([(low, high) for low, high in product(edges, edges) if low < high])
-    return pd.DataFrame({"t_min": bounds[:, 0], "t_max": bounds[:, 1], "alpha": _alphas(curve, fit, bounds)})
-
-
-def _alphas(curve: Curve, fit: Polished, bounds: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "m"]:
+def alphas_in_windows(curve: Curve, fit: Polished, bounds: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, "m"]:
     """α of the same form in every window, NaN where too few points are inside."""
     slack = 1.0 + 1e-12
     mask = (curve.t >= bounds[:, :1] / slack) & (curve.t <= bounds[:, 1:] * slack)
-    alphas, usable = np.full(len(bounds), np.nan), mask.sum(axis=1) >= _LEAST_POINTS
+    alphas, usable = np.full(len(bounds), np.nan), mask.sum(axis=1) >= LEAST_POINTS
     n = int(usable.sum())
     x, _ = refit_many(
         curve.t,

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.features.values import value_law
+from superdyn.models.embedding import initial_embedding
 from superdyn.theory import frozen_embedding_loss, spectral_loss
 
 FlatConfig = Mapping[str, Any]
@@ -64,9 +65,8 @@ def exact_loss(
     square = config["model.width"] == config["data.n_features"]
     if square and config["model.encoder_init"] == "identity":
         curve = _spectral(config, steps, lr_time, per_feature)
-    elif encoder is not None and config["model.tied"] and not per_feature:
-        loss = frozen_embedding_loss(lr_time, encoder, lr=1.0, **_spectrum(config))
-        curve = TheoryCurve(loss, "frozen embedding, gradient flow at the lr-time", False)
+    elif config["model.tied"] and not per_feature:
+        curve = _frozen(config, steps, lr_time)
     else:
         return None
     return _with_doubts(curve, config)
@@ -106,6 +106,18 @@ def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feat
         return TheoryCurve(loss, "K = N, gradient descent", True)
     loss = spectral_loss(lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape)
     return TheoryCurve(loss, "K = N, gradient flow at the lr-time", False)
+
+
+def _frozen(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike) -> TheoryCurve:
+    """The solved frozen embedding: step by step where the learning rate is constant, else gradient flow at lr-time."""
+    shape = (config["model.encoder_init"], config["model.width"], config["data.n_features"])
+    encoder = initial_embedding(config["seed"], *shape, "encoder")
+    if lr_is_constant(config):
+        lr = config["optimizer.lr"]
+        loss = frozen_embedding_loss(steps, encoder, lr=lr, dynamics="gradient_descent", **_spectrum(config))
+        return TheoryCurve(loss, "frozen embedding, gradient descent", True)
+    loss = frozen_embedding_loss(lr_time, encoder, lr=1.0, **_spectrum(config))
+    return TheoryCurve(loss, "frozen embedding, gradient flow at the lr-time", False)
 
 
 def _with_doubts(curve: TheoryCurve, config: FlatConfig) -> TheoryCurve:

@@ -44,28 +44,20 @@ def polish_form(
     form: str,
     robust_scale: float | None = None,
 ) -> Polished:
-    """Fit one form. `robust_scale` is fixed across forms so that their misfits compare; None measures it
-    here."""
+    """Fit one form; a given `robust_scale` makes the misfits of several comparable, None measures it here."""
     scales, free, log_loss = Scales.of(t, loss), free_mask(form), np.log(loss)
     low, high = scales.bounds(form)
     x = scales.coordinates(*project(t, loss, weight, form))
 
-    def full(part: np.ndarray) -> np.ndarray:
-        whole = np.zeros(4)
-        whole[free] = part
-        return whole
-
-    def misfit(part: np.ndarray) -> np.ndarray:
-        return residuals(t, log_loss, weight, full(part), scales)[0]
-
-    def jacobian(part: np.ndarray) -> np.ndarray:
-        return residuals(t, log_loss, weight, full(part), scales)[1][:, free]
+    def evaluate(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x[free] = part
+        return residuals(t, log_loss, weight, x, scales)
 
     def solve(start: np.ndarray, scale: float) -> OptimizeResult:
         return least_squares(
-            misfit,
+            lambda part: evaluate(part)[0],
             start,
-            jac=jacobian,  # pyright: ignore[reportArgumentType]  scipy takes a function too
+            jac=lambda part: evaluate(part)[1][:, free],  # pyright: ignore[reportArgumentType]
             bounds=(low, high),
             loss=ROBUST_LOSS,
             f_scale=scale,
@@ -75,10 +67,11 @@ def polish_form(
 
     start = np.clip(x[free], low + 1e-9, high - 1e-9)
     # Residuals at a grid point exceed the noise: a first solution with their own scale gets close.
-    solved = solve(start, ROBUST_SCALES * noise_scale(misfit(start)))
+    solved = solve(start, ROBUST_SCALES * noise_scale(evaluate(start)[0]))
     solved = solve(solved.x, robust_scale or ROBUST_SCALES * noise_scale(solved.fun))
+    x[free] = solved.x
     score = corrected_akaike(t.size, int(free.sum()), np.array([2.0 * solved.cost / t.size]))
-    return Polished(form, full(solved.x), solved.fun, noise_scale(solved.fun), float(score[0]))
+    return Polished(form, x, solved.fun, noise_scale(solved.fun), float(score[0]))
 
 
 def corrected_akaike(n_points: int, n_parameters: int, mean_square: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:

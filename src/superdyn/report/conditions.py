@@ -7,6 +7,7 @@ out, as in a run's signature.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,7 @@ def condition_keys(frame: pd.DataFrame) -> list[str]:
 
 def condition_label(settings: Mapping[str, object]) -> str:
     """Keys and their values as a short text, e.g. `trained_embedding, K = 32, adam`."""
-    return ", ".join(_phrase(key, value) for key, value in settings.items()) or "all runs"
+    return ", ".join(_phrase(key, value) for key, value in settings.items())
 
 
 def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -64,21 +65,24 @@ def with_conditions(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     A point of the sweep that has no folder yet has no configuration to go by: its condition is empty.
     """
-    known = frame["path"].notna()
+    known = frame["path"].notna().to_numpy(bool)
     keys = condition_keys(frame.loc[known])
-    rows = zip(known, *(frame[key] for key in keys), strict=True)
-    labels = [condition_label(dict(zip(keys, values, strict=True))) if there else "" for there, *values in rows]
+    named = keys or ["model.name"]  # without differences the model's name is the best title
+    rows = zip(known, *(frame[key] for key in named), strict=True) if known.any() else [(False,)] * len(frame)
+    labels = [condition_label(dict(zip(named, values, strict=True))) if there else "" for there, *values in rows]
     ranks = pd.DataFrame({key: _rank(frame[key].tolist(), MODEL_ORDER if key == "model.name" else ()) for key in keys})
     order = ranks.sort_values(keys, kind="stable").index if keys else frame.index
     return frame.assign(condition=labels).loc[order], keys
 
 
 def _rank(values: list[Any], leading: Sequence[str]) -> list[int]:
-    """Places in the natural order: `leading` first, then numbers by size, then texts by alphabet."""
+    """Places in the natural order: `leading` first, then numbers by size, texts by alphabet, NaN last."""
 
     def place(value: object) -> tuple:
         if value in leading:
             return 0, leading.index(str(value)), ""
+        if isinstance(value, float) and math.isnan(value):
+            return 3, 0, ""
         return (1, value, "") if isinstance(value, int | float) else (2, 0, str(value))
 
     places = sorted({place(value) for value in values})

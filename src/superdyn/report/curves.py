@@ -109,5 +109,5 @@ def _caption(study: Study) -> str:
         "sampled gradients, a schedule). Dotted, elsewhere: exact solution of the student without "
         "superposition (K = N) on the same N features, learning rate and schedule. A measured line that "
         "differs from the dotted one shows what the condition changed; a slope that the dotted line has too "
-        "is an effect of finite N, not of superposition. The axis ends at 1e−8." + part
+        "is an effect of finite N, not of superposition. The axis never goes below 1e−8." + part
     )

@@ -1,8 +1,8 @@
-"""Figure 3: measured exponents against theory, as a map and as a list.
+"""Figures 3 and 4: measured exponents against theory, as a map and as a list.
 
 The map puts the measured exponent over α_seq = (a + 2b − 1)/a: one-by-one learning lies on the diagonal, a
 universal exponent on the horizontal line 1. The list gives the same numbers row by row with their intervals.
-In both stand α_rich = (a + 2b − 1)/(a + b) and the null, the same fit on the exact K = N curve of the same
+In both stand α_rich = (a + 2b − 1)/(a + b) and the null, the slope of the exact K = N curve of the same
 finite N.
 """
 
@@ -141,49 +141,6 @@ _MAP_CAPTION = (
     "sits on its cross is what no superposition gives. An arrow at the edge with a number is a null beyond "
     "it: there the K = N curve ends exponentially inside the window. Diamonds are α_rich, expected when "
     "embedding and core are both trained. An (a, b) with a + 2b ≤ 1 has no α_seq and no place here."
-)
-_LIST_CAPTION, figure)
-
-
-def _draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool) -> None:
-    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α."""
-
-    def mark(value: float, **look: Any) -> None:
-        axes.plot(*((place, value) if upright else (value, place)), color=colour, ls="", **look)
-
-    for name, look in (
-        ("alpha_long", {"mfc": colour, "marker": "o", "ms": 5.5, "zorder": 5}),
-        ("alpha_strict", {"mfc": "white", "marker": "s", "ms": 5, "zorder": 4}),
-    ):
-        ends = [row[f"{name}_low"], row[f"{name}_high"]]
-        axes.plot(*(([place, place], ends) if upright else (ends, [place, place])), color=colour, lw=1.3, zorder=3)
-        mark(row[name], **look)
-    mark(row["alpha_rich"], marker="D", ms=4.5, mfc="none", zorder=3.5)
-    if not upright:
-        mark(row["alpha_sequential"], marker="|", ms=9, mew=1.6, zorder=3.5)
-    if row["alpha_null_long"] <= top:
-        mark(row["alpha_null_long"], marker="x", ms=8, mew=1.2, zorder=3.5)
-    elif row["alpha_null_long"] > top:
-        mark(0.99 * top, marker="^" if upright else ">", ms=5, zorder=3.5)
-        where = (place, 0.95 * top) if upright else (0.975 * top, place)
-        align: dict[str, Any] = {"ha": "center", "va": "top"} if upright else {"ha": "right", "va": "center"}
-        axes.text(*where, f"{row['alpha_null_long']:.1f}", fontsize=7, **align)
-
-
-def _upper_limit(pooled: pd.DataFrame) -> float:
-    """End of the axis of α: room for all but the null, which has no bound where its curve is exponential."""
-    drawn = pooled[["alpha_long_high", "alpha_strict_high", "alpha_rich", "alpha_long", "alpha_sequential"]]
-    return 1.15 * float(np.nanmax(drawn.to_numpy(float), initial=1.2))
-
-
-_MAP_CAPTION = (
-    "Measured exponent of each (a, b) over the exponent α_seq of learning one feature after another. Filled "
-    "circles: long-window exponent with its confidence interval over seeds. Open squares: strict exponent, "
-    "present only where the local exponent is flat. Points on the dashed diagonal follow sequential "
-    "learning; points on the line α = 1, wherever they lie along x, would be a universal exponent. Crosses "
-    "are the null, the same fit on the exact K = N curve of the same finite N: a circle that sits on its "
-    "cross is what no superposition gives. Diamonds are α_rich, expected when embedding and core are both "
-    "trained. An (a, b) with a + 2b ≤ 1 has no α_seq and no place here."
 )
 _LIST_CAPTION = (
     "The exponents of figure 3 one by one, with a bar for α_seq. Evidence for a universal exponent is a "

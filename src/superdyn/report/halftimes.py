@@ -1,4 +1,4 @@
-"""Figure 5: the half-time t_½(i) of every feature against its rank i, and its exponent z.
+"""Figure 6: the half-time t_½(i) of every feature against its rank i, and its exponent z.
 
 t_½(i) is the time at which ℓ_i has fallen to half of ℓ_i(0); sequential learning gives t_½ ∝ 1/λ_i ∝ i^a,
 that is z = a. Points are medians over seeds; features that have not halved by the end are absent, and their

@@ -20,7 +20,7 @@ from superdyn.report.conditions import with_conditions
 from superdyn.report.pooled import pooled_exponents
 from superdyn.report.style import Pair
 
-MAX_PANELS = 24
+MAX_PANELS = 18
 """Conditions drawn as panels; a sweep with more shows the first of them and lists all in the tables."""
 
 

@@ -60,7 +60,7 @@ RC: dict[Any, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 200,
 }
-WIDTHS = {1: 5.6, 2: 7.8}
+WIDTHS = {1: 6.4, 2: 7.8}
 """Inches of a figure with so many columns; more columns share ten inches."""
 Pair = tuple[float, float]
 
@@ -130,7 +130,7 @@ def log_axes(axes: Axes) -> None:
 def legend_below(figure: Figure, colours: dict[Pair, str], marks: Sequence[Line2D]) -> None:
     """The key under the panels: one colour for each (a, b), then what each kind of line or mark means."""
     laws = [Line2D([], [], color=colour, lw=2.4, label=pair_label(pair)) for pair, colour in colours.items()]
-    most = int(figure.get_figwidth() // 1.9)
+    most = int(figure.get_figwidth() // 1.7)
     # Matplotlib fills column by column: blank entries keep colours and marks in columns of their own.
     rows = next(n for n in range(2, 1000) if -(-len(laws) // n) + -(-len(marks) // n) <= most)
     handles = [*laws, *_blanks(-len(laws) % rows), *marks, *_blanks(-len(marks) % rows)]

@@ -42,12 +42,12 @@ def number(value: Any, digits: str = ".3g") -> Cell:
     return Cell(format(value, digits), float(value), "number")
 
 
-def interval(value: Any, low: Any, high: Any) -> Cell:
+def interval(value: Any, low: Any, high: Any, digits: str = ".3f") -> Cell:
     """A measured number with its interval, sorted by the number: `0.97 [0.95, 0.99]`."""
-    middle = number(value, ".3f")
-    if middle.text == DASH or number(low).text == DASH or number(high).text == DASH:
+    middle = number(value, digits)
+    if DASH in (middle.text, number(low).text, number(high).text):
         return middle
-    return Cell(f"{value:.3f} [{low:.3f}, {high:.3f}]", float(value), "number")
+    return Cell(f"{value:{digits}} [{low:{digits}}, {high:{digits}}]", float(value), "number")
 
 
 def text(value: Any, look: str = "") -> Cell:
@@ -97,7 +97,7 @@ def _claim_row(row: dict[str, Any]) -> list[Cell]:
         text(row.get("quantity")),
         text(row.get("condition")),
         _claim_value(row.get("expected")),
-        interval(row.get("measured"), row.get("low"), row.get("high")),
+        interval(row.get("measured"), row.get("low"), row.get("high"), ".4g"),
         text(verdict, f"verdict {verdict.lower().split(' ')[0]}"),
         text(row.get("kind")),
         text(row.get("note"), "note"),
