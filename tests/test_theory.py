@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from superdyn.features.probabilities import feature_probabilities
 from superdyn.theory import (
     decade_slopes,
     frozen_embedding_loss,
@@ -83,6 +84,21 @@ def test_tiny_rates_keep_their_precision():
     slow = spectral_loss([1e13], lr=1e-13, **law)
     fast = spectral_loss([1.0], lr=1.0, dynamics="gradient_flow", **law)
     np.testing.assert_allclose(slow, fast, rtol=1e-12)
+
+
+def test_frozen_embedding_under_gradient_descent_is_iterated_descent():
+    rng = np.random.default_rng(0)
+    encoder = rng.standard_normal((5, 9)) / 3
+    law: dict[str, Any] = {"data_exponent": 1.2, "importance_exponent": 0.5}
+    moment = feature_probabilities(9, 1.2, 1.0)
+    teacher = np.diag(np.arange(1, 10.0) ** -0.5)
+    core, losses = np.zeros((5, 5)), []
+    for _ in range(30):
+        residual = encoder.T @ core @ encoder - teacher
+        losses.append(0.5 * np.sum(residual**2 * moment))
+        core -= 0.7 * encoder @ (residual * moment) @ encoder.T
+    loss = frozen_embedding_loss(np.arange(30), encoder, lr=0.7, dynamics="gradient_descent", **law)
+    np.testing.assert_allclose(loss, losses, rtol=1e-10)
 
 
 def test_unstable_learning_rate_is_refused():

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from superdyn.analysis import exact_loss, null_loss
+from superdyn.analysis import exact_loss, null_loss, run_result
+from superdyn.models.embedding import initial_embedding
 from superdyn.theory import frozen_embedding_loss, spectral_loss
 
 STEPS = np.array([0, 1, 10, 100])
@@ -54,7 +55,7 @@ def test_values_with_a_mean_and_sampled_gradients_are_only_approximated(make_con
         {"model__activation": "relu"},
         {"model__train_encoder": True},
         {"model__core_init_scale": 0.1},
-        {"model__encoder_init": "orthogonal"},
+        {"model__encoder_init": "orthogonal", "model__tied": False},
         {"optimizer__name": "adam"},
         {"optimizer__momentum": 0.9},
         {"optimizer__weight_decay": 0.1},
@@ -69,13 +70,23 @@ def test_other_runs_have_no_exact_curve_but_a_null(make_config, change):
     np.testing.assert_allclose(null.loss, spectral_loss(STEPS, n_features=32, lr=0.1, **LAW))
 
 
-def test_frozen_embedding_gets_its_own_theory_from_the_encoder(make_config):
-    config = make_config(**(EXACT | {"model__width": 16, "model__encoder_init": "gaussian"})).flat()
-    encoder = np.random.default_rng(0).standard_normal((16, 32)) / 4
-    theory = exact_loss(config, STEPS, 0.1 * STEPS, encoder=encoder)
+def test_frozen_embedding_gets_its_own_theory_from_the_embedding_of_its_seed(make_config):
+    config = make_config(**(EXACT | {"model__width": 16, "model__encoder_init": "gaussian", "seed": 3})).flat()
+    theory = exact_loss(config, STEPS, 0.1 * STEPS)
     assert theory is not None
-    np.testing.assert_allclose(theory.loss, frozen_embedding_loss(0.1 * STEPS, encoder, lr=1.0, **LAW))
-    assert exact_loss(config, STEPS, 0.1 * STEPS) is None
+    assert theory.exact
+    encoder = initial_embedding(3, "gaussian", 16, 32, "encoder")
+    expected = frozen_embedding_loss(STEPS, encoder, lr=0.1, dynamics="gradient_descent", **LAW)
+    np.testing.assert_allclose(theory.loss, expected)
+
+
+def test_a_trained_frozen_embedding_follows_its_theory(make_config, train_together):
+    config = make_config(
+        **(EXACT | {"model__width": 16, "model__encoder_init": "gaussian", "trainer__precision": "64-true"}),
+        trainer__max_steps=500,
+    )
+    (folder,) = train_together([config])
+    assert run_result(folder.path)["exact_deviation"] < 1e-9
 
 
 def test_null_of_an_unstable_learning_rate_is_gradient_flow(make_config):
