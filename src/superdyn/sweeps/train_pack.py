@@ -18,6 +18,7 @@ from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
 from superdyn.sweeps.packing import Pack
+from superdyn.sweeps.threads import cpu_threads
 from superdyn.training.module import SuperpositionModule
 
 TERMINATED = 143
@@ -44,7 +45,7 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
     if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
         callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
-    with _quiet_lightning():
+    with _quiet_lightning(), cpu_threads(configs[0]):
         trainer = pl.Trainer(
             accelerator=trainer_config.accelerator,
             devices=trainer_config.devices,
