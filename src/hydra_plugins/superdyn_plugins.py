@@ -51,10 +51,7 @@ class UnionSweeper(BasicSweeper):
     def sweep(self, arguments: list[str]) -> Any:
         assert self.launcher is not None
         jobs = [
-            job
-            for own, grids in self._experiments(arguments)
-            for grid in grids
-            for job in self._product(grid, own)
+            job for own, grids in self._experiments(arguments) for grid in grids for job in self._product(grid, own)
         ]
         return [self.launcher.launch(jobs, initial_job_idx=0)]
 
@@ -88,9 +85,7 @@ class UnionSweeper(BasicSweeper):
 
     def _parse(self, arguments: list[str]) -> list[Any]:
         assert self.hydra_context is not None
-        return OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(
-            arguments
-        )
+        return OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
 
 
 class PackLauncher(Launcher):
@@ -125,9 +120,5 @@ class SuperdynSearchPath(SearchPathPlugin):
         search_path.append(provider="superdyn", path=f"file://{conf_path()}")
 
 
-ConfigStore.instance().store(
-    group="hydra/sweeper", name="superdyn", node=UnionSweeperConf, provider="superdyn"
-)
-ConfigStore.instance().store(
-    group="hydra/launcher", name="superdyn", node=PackLauncherConf, provider="superdyn"
-)
+ConfigStore.instance().store(group="hydra/sweeper", name="superdyn", node=UnionSweeperConf, provider="superdyn")
+ConfigStore.instance().store(group="hydra/launcher", name="superdyn", node=PackLauncherConf, provider="superdyn")

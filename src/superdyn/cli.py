@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="superdyn", description="Measure how networks in superposition learn."
-    )
+    parser = argparse.ArgumentParser(prog="superdyn", description="Measure how networks in superposition learn.")
     verbs = parser.add_subparsers(required=True, metavar="verb")
     verbs.add_parser("train", help="a run, or with -m a sweep; Hydra overrides follow", add_help=False)
 
@@ -60,9 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce = verbs.add_parser("reproduce", help="train the experiments behind the claims and judge them")
     reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="all claims when none is named")
     reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
-    reproduce.add_argument(
-        "--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default"
-    )
+    reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
     reproduce.set_defaults(run=_reproduce)
 
     doctor = verbs.add_parser("doctor", help="versions, devices, W&B mode, writable folders")
@@ -99,13 +95,13 @@ def _retry(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from superdyn.analysis import fit_table
-    from superdyn.report.terminal import frame_table
+    from superdyn.report.terminal import console, frame_table
 
     frame = fit_table(options.path)
     if options.json:
         print(frame.to_json(orient="records", indent=2))
     else:
-        Console().print(frame_table(frame, title=f"exponents in {options.path}"))
+        console().print(frame_table(frame, title=f"exponents in {options.path}"))
     return 0
 
 

@@ -39,7 +39,7 @@ MEMBER_FIELDS = (
     "optimizer.weight_decay",
     "model.core_init_scale",
 )
-"""Fields that may differ between the members of one pack: they change numbers, never shapes or the order of operations."""
+"""Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
 
 INCIDENTAL_FIELDS = (
     "name",
@@ -59,9 +59,7 @@ INCIDENTAL_FIELDS = (
 class Section(BaseModel):
     """A frozen group of keys that refuses unknown ones."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True)
 
 
 class DataConfig(Section):

@@ -8,15 +8,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from superdyn.analysis import load_sweep
 from superdyn.analysis.claims import ClaimRow, judge
 from superdyn.conf_path import conf_path
 from superdyn.config import ConfigError
 from superdyn.hydra_app import train
 from superdyn.report import write_report
-from superdyn.report.terminal import claim_table
+from superdyn.report.terminal import claim_table, console
 from superdyn.runs.atomic import write_atomically
 from superdyn.sweeps.points import Experiment
 from superdyn.sweeps.resolvers import TIERS
@@ -56,7 +54,7 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
         return outcome.exit_code
     rows = judge_claims(outcome.experiments, folder)
     write_atomically(folder / CLAIMS_FILE, lambda file: file.write(_as_json(rows)))
-    Console().print(claim_table(rows))
+    console().print(claim_table(rows))
     print(f"report: {write_report(folder)}")
     return int(any(row.verdict in ("fail", "missing") for row in rows))
 

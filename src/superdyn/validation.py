@@ -87,12 +87,14 @@ def _check_width(model: ModelConfig, n_features: int) -> None:
 
 def _sentence(schema: type[BaseModel], error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
-    if first["type"] == "value_error" and isinstance(first["ctx"]["error"], ConfigError):
-        return str(first["ctx"]["error"])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, ConfigError):
+        return str(cause)
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         section = ".".join(str(part) for part in first["loc"][:-1])
-        return f"{key}={first['input']!r}: unknown key; {section or 'the configuration'} allows {allowed_keys(schema, first['loc'][:-1])}."
+        known = allowed_keys(schema, first["loc"][:-1])
+        return f"{key}={first['input']!r}: unknown key; {section or 'the configuration'} allows {known}."
     if first["type"] == "missing":
         return f"{key}: missing; {first['msg'].lower()}."
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")

@@ -22,9 +22,7 @@ def data_config() -> Callable[..., DataConfig]:
 def run_config() -> Callable[..., RunConfig]:
     """Makes a `RunConfig`; keyword arguments change the data, `top` and `trainer` the rest."""
 
-    def make(
-        top: dict[str, Any] | None = None, trainer: dict[str, Any] | None = None, **data: Any
-    ) -> RunConfig:
+    def make(top: dict[str, Any] | None = None, trainer: dict[str, Any] | None = None, **data: Any) -> RunConfig:
         section = _data(**data)
         mapping = {
             "data": section,

@@ -37,9 +37,7 @@ def test_the_first_chunk_is_empty_only_at_the_start(run_config):
 
 
 def test_a_member_sees_the_same_data_alone_and_in_a_pack(run_config):
-    configs = [
-        run_config(top={"seed": seed}, density=0.5 + seed, data_exponent=1 + seed) for seed in range(3)
-    ]
+    configs = [run_config(top={"seed": seed}, density=0.5 + seed, data_exponent=1 + seed) for seed in range(3)]
     pack = _samples(configs)
     for r, config in enumerate(configs):
         assert torch.equal(_samples([config])[:, 0], pack[:, r])
@@ -67,9 +65,7 @@ def test_the_stream_is_that_of_the_sampler(run_config):
     np.testing.assert_array_equal(_samples([config])[:, 0].numpy(), expected)
 
 
-@pytest.mark.parametrize(
-    ("members", "precision", "steps"), [(1, "32-true", 8), (2, "64-true", 2), (9, "32-true", 1)]
-)
+@pytest.mark.parametrize(("members", "precision", "steps"), [(1, "32-true", 8), (2, "64-true", 2), (9, "32-true", 1)])
 def test_a_chunk_takes_at_most_64_mebibytes_but_at_least_one_step(run_config, members, precision, steps):
     trainer = {"precision": precision, "chunk_steps": 64}
     configs = [run_config(n_features=1024, batch_size=2048, trainer=trainer)] * members
@@ -112,9 +108,7 @@ class _Recorder(pl.LightningModule):
         return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
 
 
-@pytest.mark.filterwarnings(
-    "ignore:.isinstance.treespec, LeafSpec.:FutureWarning"
-)  # Lightning 2.6, torch 2.13
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.:FutureWarning")  # Lightning 2.6, torch 2.13
 def test_the_trainer_takes_the_chunks_in_order_without_a_warning(run_config, tmp_path):
     module, data = _Recorder(), FeatureDataModule([run_config()], BOUNDARIES)
     trainer = pl.Trainer(

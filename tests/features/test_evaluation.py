@@ -76,9 +76,7 @@ def test_plain_weights_are_one(run_config):
 
 def test_the_set_is_keyed_by_seed_and_not_by_the_training_sampler(run_config):
     first = evaluation_set(run_config(eval_size=64)).x
-    np.testing.assert_array_equal(
-        evaluation_set(run_config(eval_size=64, sampler="dense", batch_size=8)).x, first
-    )
+    np.testing.assert_array_equal(evaluation_set(run_config(eval_size=64, sampler="dense", batch_size=8)).x, first)
     assert not np.array_equal(evaluation_set(run_config(top={"seed": 1}, eval_size=64)).x, first)
 
 

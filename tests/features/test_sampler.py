@@ -68,10 +68,7 @@ def test_the_index_form_holds_the_cells_of_the_dense_array(data_config, kind, de
 
 def test_points_that_share_a_cell_collapse_to_the_last(data_config):
     points = SparseSampler(data_config(density=12.0, data_exponent=0.1), 3).points(Stream.TRAIN, 0, 64)
-    last = {
-        (row, feature): value
-        for row, feature, value in zip(*(array.tolist() for array in points), strict=True)
-    }
+    last = {(row, feature): value for row, feature, value in zip(*(array.tolist() for array in points), strict=True)}
     distinct = points.distinct(16)
     assert len(last) < len(points.rows)
     cells = zip(distinct.rows.tolist(), distinct.features.tolist(), strict=True)

@@ -14,6 +14,13 @@ def random_problem(make_config, n=24):
     return rng.normal(size=(n, n)), rng.normal(size=n), importance, moments
 
 
+def test_no_mean_and_no_offset_leave_the_spread_alone(make_config):
+    m, _, importance, moments = random_problem(make_config)
+    m, teacher, variance = stacked(m, np.diag(importance), moments.variance)
+    without = population_feature_loss(m, None, teacher, None, variance)
+    torch.testing.assert_close(without, population_feature_loss(m, None, teacher, torch.zeros_like(variance), variance))
+
+
 def stacked(*arrays, dtype=torch.float64):
     return [torch.from_numpy(np.array(a))[None].to(dtype) for a in arrays]
 
@@ -22,7 +29,9 @@ def test_it_is_half_the_trace_of_the_residual_times_the_second_moment(make_confi
     m, _, importance, moments = random_problem(make_config)
     residual = m - np.diag(importance)
     sigma = moments.second_moment_matrix()
-    per_feature = population_feature_loss(*stacked(m), None, *stacked(importance, moments.mean, moments.variance))
+    per_feature = population_feature_loss(
+        *stacked(m), None, *stacked(np.diag(importance), moments.mean, moments.variance)
+    )
     np.testing.assert_allclose(per_feature[0], 0.5 * np.diag(residual @ sigma @ residual.T), rtol=1e-12)
 
 
@@ -31,7 +40,8 @@ def test_an_offset_adds_to_the_mean_of_the_residual(make_config):
     residual = m - np.diag(importance)
     shift = residual @ moments.mean + c
     expected = 0.5 * ((residual**2) @ moments.variance + shift**2)
-    loss = population_feature_loss(*stacked(m, c, importance, moments.mean, moments.variance))
+    teacher = np.diag(importance)
+    loss = population_feature_loss(*stacked(m, c, teacher, moments.mean, moments.variance))
     np.testing.assert_allclose(loss[0], expected, rtol=1e-12)
 
 
@@ -39,7 +49,7 @@ def test_the_residual_form_keeps_its_accuracy_in_float32_where_the_expanded_squa
     _, _, importance, moments = random_problem(make_config)
     rng = np.random.default_rng(1)
     m = np.diag(importance) + 2e-4 * rng.normal(size=(24, 24))
-    parts = (importance, moments.mean, moments.variance)
+    parts = (np.diag(importance), moments.mean, moments.variance)
     exact = population_feature_loss(*stacked(m), None, *stacked(*parts)).numpy()
     single = population_feature_loss(*stacked(m, dtype=torch.float32), None, *stacked(*parts, dtype=torch.float32))
     sigma = moments.second_moment_matrix().astype(np.float32)

@@ -44,7 +44,9 @@ def test_every_member_of_the_family_is_its_formula(init, trained, tied, core, ac
         np.testing.assert_allclose(output[r, s], plain_output(student, r, x[r, s].numpy()), rtol=1e-12, atol=1e-12)
     jacobian = student.linear_map().detach()
     if activation == "linear":
-        linear = torch.einsum("rij,rsj->rsi", jacobian, x) + (0 if student.offset() is None else student.offset()[:, None])
+        linear = torch.einsum("rij,rsj->rsi", jacobian, x) + (
+            0 if student.offset() is None else student.offset()[:, None]
+        )
         torch.testing.assert_close(student(x), linear, rtol=1e-12, atol=1e-12)
 
 

@@ -58,7 +58,9 @@ def test_the_mean_sampled_loss_is_the_population_risk(make_config):
 
 
 def test_the_evaluation_set_estimates_the_risk_of_a_student_without_an_exact_one(make_config):
-    linear = SuperpositionModule([make_config(seed=s, model__activation="linear", data__eval_size=4096) for s in range(8)])
+    linear = SuperpositionModule(
+        [make_config(seed=s, model__activation="linear", data__eval_size=4096) for s in range(8)]
+    )
     objective = linear.engine.objective
     exact = objective.feature_loss(linear.student).sum(dim=1).detach()
     sampled = SuperpositionModule([make_config(seed=s, data__eval_size=4096) for s in range(8)]).engine.objective

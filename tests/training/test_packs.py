@@ -77,7 +77,9 @@ def test_a_diverging_member_fails_with_its_step_and_the_others_keep_their_bits(m
 def test_a_diverged_member_keeps_its_last_finite_parameters(make_config):
     from superdyn.training.module import SuperpositionModule
 
-    module = SuperpositionModule([make_config(seed=s, optimizer__lr=lr, model__activation="linear") for s, lr in enumerate((1e12, 0.1))])
+    module = SuperpositionModule(
+        [make_config(seed=s, optimizer__lr=lr, model__activation="linear") for s, lr in enumerate((1e12, 0.1))]
+    )
     module.on_fit_start()
     x = torch.rand(6, 2, 32, 32)
     module.engine.run(0, 6, x)

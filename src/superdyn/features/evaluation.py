@@ -43,9 +43,7 @@ def evaluation_set(config: RunConfig) -> EvaluationSet:
     active = merged.distinct(data.n_features)
     x = np.zeros((data.eval_size, data.n_features), dtype=sample_dtype(config))
     x[active.rows, active.features] = active.values
-    return EvaluationSet(
-        x, importance_weights(active, forced.features, sampler.probabilities, data.eval_size)
-    )
+    return EvaluationSet(x, importance_weights(active, forced.features, sampler.probabilities, data.eval_size))
 
 
 def _forced_points(sampler: SparseSampler, first_row: int, n_forced: int) -> Points:

@@ -19,9 +19,7 @@ def density_limit(n_features: int, data_exponent: float) -> float:
     return float(_powers(n_features, data_exponent).sum())
 
 
-def feature_probabilities(
-    n_features: int, data_exponent: float, density: float = 1.0
-) -> Float64[np.ndarray, "n"]:
+def feature_probabilities(n_features: int, data_exponent: float, density: float = 1.0) -> Float64[np.ndarray, "n"]:
     """Probability that each feature is active, p_i = min(1, E·i^-a / Σ_j j^-a).
 
     Args:

@@ -104,8 +104,7 @@ def value_law(name: str) -> ValueLaw:
     module_name, _, class_name = name.rpartition(".")
     if not module_name:
         raise ValueError(
-            f"data.value_law={name!r}: allowed: {', '.join(VALUE_LAWS)}, "
-            f"or a class as 'package.module.Class'."
+            f"data.value_law={name!r}: allowed: {', '.join(VALUE_LAWS)}, or a class as 'package.module.Class'."
         )
     try:
         module = importlib.import_module(module_name)
@@ -119,15 +118,11 @@ def value_law(name: str) -> ValueLaw:
 def _checked(law: object, name: str) -> ValueLaw:
     """The user's law, once its attributes, its quantile and its declared moments are found consistent."""
     if not isinstance(law, ValueLaw):
-        raise ValueError(
-            f"data.value_law={name!r}: the class needs `mean`, `second_moment` and `quantile(u)`."
-        )
+        raise ValueError(f"data.value_law={name!r}: the class needs `mean`, `second_moment` and `quantile(u)`.")
     grid = np.linspace(0.0, 1.0, 102)[1:-1]
     values = np.asarray(law.quantile(grid))
     if values.shape != grid.shape or values.dtype != np.float64 or not np.isfinite(values).all():
-        raise ValueError(
-            f"data.value_law={name!r}: quantile(u) must give finite float64 values of the shape of u."
-        )
+        raise ValueError(f"data.value_law={name!r}: quantile(u) must give finite float64 values of the shape of u.")
     if (np.diff(values) < 0).any():
         raise ValueError(f"data.value_law={name!r}: quantile(u) must be non-decreasing in u.")
     for power, attribute in ((1, "mean"), (2, "second_moment")):

@@ -22,17 +22,18 @@ def sampled_loss(
 def population_feature_loss(
     linear_map: Float[Tensor, "r n n"],
     offset: Float[Tensor, "r n"] | None,
-    importance: Float[Tensor, "r n"],
-    mean: Float[Tensor, "r n"],
+    teacher: Float[Tensor, "r n n"],
+    mean: Float[Tensor, "r n"] | None,
     variance: Float[Tensor, "r n"],
 ) -> Float[Tensor, "r n"]:
     """Exact ℓ_i of each member, differentiable; Σ_i ℓ_i is the population risk.
 
-    Shapes: `mean` and `variance` of the features; a zero mean costs no product.
+    `teacher` is A, `mean` (None: zero) and `variance` are those of the features.
     """
-    residual = linear_map - torch.diag_embed(importance)
-    spread = (residual.square() * variance[:, None, :]).sum(dim=2)
-    shift = (residual * mean[:, None, :]).sum(dim=2)
-    if offset is not None:
-        shift = shift + offset
-    return 0.5 * (spread + shift.square())
+    residual = linear_map - teacher
+    doubled = (residual * residual * variance[:, None, :]).sum(dim=2)
+    shift = offset
+    if mean is not None:
+        drift = (residual * mean[:, None, :]).sum(dim=2)
+        shift = drift if offset is None else drift + offset
+    return 0.5 * (doubled if shift is None else doubled + shift.square())

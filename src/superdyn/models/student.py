@@ -47,9 +47,7 @@ class Student(nn.Module):
             model.train_encoder,
             dtype,
         )
-        self._hold(
-            "decoder", _embeddings(configs, "decoder") if untied else None, model.train_encoder, dtype
-        )
+        self._hold("decoder", _embeddings(configs, "decoder") if untied else None, model.train_encoder, dtype)
         self._hold("core", _cores(configs) if model.core == "trained" else None, True, dtype)
         self._hold("bias", torch.zeros(len(configs), n_features) if model.bias else None, True, dtype)
 
@@ -101,6 +99,4 @@ def _embeddings(configs: Sequence[RunConfig], tag: str) -> Float[Tensor, "r k n"
 
 
 def _cores(configs: Sequence[RunConfig]) -> Float[Tensor, "r k k"]:
-    return torch.from_numpy(
-        np.stack([initial_core(c.seed, c.model.width, c.model.core_init_scale) for c in configs])
-    )
+    return torch.from_numpy(np.stack([initial_core(c.seed, c.model.width, c.model.core_init_scale) for c in configs]))

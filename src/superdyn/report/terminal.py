@@ -5,24 +5,37 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from superdyn.analysis.claims.row import ClaimRow
 
+_PIPED_WIDTH = 200
 _LOOKS = {"pass": "green", "held": "green", "fail": "bold red", "missing": "bold red", "not held": "yellow"}
 
 
+def console() -> Console:
+    """Standard output, wide enough for our tables where it is a file or a pipe."""
+    terminal = Console()
+    return terminal if terminal.is_terminal else Console(width=_PIPED_WIDTH)
+
+
 def claim_table(rows: Sequence[ClaimRow]) -> Table:
-    """Claim, what was measured where, the expected and the measured value with its interval, and the verdict."""
+    """The rows with a verdict: what was measured where, the expected and the measured value with its interval.
+
+    The numbers behind a verdict are in `claims.json` and in the report.
+    """
     table = Table(title="claims", title_justify="left")
     for column in ("claim", "quantity", "condition"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for column in ("expected", "measured", "interval"):
         table.add_column(column, justify="right")
     table.add_column("verdict")
-    table.add_column("note", overflow="fold")
+    table.add_column("note")
     for row in rows:
+        if row.verdict == "reported":
+            continue
         interval = "" if math.isnan(row.low) else f"{_number(row.low)} … {_number(row.high)}"
         verdict = Text(row.verdict, style=_LOOKS.get(row.verdict, ""))
         texts = [Text(part) for part in (row.claim, row.quantity, row.condition)]

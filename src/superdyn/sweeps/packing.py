@@ -55,9 +55,7 @@ def make_packs(points: Sequence[Point]) -> list[Pack]:
 
 def pack_size(config: RunConfig) -> int:
     """How many members of this shape train at once: `launcher.max_pack_size`, or what half of the free memory holds."""
-    return config.launcher.max_pack_size or max(
-        1, int(_MEMORY_SHARE * _free_bytes(config) / member_bytes(config))
-    )
+    return config.launcher.max_pack_size or max(1, int(_MEMORY_SHARE * _free_bytes(config) / member_bytes(config)))
 
 
 def member_bytes(config: RunConfig) -> int:

@@ -1,6 +1,6 @@
 """OmegaConf resolvers that the configuration files use.
 
-`${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${run_folder:}` names a single run's folder.
+`${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${run_folder:}` names a single run.
 """
 
 from typing import Any
@@ -27,7 +27,7 @@ def to_run_config(config: DictConfig) -> RunConfig:
         ConfigError: one sentence about the first key that is wrong.
     """
     mapping = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [k for k in config if k != "hydra"]), resolve=True
+        OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True
     )
     assert isinstance(mapping, dict)
     return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})

@@ -34,7 +34,8 @@ class SweepOutcome:
 
     def summary(self) -> str:
         """What happened and, where something is left to do, the command that does it."""
-        text = f"{self.done} done ({self.skipped} before), {len(self.failed)} failed, {self.total} runs in {self.sweep_dir}"
+        counts = f"{self.done} done ({self.skipped} before), {len(self.failed)} failed"
+        text = f"{counts}, {self.total} runs in {self.sweep_dir}"
         if self.interrupted:
             return f"{text}\nstopped; the same command goes on from here, or: superdyn retry {self.sweep_dir}"
         if self.failed:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
-
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from superdyn.analysis import run_result, running_exponent
@@ -37,7 +36,8 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     folders = [point.folder for point in pack.points]
     trainer_config = configs[0].trainer
     if pack.start_step >= trainer_config.max_steps:
-        return _finish(pack)
+        _finish(pack)
+        return
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
@@ -75,9 +75,7 @@ def _finish(pack: Pack) -> None:
     """Close runs that were killed after their last step and before their state said so."""
     for point, checkpoint in zip(pack.points, pack.resumed, strict=True):
         _write_result(point.folder)
-        point.folder.write_status(
-            Status("done", checkpoint.step, checkpoint.step, point.signature, point.folder.name)
-        )
+        point.folder.write_status(Status("done", checkpoint.step, checkpoint.step, point.signature, point.folder.name))
 
 
 def _write_result(folder: RunFolder) -> None:

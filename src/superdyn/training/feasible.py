@@ -19,7 +19,8 @@ def check_feasible(config: RunConfig) -> None:
     """Refuse what cannot train.
 
     Raises:
-        ConfigError: when the student or value law cannot be found, the density cannot be met or exact descent would diverge, with the bound.
+        ConfigError: the student or value law cannot be found, the density cannot be met, or exact descent would
+            diverge.
     """
     student_class(config.model.target)
     _check_density(config)
@@ -48,7 +49,8 @@ def _check_descent(config: RunConfig, moments: Moments) -> None:
     if config.optimizer.lr * curvature >= 2:
         raise ConfigError(
             f"optimizer.lr={config.optimizer.lr}: exact gradient descent diverges, because η λ = "
-            f"{config.optimizer.lr * curvature:.3g} and must stay below 2; allowed are values below {2 / curvature:.4g}."
+            f"{config.optimizer.lr * curvature:.3g} and must stay below 2; allowed are values below "
+            f"{2 / curvature:.4g}."
         )
 
 

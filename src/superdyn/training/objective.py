@@ -27,7 +27,8 @@ class Objective(nn.Module):
     """Losses of every member of a pack against its own teacher."""
 
     importance: Float[Tensor, "r n"]
-    mean: Float[Tensor, "r n"]
+    mean: Float[Tensor, "r n"] | None
+    teacher: Float[Tensor, "r n n"] | None
     variance: Float[Tensor, "r n"]
     eval_x: Float[Tensor, "r s n"]
     eval_weight: Float[Tensor, "r s"]
@@ -40,9 +41,9 @@ class Objective(nn.Module):
         self.exact_training = configs[0].loss == "population"
         self.linear = linear
         self.register_buffer("importance", torch.from_numpy(np.stack(targets)).to(dtype), persistent=False)
-        self.register_buffer(
-            "mean", torch.from_numpy(np.stack([m.mean for m in moments])).to(dtype), persistent=False
-        )
+        mean = torch.from_numpy(np.stack([m.mean for m in moments])).to(dtype)
+        self.register_buffer("mean", mean if mean.any() else None, persistent=False)
+        self.register_buffer("teacher", torch.diag_embed(self.importance) if linear else None, persistent=False)
         self.register_buffer(
             "variance", torch.from_numpy(np.stack([m.variance for m in moments])).to(dtype), persistent=False
         )
@@ -65,9 +66,7 @@ class Objective(nn.Module):
 
     def _population(self, student: nn.Module) -> Float[Tensor, "r n"]:
         assert isinstance(student, LinearStudent)
-        return population_feature_loss(
-            student.linear_map(), student.offset(), self.importance, self.mean, self.variance
-        )
+        return population_feature_loss(student.linear_map(), student.offset(), self.teacher, self.mean, self.variance)
 
     def _evaluated(self, student: nn.Module) -> Float[Tensor, "r n"]:
         total = torch.zeros_like(self.importance, dtype=torch.float64)

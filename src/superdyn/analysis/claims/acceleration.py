@@ -1,4 +1,4 @@
-"""Judge of the acceleration: how much sooner K < N reaches a loss than the orthogonal K = N student at equal lr-time."""
+"""Judge of the acceleration: how much sooner K < N reaches a loss than the identity K = N student, in lr-time."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ from superdyn.analysis.claims.arms import (
     BOTTLENECK,
     CONTROL,
     ORTHOGONAL,
+    by_arm,
     grid_points,
     label,
     time_to_reach,
@@ -24,7 +25,7 @@ def acceleration(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Cla
     rows: list[ClaimRow] = []
     ratios: dict[str, float] = {}
     for a, b, runs in grid_points(with_arms(frame)):
-        arms = {arm: part for arm, part in runs.groupby("arm")}
+        arms = by_arm(runs)
         if not {BOTTLENECK, ORTHOGONAL} <= set(arms):
             continue
         exponents = {arm: part["alpha_long"].mean() for arm, part in arms.items()}
@@ -51,7 +52,8 @@ def _summary(name: str, claim: ClaimConfig, ratios: dict[str, float]) -> ClaimRo
     where = max(reached, key=reached.__getitem__) if reached else "no level was reached by both"
     largest = reached.get(where, float("nan"))
     least = min(reached.values()) if reached else float("nan")
-    note = f"range over the grid and levels {', '.join(f'{level:g}' for level in LEVELS)}; held from {claim.expected - claim.tolerance:g} on"
+    levels = ", ".join(f"{level:g}" for level in LEVELS)
+    note = f"range over the grid and levels {levels}; held from {claim.expected - claim.tolerance:g} on"
     return finding(name, "largest time ratio K = N identity / K < N", where, largest,
                    held=largest >= claim.expected - claim.tolerance, expected=claim.expected, low=least, high=largest,
                    note=note)  # fmt: skip

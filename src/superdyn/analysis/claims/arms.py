@@ -34,8 +34,14 @@ def with_arms(frame: pd.DataFrame) -> pd.DataFrame:
 
 def grid_points(frame: pd.DataFrame) -> Iterator[tuple[float, float, pd.DataFrame]]:
     """(a, b, runs) over the grid, in order."""
-    for (a, b), runs in frame.groupby([A, B], sort=True):
-        yield a, b, runs
+    pairs = frame[[A, B]].drop_duplicates().sort_values([A, B]).itertuples(index=False)
+    for a, b in pairs:
+        yield a, b, frame[(frame[A] == a) & (frame[B] == b)]
+
+
+def by_arm(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The runs of each arm."""
+    return {str(arm): part for arm, part in runs.groupby("arm")}
 
 
 def label(a: float, b: float) -> str:

@@ -1,8 +1,8 @@
-"""Judge of the bottleneck: does K < N change the exponent, or does training the embedding, which the control has too?"""
+"""Judge of the bottleneck: does K < N change the exponent, or training the embedding, which the control has too?"""
 
 import pandas as pd
 
-from superdyn.analysis.claims.arms import A, B, BOTTLENECK, CONTROL, FROZEN, grid_points, label, with_arms
+from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, FROZEN, grid_points, label, with_arms
 from superdyn.analysis.claims.exact import deviation_row
 from superdyn.analysis.claims.row import ClaimRow, finding, reported
 from superdyn.analysis.seeds import pool_seeds

@@ -6,7 +6,7 @@ whose local slope is flat (spread < 0.1 over a decade) count. b = 0.5, where α_
 
 import pandas as pd
 
-from superdyn.analysis.claims.arms import A, B, BOTTLENECK, CONTROL, ORTHOGONAL, label, with_arms
+from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, ORTHOGONAL, A, B, label, with_arms
 from superdyn.analysis.claims.row import ClaimRow, finding, reported
 from superdyn.analysis.seeds import pool_seeds
 from superdyn.config import ClaimConfig
