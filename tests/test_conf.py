@@ -42,6 +42,7 @@ def test_the_files_that_hold_the_defaults_of_a_group_are_choices_too(base, tmp_p
 def test_every_experiment_trains_its_grid_for_two_steps(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     outcome = train(["-m", f"experiment={experiment}", *TINY, "logger=none"])
+    assert outcome is not None
     assert states(outcome) == (outcome.total, 0)
     assert outcome.total >= 6
     assert outcome.experiments[experiment].claim is not None

@@ -35,7 +35,7 @@ def test_training_without_superposition_follows_the_spectral_sum_per_feature(a, 
     exact = spectral_loss(
         steps, n_features=32, data_exponent=a, importance_exponent=b, lr=lr, value_second_moment=1.0, per_feature=True
     )
-    # A residual R = A − s carries the rounding of s, a few ε A: it is known to 1e-5 of ℓ = ½ λ R² while R/A > 20 ε/1e-5.
+    # The residual R = A − s carries the rounding of s, a few ε A: ℓ = ½ λ R² is known to 1e-5 while R/A > 20 ε/1e-5.
     visible = exact > exact[0] * (20 * np.finfo(np.float64).eps / 1e-5) ** 2
     assert visible.mean() > 0.5
     np.testing.assert_allclose(measured[visible], exact[visible], rtol=1e-5)

@@ -16,7 +16,9 @@ MEMBERS = [
 
 
 def final_state(folder):
-    return load_latest(folder.checkpoints).state
+    checkpoint = load_latest(folder.checkpoints)
+    assert checkpoint is not None
+    return checkpoint.state
 
 
 def assert_same_run(one, other):

@@ -50,7 +50,9 @@ def test_resumed_equals_uninterrupted_bit_for_bit(optimizer, make_config, train_
     stop_at(13)
     stopped = train_together(configs, "stopped")
     assert [folder.status().state for folder in stopped] == ["interrupted", "interrupted"]
-    assert 13 <= load_latest(stopped[0].checkpoints).step < 40
+    checkpoint = load_latest(stopped[0].checkpoints)
+    assert checkpoint is not None
+    assert 13 <= checkpoint.step < 40
     monkeypatch.undo()
     resumed = train_together(configs, "stopped")
     assert [folder.status().state for folder in resumed] == ["done", "done"]

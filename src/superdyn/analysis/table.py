@@ -45,7 +45,7 @@ def _fit_run(run: Path, n_boot: int, seed: int) -> PowerLawFit:
 
 def _fit_csv(file: Path, n_boot: int, seed: int) -> pd.DataFrame:
     frame = _read_csv(file)
-    by = [str(name) for name in frame if name not in ("step", "loss") and _groups(frame.loc[:, name])]
+    by = [str(name) for name in frame if name not in ("step", "loss") and _groups(frame[str(name)])]
     # Without grouping columns all rows are one group.
     label = frame.groupby(by, dropna=False, sort=False).ngroup() if by else pd.Series(0, index=frame.index)
     rows = []

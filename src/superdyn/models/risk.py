@@ -6,7 +6,6 @@ variance v of the independent features, ℓ_i = ½ [Σ_j R_ij² v_j + (Σ_j R_ij
 Axis legend: `r` run, `s` sample, `n` feature.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

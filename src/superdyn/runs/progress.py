@@ -82,7 +82,7 @@ class Progress(Callback):
             parts.insert(1, f"{self._members} in training")
         if np.isfinite(self._loss):
             parts.append(f"median loss {self._loss:.3g}")
-        if speed > 0 and step < self._max_steps:
+        if self._members and speed > 0 and step < self._max_steps:  # all may have diverged before the last step
             parts.append(f"{_duration(self._seconds_left(step, speed))} left")
         return " · ".join(parts)
 

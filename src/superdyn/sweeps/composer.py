@@ -1,4 +1,4 @@
-"""Composes many jobs quickly: Hydra once per choice of groups, plain values on top.
+"""Composes many jobs quickly: Hydra once per choice of groups and set of keys, plain values on top.
 
 Composing a defaults list costs Hydra 50–100 ms; the jobs of a grid share theirs, and a plain `key=value` only sets a
 value in the result, which is what Hydra does with it too.
@@ -23,7 +23,7 @@ class Composer:
     def __init__(self, load: Callable[[list[str]], DictConfig], is_group: Callable[[str], bool]):
         self._load, self._is_group = load, is_group
         self._parser = OverridesParser.create()
-        self._bases: dict[tuple[str, ...], DictConfig] = {}
+        self._bases: dict[tuple[tuple[str, ...], frozenset[str]], DictConfig] = {}
 
     def __call__(self, job: Sequence[str]) -> DictConfig:
         """The configuration of one job, as Hydra composes it.
@@ -33,15 +33,19 @@ class Composer:
         """
         overrides = self._parser.parse_overrides(list(job))
         shaping = tuple(o.input_line or "" for o in overrides if not self._is_plain(o))
-        if shaping not in self._bases:
-            # With the values of this job: a wrong one is then refused by Hydra itself.
-            self._bases[shaping] = self._load(list(job))
-        config = copy.deepcopy(self._bases[shaping])
+        # A base holds the values of its first job, so that Hydra itself refuses a wrong one; it serves only jobs that
+        # set the same keys again, and so replace every one of those values.
+        base = shaping, frozenset(o.key_or_group for o in overrides if self._is_plain(o))
+        if base not in self._bases:
+            self._bases[base] = self._load(list(job))
+        config = copy.deepcopy(self._bases[base])
         for override in overrides:
             if self._is_plain(override):
                 OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         return config
 
     def _is_plain(self, override: Override) -> bool:
-        sets_value = not (override.is_delete() or override.is_add() or override.is_force_add())
+        # A mapping is merged into what is there, which would keep keys of the base's first job.
+        merges = isinstance(override.value(), dict)
+        sets_value = not (merges or override.is_delete() or override.is_add() or override.is_force_add())
         return sets_value and override.package is None and not self._is_group(override.key_or_group)

@@ -26,9 +26,8 @@ def to_run_config(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: one sentence about the first key that is wrong.
     """
-    mapping = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [str(k) for k in config if k != "hydra"]), resolve=True
-    )
+    ours = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    mapping = OmegaConf.to_container(ours, resolve=True)
     assert isinstance(mapping, dict)
     return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
 

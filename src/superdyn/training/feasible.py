@@ -12,17 +12,19 @@ from superdyn.config import ConfigError, RunConfig
 from superdyn.features.moments import Moments, data_moments, top_eigenvalue
 from superdyn.features.probabilities import density_limit, feature_probabilities
 from superdyn.models.embedding import initial_embedding
-from superdyn.models.protocol import student_class
+from superdyn.models.protocol import build_student, student_class
+from superdyn.models.student import Student
 
 
 def check_feasible(config: RunConfig) -> None:
     """Refuse what cannot train.
 
     Raises:
-        ConfigError: the student or value law cannot be found, the density cannot be met, or exact descent would
-            diverge.
+        ConfigError: the student or value law cannot be found, a student of the user's own refuses its options, the
+            density cannot be met, or exact descent would diverge.
     """
-    student_class(config.model.target)
+    if student_class(config.model.target) is not Student:
+        build_student([config])
     _check_density(config)
     _check_descent(config, data_moments(config.data))
 

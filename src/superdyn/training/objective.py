@@ -66,6 +66,7 @@ class Objective(nn.Module):
 
     def _population(self, student: nn.Module) -> Float[Tensor, "r n"]:
         assert isinstance(student, LinearStudent)
+        assert self.teacher is not None
         return population_feature_loss(student.linear_map(), student.offset(), self.teacher, self.mean, self.variance)
 
     def _evaluated(self, student: nn.Module) -> Float[Tensor, "r n"]:

@@ -1,5 +1,7 @@
 """Judge of the bottleneck: does K < N change the exponent, or training the embedding, which the control has too?"""
 
+from typing import Any
+
 import pandas as pd
 
 from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, FROZEN, grid_points, label, with_arms
@@ -15,11 +17,11 @@ def bottleneck(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
     rows = [deviation_row(name, FROZEN, frame[frame["arm"] == FROZEN])]
     changed = []
     for a, b, runs in grid_points(frame):
-        pooled = pool_seeds(runs, by=["arm"]).set_index("arm")
-        for arm, exponent in pooled.iterrows():
+        pooled = {point["arm"]: point for point in pool_seeds(runs, by=["arm"]).to_dict("records")}
+        for arm, exponent in pooled.items():
             rows.append(_reported(name, f"{arm}, {label(a, b)}", exponent, runs))
-        if {BOTTLENECK, CONTROL} <= set(pooled.index):
-            changed.append(_differs(pooled.loc[BOTTLENECK], pooled.loc[CONTROL], claim.tolerance))
+        if {BOTTLENECK, CONTROL} <= set(pooled):
+            changed.append(_differs(pooled[BOTTLENECK], pooled[CONTROL], claim.tolerance))
     share = sum(changed) / len(changed) if changed else float("nan")
     note = (
         f"differs by more than {claim.tolerance:g} and beyond both intervals at {sum(changed)} of {len(changed)} (a, b)"
@@ -29,12 +31,12 @@ def bottleneck(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
     return [*rows, summary]
 
 
-def _reported(name: str, condition: str, exponent: pd.Series, runs: pd.DataFrame) -> ClaimRow:
-    theory = runs[["alpha_sequential", "alpha_rich"]].iloc[0]
+def _reported(name: str, condition: str, exponent: dict[Any, Any], runs: pd.DataFrame) -> ClaimRow:
+    sequential, rich = runs["alpha_sequential"].iloc[0], runs["alpha_rich"].iloc[0]
     return reported(name, "α (long window)", condition, exponent["alpha_long"], low=exponent["alpha_long_low"],
-                    high=exponent["alpha_long_high"], note=f"α_seq {theory.iloc[0]:.2f}, α_rich {theory.iloc[1]:.2f}")  # fmt: skip
+                    high=exponent["alpha_long_high"], note=f"α_seq {sequential:.2f}, α_rich {rich:.2f}")  # fmt: skip
 
 
-def _differs(one: pd.Series, other: pd.Series, tolerance: float) -> bool:
+def _differs(one: dict[Any, Any], other: dict[Any, Any], tolerance: float) -> bool:
     apart = one["alpha_long_low"] > other["alpha_long_high"] or other["alpha_long_low"] > one["alpha_long_high"]
     return bool(apart and abs(one["alpha_long"] - other["alpha_long"]) > tolerance)

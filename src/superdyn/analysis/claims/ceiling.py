@@ -31,8 +31,9 @@ def ceiling(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow
         ]
     share = sum(held) / len(held) if held else float("nan")
     note = f"ends above its control with less than {LEVELLED:g} of its slope at {sum(held)} of {len(held)} (a, b)"
+    held_everywhere = abs(share - claim.expected) <= claim.tolerance
     summary = finding(name, "share of (a, b) where K < N levels off", "K < N against K = N, both trained", share,
-                      held=abs(share - claim.expected) <= claim.tolerance, expected=claim.expected, note=note)  # fmt: skip
+                      held=held_everywhere, expected=claim.expected, note=note)  # fmt: skip
     return [*rows, summary]
 
 

@@ -62,5 +62,5 @@ def _strict(name: str, arm: str, claim: ClaimConfig, runs: pd.DataFrame) -> Clai
         expected=claim.expected,
         low=float(strict.min()) if len(strict) else float("nan"),
         high=float(strict.max()) if len(strict) else float("nan"),
-        note=f"a flat decade in {len(strict)} of {len(runs)} runs, {int(near.sum())} of them within ±{claim.tolerance:g}",
+        note=f"a flat decade in {len(strict)} of {len(runs)} runs, {int(near.sum())} within ±{claim.tolerance:g}",
     )
