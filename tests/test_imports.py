@@ -15,7 +15,7 @@ BESIDE = {"validation": "config", "theory": "features", "conf_path": "config"}
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor"}
 
 
-def room_of(path):
+def room_of(path: Path) -> str:
     return path.relative_to(SOURCE).parts[0].removesuffix(".py")
 
 

@@ -20,6 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     from superdyn.refusals import USER_ERRORS, sentence
 
+    # A user's package usually lies in the working directory; console scripts do not look there by themselves.
+    sys.path.insert(0, os.getcwd())
     try:
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])
@@ -67,8 +69,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(overrides: list[str]) -> int:
-    # A user's package usually lies in the working directory; console scripts do not look there by themselves.
-    sys.path.insert(0, os.getcwd())
     from superdyn.hydra_app import train
 
     outcome = train(overrides)

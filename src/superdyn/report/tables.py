@@ -62,6 +62,7 @@ def claims_table(root: Path) -> Table | None:
     if not path.exists():
         return None
     rows: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    rows.sort(key=lambda row: row["verdict"] == "reported")  # verdicts first, then the numbers they rest on
     columns = ["claim", "quantity", "condition", "expected", "measured", "verdict", "kind", "note"]
     return Table(columns, [_claim_row(row) for row in rows])
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from superdyn.conf_path import conf_path
 from superdyn.config import ClaimConfig, RunConfig
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import read_manifest, run_folder_name
-from superdyn.sweeps.resolvers import to_run_config
+from superdyn.sweeps.resolvers import register_resolvers, to_run_config
 from superdyn.training.feasible import check_feasible
 
 
@@ -87,6 +89,26 @@ def single_point(config: DictConfig, folder: Path) -> Point:
     typed = to_run_config(config)
     check_feasible(typed)
     return Point((), typed, RunFolder(folder))
+
+
+def missing_points(sweep_dir: Path) -> list[Point]:
+    """Points that the manifest lists and that have no folder, composed anew from their overrides.
+
+    Raises:
+        HydraException: an override names what superdyn's own `conf` lacks; the sweep's command then trains the point.
+    """
+    absent = [point for point in read_manifest(sweep_dir) if not RunFolder(sweep_dir / point.folder).exists()]
+    if not absent:
+        return []
+    import hydra_plugins.superdyn_plugins  # noqa: F401  (Hydra finds hydra/launcher=superdyn there)
+
+    register_resolvers()
+    with initialize_config_dir(str(conf_path()), version_base="1.3"):
+        configs = [to_run_config(compose("config", list(point.overrides))) for point in absent]
+    return [
+        Point(point.overrides, config, RunFolder(sweep_dir / point.folder))
+        for point, config in zip(absent, configs, strict=True)
+    ]
 
 
 def _pairs(job: Sequence[str]) -> list[tuple[str, str]]:

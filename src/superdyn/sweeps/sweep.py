@@ -11,7 +11,7 @@ from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
 from superdyn.sweeps.packing import Pack, make_packs
-from superdyn.sweeps.points import Experiment, Point
+from superdyn.sweeps.points import Experiment, Point, missing_points
 from superdyn.sweeps.train_pack import train_pack
 
 
@@ -65,30 +65,37 @@ def run_sweep(
             point.folder.prepare(point.config.to_mapping(), point.signature)
     waiting = [point for point in points if _is_waiting(point.folder.status(), retry_failed)]
     interrupted = False
-    progress = Progress(len(points), len(points) - len(waiting))
+    before = sum(_is_done(point) for point in points)
+    progress = Progress(len(points), before)
     for pack in make_packs(waiting):
         if not _train(pack, sweep_dir.name, progress):
             interrupted = True
             break
-    return _outcome(points, sweep_dir, len(points) - len(waiting), interrupted)
+    return _outcome(points, sweep_dir, before, interrupted)
 
 
 def retry(sweep_dir: Path) -> SweepOutcome:
-    """Train the failed, interrupted and missing points of a sweep from the configurations in its folder.
+    """Train the failed, interrupted and missing points of a sweep or run, as its folder describes them.
 
     Raises:
         ValueError: `sweep_dir` holds no run.
     """
-    folders = run_folders(sweep_dir)
-    if not folders:
+    points = [_point_of(folder) for folder in run_folders(sweep_dir)] + missing_points(sweep_dir)
+    if not points:
         raise ValueError(f"path={str(sweep_dir)!r}: holds no run folder")
-    return run_sweep([_point_of(folder) for folder in folders], sweep_dir, retry_failed=True)
+    single = RunFolder(sweep_dir).exists()
+    return run_sweep(points, sweep_dir, retry_failed=True, single=single)
 
 
 def _point_of(folder: RunFolder) -> Point:
     mapping = folder.config()
     assert mapping is not None
     return Point((), RunConfig.from_mapping(mapping), folder)
+
+
+def _is_done(point: Point) -> bool:
+    status = point.folder.status()
+    return status is not None and status.state == "done"
 
 
 def _is_waiting(status: Status | None, retry_failed: bool) -> bool:
@@ -126,5 +133,5 @@ def _mark_failed(pack: Pack, error: Exception) -> None:
 def _outcome(points: Sequence[Point], sweep_dir: Path, skipped: int, interrupted: bool) -> SweepOutcome:
     states = {point.folder.name: point.folder.status() for point in points}
     failed = tuple(name for name, status in states.items() if status is not None and status.state == "failed")
-    done = sum(status is not None and status.state == "done" for status in states.values())
+    done = sum(_is_done(point) for point in points)
     return SweepOutcome(sweep_dir, len(points), done, failed, skipped, interrupted)

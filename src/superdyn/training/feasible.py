@@ -6,6 +6,7 @@ eigenvalue of its curvature: λ_max(Σ) for K = N with the identity embedding, g
 """
 
 import numpy as np
+import torch
 from jaxtyping import Float
 
 from superdyn.config import ConfigError, RunConfig
@@ -20,13 +21,26 @@ def check_feasible(config: RunConfig) -> None:
     """Refuse what cannot train.
 
     Raises:
-        ConfigError: the student or value law cannot be found, a student of the user's own refuses its options, the
-            density cannot be met, or exact descent would diverge.
+        ConfigError: the device is not there, the student or value law cannot be found, a student of the user's own
+            refuses its options, the density cannot be met, or exact descent would diverge.
     """
+    _check_device(config)
     if student_class(config.model.target) is not Student:
         build_student([config])
     _check_density(config)
     _check_descent(config, data_moments(config.data))
+
+
+def _check_device(config: RunConfig) -> None:
+    trainer = config.trainer
+    if trainer.devices != 1:
+        # Lightning would start this command again for each further device, and each would train the whole sweep.
+        raise ConfigError(
+            f"trainer.devices={trainer.devices}: a pack trains on one device, so only 1 is allowed; for several GPUs "
+            f"start one command for each, with its own CUDA_VISIBLE_DEVICES and part of the grid."
+        )
+    if trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise ConfigError("trainer.accelerator=gpu: torch sees no GPU here; allowed are cpu and auto.")
 
 
 def _check_density(config: RunConfig) -> None:
