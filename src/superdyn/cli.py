@@ -7,6 +7,7 @@ by Ctrl-C, 143 by SIGTERM.
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ WRONG_INPUT, INTERRUPTED = 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    warnings.formatwarning = _one_line
     from superdyn.refusals import USER_ERRORS, sentence
 
     # A user's package usually lies in the working directory; console scripts do not look there by themselves.
@@ -79,9 +81,10 @@ def _train(overrides: list[str]) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from superdyn.report.terminal import console
     from superdyn.runs.sweep_status import status_table
 
-    Console().print(status_table(options.folder))
+    console().print(status_table(options.folder))
     return 0
 
 
@@ -95,13 +98,13 @@ def _retry(options: argparse.Namespace) -> int:
 
 def _fit(options: argparse.Namespace) -> int:
     from superdyn.analysis import fit_table
-    from superdyn.report.terminal import console, frame_table
+    from superdyn.report.terminal import console, fit_rows
 
     frame = fit_table(options.path)
     if options.json:
         print(frame.to_json(orient="records", indent=2))
     else:
-        console().print(frame_table(frame, title=f"exponents in {options.path}"))
+        console().print(fit_rows(frame, title=f"exponents in {options.path}"))
     return 0
 
 
@@ -124,6 +127,11 @@ def _doctor(options: argparse.Namespace) -> int:
     checks = doctor()
     Console().print(doctor_table(checks))
     return exit_status(checks)
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: object) -> str:
+    """A warning without the line of source that raised it, which says nothing to a user."""
+    return f"{category.__name__}: {message}\n"
 
 
 def _say(line: str) -> None:

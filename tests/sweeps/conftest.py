@@ -38,7 +38,8 @@ def sweep(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def launch(*overrides):
-        outcome = train(["-m", *TINY, *overrides])
+        flags = [text for text in overrides if text.startswith("-")]  # before the overrides, as argparse wants them
+        outcome = train(["-m", *flags, *TINY, *(text for text in overrides if text not in flags)])
         assert outcome is not None
         return outcome
 

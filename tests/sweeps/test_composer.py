@@ -16,15 +16,15 @@ JOBS = [
     ["optimizer.lr=0.5", "seed=3"],
     ["model=no_superposition", "data.n_features=12"],
     ["model=no_superposition", "data.n_features=24", "optimizer=adam", "optimizer.lr=0.01"],
-    ["experiment=universality", "tier=mini", "model.width=${half:${data.n_features}}"],
+    ["experiment=universality", "tier=mini", "model.width=8"],
     ["experiment=universality", "tier=full", "model.width=${data.n_features}"],
     ["optimizer.betas=[0.5,0.9]", "logger.tags=[x,y]"],
     ["optimizer.betas=[0.1,0.2]", "logger.tags=[]"],
     ["+model.options.rank=3"],
-    ["model.options={rank: 2}"],
-    ["model.options={depth: 4}"],
+    ["+model.options={rank: 2}"],
+    ["+model.options={depth: 4}"],
     ["data.value_law='my.Law'", "name=a", "name=b"],
-    ["optimizer@optimizer=muon", "launcher.max_pack_size=null"],
+    ["optimizer=muon", "launcher.max_pack_size=null"],
 ]
 
 

@@ -1,7 +1,7 @@
-"""Tables for a terminal: the claims with their verdicts, and any frame of fits."""
+"""Tables for a terminal: the claims with their verdicts, and fitted exponents."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from superdyn.analysis.claims.row import ClaimRow
+from superdyn.analysis.folder import result_columns
 
 _PIPED_WIDTH = 200
+_FIT_COLUMNS = frozenset(result_columns({}))
 _LOOKS = {"pass": "green", "held": "green", "fail": "bold red", "missing": "bold red", "not held": "yellow"}
 
 
@@ -43,14 +45,27 @@ def claim_table(rows: Sequence[ClaimRow]) -> Table:
     return table
 
 
-def frame_table(frame: pd.DataFrame, title: str) -> Table:
-    """A frame as a table; numbers to four digits, what is missing as a dash."""
+def fit_rows(frame: pd.DataFrame, title: str) -> Table:
+    """What `analysis.fit_table` found, an exponent and its interval in one cell; `--json` has every column."""
+    named = [str(column) for column in frame.columns if column in ("run", "fit") or column not in _FIT_COLUMNS]
     table = Table(title=title, title_justify="left")
-    for column in frame.columns:
-        table.add_column(str(column), overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(Text(_number(value)) for value in row))
+    for column in (*named, "α [95 %]", "α long window [95 %]", "α strict [95 %]", "L_inf", "t0", "window"):
+        table.add_column(column, overflow="fold", justify="left" if column in named else "right")
+    table.add_column("flat decades", justify="right")
+    table.add_column("note")
+    for row in frame.to_dict("records"):
+        exponents = [_interval(row, name) for name in ("alpha", "alpha_long", "alpha_strict")]
+        span = f"{_number(row['window_start'])} … {_number(row['window_end'])}"
+        numbers = [_number(row[name]) for name in ("L_inf", "t0")]
+        cells = [*(_number(row[name]) for name in named), *exponents, *numbers, span]
+        table.add_row(*map(Text, cells), _number(row["flat_decades"]), Text(str(row["note"] or "")))
     return table
+
+
+def _interval(row: Mapping[Hashable, Any], name: str) -> str:
+    if math.isnan(row[name]):
+        return "–"
+    return f"{row[name]:.3f} [{row[f'{name}_low']:.3f}, {row[f'{name}_high']:.3f}]"
 
 
 def _number(value: Any) -> str:

@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.runs.sweep_folder import run_folder_name
+from superdyn.sweeps.composer import without_hydra
 
 TIERS = ("smoke", "mini", "full")
 
@@ -26,8 +27,7 @@ def to_run_config(config: DictConfig) -> RunConfig:
     Raises:
         ConfigError: one sentence about the first key that is wrong.
     """
-    ours = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    mapping = OmegaConf.to_container(ours, resolve=True)
+    mapping = OmegaConf.to_container(without_hydra(config), resolve=True)
     assert isinstance(mapping, dict)
     return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
 
