@@ -53,6 +53,7 @@ def test_every_measured_number_is_in_the_run_files(smoke):
     assert len(rows) == 2 * len(frame) + 1
 
 
+@pytest.mark.slow
 def test_a_second_call_trains_nothing_and_judges_again(smoke, capsys):
     _, folder, rows = smoke
     before = {path: path.stat().st_mtime_ns for path in folder.glob("*/curve.parquet")}
@@ -81,8 +82,7 @@ def test_a_run_that_deviates_from_theory_fails(smoke):
 def test_an_exponent_off_by_more_than_the_tolerance_fails(smoke):
     _, folder, _ = smoke
     frame = load_sweep(folder)
-    frame.loc[0, "alpha_long"] += 0.02
-    frame.loc[1, "alpha_long"] += 0.005
+    frame["alpha_long"] += [0.02, 0.005, 0.0, 0.0, 0.0, 0.0]
     rows = judge("sequential", claim("exact_exponents"), frame, list(frame["signature"]))
     assert [row.verdict for row in rows].count("fail") == 1
 
@@ -99,7 +99,7 @@ def judged_again(folder, name, changes):
     ("name", "changes", "verdict"),
     [
         ("result.json", {"half_time_exponent": 9.0}, "fail"),
-        ("status.json", {"state": "failed", "error": "lost"}, "missing"),
+        pytest.param("status.json", {"state": "failed", "error": "lost"}, "missing", marks=pytest.mark.slow),
     ],
 )
 def test_the_exit_code_is_1_when_a_number_is_off_or_a_run_is_not_done(name, changes, verdict, smoke, tmp_path):
@@ -130,7 +130,7 @@ def test_a_judge_of_ones_own_is_found_by_its_name(smoke):
     frame = load_sweep(folder)
     rows = judge("mine", claim("test_reproduce:own_judge"), frame, list(frame["signature"]))
     assert rows == [ClaimRow("mine", "share fitted", "all", 1.0, "held", "finding")]
-    with pytest.raises(ValueError, match="claim.judge='nobody'"):
+    with pytest.raises(ValueError, match=r"claim\.judge='nobody'"):
         judge("mine", claim("nobody"), frame, list(frame["signature"]))
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import re
 import shutil
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -13,8 +14,12 @@ from superdyn.runs.sweep_folder import run_folders
 from superdyn.runs.sweep_status import status_table
 
 
+def run_folders_of(outcome) -> list[Any]:
+    return list(run_folders(outcome.sweep_dir))
+
+
 def configs(outcome):
-    return [folder.config() for folder in run_folders(outcome.sweep_dir)]
+    return [folder.config() for folder in run_folders_of(outcome)]
 
 
 def models_and_exponents(outcome):
@@ -40,7 +45,7 @@ def test_runs_of_one_shape_train_together(sweep, capsys):
 
 def test_run_folders_are_named_by_the_swept_keys_and_the_signature(sweep):
     outcome = sweep("data.n_features=16,24", "seed=0,1", "optimizer.lr=0.1")
-    folders = run_folders(outcome.sweep_dir)
+    folders = run_folders_of(outcome)
     names = [folder.name for folder in folders]
     assert len(set(names)) == 4
     assert [re.sub("[0-9a-f]{8}$", "", name) for name in names] == [
@@ -70,7 +75,7 @@ def test_a_larger_grid_trains_only_what_is_new(sweep):
     assert (larger.done, larger.skipped, larger.total) == (6, 2, 6)
     after = files_of_runs(first.sweep_dir)
     assert {path: after[path] for path in before} == before
-    assert len(run_folders(first.sweep_dir)) == 6
+    assert len(run_folders_of(first)) == 6
 
 
 def test_a_union_of_grids_trains_each_and_nothing_between(sweep, own_experiments):
@@ -138,9 +143,9 @@ def test_all_members_may_diverge(sweep, capsys):
     outcome = sweep("model.activation=linear", "seed=0,1", "optimizer.lr=1e12", "trainer.max_steps=200",
                     "trainer.progress=true")  # fmt: skip
     assert len(outcome.failed) == 2
-    assert all("diverged at step" in folder.status().error for folder in run_folders(outcome.sweep_dir))
+    assert all("diverged at step" in folder.status().error for folder in run_folders_of(outcome))
     assert "2/2 runs finished" in capsys.readouterr().out
 
 
 def _done_folder(outcome):
-    return next(f.path for f in run_folders(outcome.sweep_dir) if f.name not in outcome.failed)
+    return next(f.path for f in run_folders_of(outcome) if f.name not in outcome.failed)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from training.test_packs import assert_same_run
@@ -16,7 +17,7 @@ from training.test_packs import assert_same_run
 from superdyn.cli import main
 from superdyn.runs.sweep_folder import run_folders
 
-MAX_STEPS = 800
+MAX_STEPS = 600
 OVERRIDES = [
     "logger=none",
     "data.n_features=16",
@@ -106,11 +107,14 @@ def test_a_pipe_gets_plain_lines(stopped):
     assert "\r" not in out
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [*(pytest.param(n, marks=pytest.mark.slow) for n in SIGNALS[:2]), SIGNALS[2]], ids=lambda n: n.name
+)
 def test_the_same_command_finishes_the_sweep_bit_for_bit(number, stopped, whole):
     folder = stopped[number][0]
     assert main(arguments(folder)) == 0
-    one, other = run_folders(folder), run_folders(whole)
+    one: list[Any] = list(run_folders(folder))
+    other: list[Any] = list(run_folders(whole))
     assert [run.name for run in one] == [run.name for run in other]
     assert len(one) == 4
     for resumed, undisturbed in zip(one, other, strict=True):

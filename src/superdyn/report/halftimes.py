@@ -45,7 +45,8 @@ def halftimes_figure(study: Study) -> Drawing:
             log_axes(axes)
             for pair, runs in by_pair.items():
                 _draw_pair(axes, runs, colours[pair], study.scheduled)
-            axes.legend(loc="upper left", fontsize=7, handlelength=1.0, labelspacing=0.25, borderpad=0.1)
+            if axes.get_legend_handles_labels()[0]:  # no exponent where too few features have halved
+                axes.legend(loc="upper left", fontsize=7, handlelength=1.0, labelspacing=0.25, borderpad=0.1)
         legend_below(figure, colours, MARKS)
     return Drawing("half_times", "Half-times", _CAPTION, figure)
 
@@ -69,9 +70,10 @@ def _draw_pair(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> Non
     a = runs[0].pair[0]
     reached = np.isfinite(half)
     axes.plot(ranks, guide_anchor(half, a) * ranks**a, color=colour, lw=0.9, ls=(0, (4, 2)), zorder=1.5)
-    z = float(np.nanmedian([run.row["half_time_exponent"] for run in runs]))
-    if not np.isfinite(z) or not reached.any():
+    exponents = [run.row["half_time_exponent"] for run in runs if np.isfinite(run.row["half_time_exponent"])]
+    if not exponents or not reached.any():
         return
+    z = float(np.median(exponents))
     centre = np.median(np.log(half[reached]) - z * np.log(ranks[reached]))
     unlearned = "" if reached.all() else f", {np.sum(~reached)} of {half.size} not halved"
     label = f"z = {z:.2f} (a = {a:g}{unlearned})"
