@@ -64,14 +64,14 @@ def run_sweep(
         if not point.folder.exists():
             point.folder.prepare(point.config.to_mapping(), point.signature)
     waiting = [point for point in points if _is_waiting(point.folder.status(), retry_failed)]
-    interrupted = False
     before = sum(_is_done(point) for point in points)
     progress = Progress(len(points), before)
-    for pack in make_packs(waiting):
-        if not _train(pack, sweep_dir.name, progress):
-            interrupted = True
-            break
-    return _outcome(points, sweep_dir, before, interrupted)
+    try:
+        for pack in make_packs(waiting):
+            _train(pack, sweep_dir.name, progress)
+    except KeyboardInterrupt:
+        return _outcome(points, sweep_dir, before, interrupted=True)
+    return _outcome(points, sweep_dir, before, interrupted=False)
 
 
 def retry(sweep_dir: Path) -> SweepOutcome:
@@ -106,16 +106,13 @@ def _is_waiting(status: Status | None, retry_failed: bool) -> bool:
     return status.state != "done" and not status.is_live()
 
 
-def _train(pack: Pack, group: str, progress: Progress) -> bool:
-    """False when the user stopped."""
+def _train(pack: Pack, group: str, progress: Progress) -> None:
+    """Train a pack; what stops it is recorded with its members and does not stop the others."""
     try:
         train_pack(pack, group, progress)
-    except KeyboardInterrupt:
-        return False
-    except Exception as error:  # one pack's fault is not the others'; its members say so in status.json
+    except Exception as error:
         _mark_failed(pack, error)
         warnings.warn(f"{len(pack.points)} runs stopped: {error}", stacklevel=2)
-    return True
 
 
 def _mark_failed(pack: Pack, error: Exception) -> None:
