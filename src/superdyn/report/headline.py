@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from superdyn.report.all_runs import records
-from superdyn.report.curves import LOSS_LABEL, THEORY_MARKS, draw_loss, lowest_loss, panel_title
+from superdyn.report.curves import LOSS_LABEL, THEORY_MARKS, draw_loss, lowest_loss
 from superdyn.report.exponents import LEVELS
 from superdyn.report.study import Run, Study, load_study
 from superdyn.report.style import (
@@ -98,7 +98,7 @@ def _draw(study: Study, reference: str, compared: str, name: str) -> Drawing:
 def _draw_condition(axes: Axes, study: Study, condition: str) -> list[Run]:
     """The curves of one condition; returns the runs that were drawn."""
     by_pair, colours = study.groups[condition], pair_colours(study.pairs)
-    axes.set_title(f"{panel_title(condition)}  ({_sizes(by_pair)})")
+    axes.set_title(f"{_first_row(by_pair)['model.name']}, {_sizes(by_pair)}")
     log_axes(axes)
     for pair, runs in by_pair.items():
         draw_loss(axes, runs, colours[pair], study.scheduled)
