@@ -39,7 +39,7 @@ class Composer:
         # set the same keys again, and so replace every one of those values.
         base = shaping, frozenset(o.key_or_group for o in overrides if self._is_plain(o))
         if base not in self._bases:
-            self._bases[base] = self._load(list(job))
+            self._bases[base] = without_hydra(self._load(list(job)))
         config = copy.deepcopy(self._bases[base])
         for override in overrides:
             if self._is_plain(override) and not override.key_or_group.startswith("hydra."):
