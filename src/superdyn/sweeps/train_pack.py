@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from superdyn.analysis import run_result, running_exponent
@@ -92,7 +91,7 @@ def _write_result(folder: RunFolder) -> None:
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's device banner and its advice on data loaders out of a sweep's output."""
     logger = logging.getLogger("pytorch_lightning")
-    before, deterministic = logger.level, torch.are_deterministic_algorithms_enabled()
+    before = logger.level
     logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
@@ -103,4 +102,3 @@ def _quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
-        torch.use_deterministic_algorithms(deterministic)

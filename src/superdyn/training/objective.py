@@ -38,7 +38,6 @@ class Objective(nn.Module):
         dtype = DTYPES[configs[0].trainer.precision]
         moments = [data_moments(config.data) for config in configs]
         targets = [importances(config.data.n_features, config.data.importance_exponent) for config in configs]
-        self.exact_training = configs[0].loss == "population"
         self.linear = linear
         self.register_buffer("importance", torch.from_numpy(np.stack(targets)).to(dtype), persistent=False)
         mean = torch.from_numpy(np.stack([m.mean for m in moments])).to(dtype)
