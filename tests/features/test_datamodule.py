@@ -1,5 +1,7 @@
 """Chunks: where they end, how large they are, and that only (seed, step, sample) decides their content."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -15,7 +17,8 @@ BOUNDARIES = [0, 1, 2, 5, 30, 40]
 def _samples(configs, **options) -> torch.Tensor:
     """All samples of a training, (k, r, s, n)."""
     chunks = FeatureDataModule(configs, BOUNDARIES, **options).train_dataloader()
-    return torch.cat([chunk.x for chunk in chunks if chunk.x is not None])
+    batches = [(c.draws.batches(c.start, c.stop), c.stop - c.start) for c in chunks if c.draws is not None]
+    return torch.stack([drawn.step(t).dense().clone() for drawn, n in batches for t in range(n)])
 
 
 @pytest.mark.parametrize("limit", [1, 3, 16, 1000])
@@ -33,7 +36,7 @@ def test_the_first_chunk_is_empty_only_at_the_start(run_config):
     assert first == (0, 0, None)
     resumed = next(iter(FeatureDataModule([run_config()], BOUNDARIES, start_step=5).train_dataloader()))
     assert (resumed.start, resumed.stop) == (5, 21)
-    assert resumed.x is not None
+    assert resumed.draws is not None
 
 
 def test_a_member_sees_the_same_data_alone_and_in_a_pack(run_config):
@@ -65,17 +68,27 @@ def test_the_stream_is_that_of_the_sampler(run_config):
     np.testing.assert_array_equal(_samples([config])[:, 0].numpy(), expected)
 
 
-@pytest.mark.parametrize(("members", "precision", "steps"), [(1, "32-true", 8), (2, "64-true", 2), (9, "32-true", 1)])
-def test_a_chunk_takes_at_most_64_mebibytes_but_at_least_one_step(run_config, members, precision, steps):
-    trainer = {"precision": precision, "chunk_steps": 64}
-    configs = [run_config(n_features=1024, batch_size=2048, trainer=trainer)] * members
-    assert FeatureDataModule(configs, BOUNDARIES).train_dataloader().steps_per_chunk == steps
+@pytest.mark.parametrize(("sampler", "members"), [("sparse", 1), ("sparse", 200), ("dense", 1)])
+def test_a_chunk_takes_at_most_64_mebibytes_but_at_least_one_step(run_config, sampler, members):
+    config = run_config(n_features=1024, batch_size=2048, sampler=sampler, trainer={"chunk_steps": 64})
+    stream = FeatureDataModule([config] * members, BOUNDARIES).train_dataloader()
+    steps = stream.steps_per_chunk
+    assert 1 <= steps <= 64
+    assert (steps == 1) == (members == 200)
+    assert (steps < 8) == (members == 200 or sampler == "dense")
+    if members == 1:
+        sampler = stream.draws.samplers[0]
+        tracemalloc.start()
+        sampler.step_points(Stream.TRAIN, 0, steps)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 64 * 2**20
 
 
 def test_the_population_loss_draws_nothing_and_is_not_limited(run_config):
     config = run_config(top={"loss": "population"}, n_features=1024, batch_size=2048)
     chunks = list(FeatureDataModule([config], BOUNDARIES).train_dataloader())
-    assert all(chunk.x is None for chunk in chunks)
+    assert all(chunk.draws is None for chunk in chunks)
     assert max(chunk.stop - chunk.start for chunk in chunks) == 16
 
 
@@ -102,7 +115,7 @@ class _Recorder(pl.LightningModule):
 
     def training_step(self, chunk, _):
         self.ranges.append((chunk.start, chunk.stop))
-        self.steps_with_data += 0 if chunk.x is None else len(chunk.x)
+        self.steps_with_data += 0 if chunk.draws is None else chunk.stop - chunk.start
 
     def configure_optimizers(self):
         return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

@@ -23,7 +23,8 @@ def _z(x: np.ndarray, weights: np.ndarray, exact: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("exponent", [1.1, 3.0])
 def test_balanced_means_are_the_exact_moments_of_rare_and_frequent_features(run_config, law, exponent):
     config = run_config(n_features=48, data_exponent=exponent, value_law=law, eval_size=SIZE)
-    x, weights = evaluation_set(config)
+    evaluation = evaluation_set(config)
+    x, weights = evaluation.x, evaluation.weights
     exact = data_moments(config.data)
     assert np.abs(_z(x.astype(np.float64), weights, exact.mean)).max() < SIGMAS
     assert np.abs(_z(x.astype(np.float64) ** 2, weights, exact.second)).max() < SIGMAS
@@ -33,7 +34,8 @@ def test_balanced_means_are_the_exact_moments_of_rare_and_frequent_features(run_
 def test_balanced_and_plain_sets_agree_on_the_energy(run_config):
     means, variances = [], []
     for sampling in ("balanced", "plain"):
-        x, weights = evaluation_set(run_config(eval_sampling=sampling, eval_size=SIZE))
+        evaluation = evaluation_set(run_config(eval_sampling=sampling, eval_size=SIZE))
+        x, weights = evaluation.x, evaluation.weights
         energy = weights * (x.astype(np.float64) ** 2).sum(axis=1)
         means.append(energy.mean())
         variances.append(energy.var() / SIZE)

@@ -34,14 +34,6 @@ def test_slices_of_the_batch_concatenate_to_the_batch(data_config, kind, density
     assert one[0, 0].tobytes() == whole[2, 41].tobytes()
 
 
-def test_a_view_is_filled_like_a_new_array(data_config, kind):
-    sampler = make_sampler(data_config(sampler=kind), 1)
-    pack = np.full((3, 2, 32, 16), np.nan, dtype=np.float32)
-    sampler.fill(pack[:, 1], Stream.TRAIN, 4)
-    assert pack[:, 1].tobytes() == sampler.draw(Stream.TRAIN, 4, 3).tobytes()
-    assert np.isnan(pack[:, 0]).all()
-
-
 def test_double_precision_rounds_to_the_single_precision_draw(data_config, kind):
     sampler = make_sampler(data_config(sampler=kind), 1)
     double = sampler.draw(Stream.TRAIN, 0, 8, dtype=np.float64)

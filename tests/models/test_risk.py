@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from superdyn.features.moments import data_moments
-from superdyn.models.risk import population_feature_loss
+from superdyn.models.risk import Population, population_feature_loss
 
 
 def random_problem(make_config, n=24):
@@ -16,9 +16,10 @@ def random_problem(make_config, n=24):
 
 def test_no_mean_and_no_offset_leave_the_spread_alone(make_config):
     m, _, importance, moments = random_problem(make_config)
-    m, teacher, variance = stacked(m, np.diag(importance), moments.variance)
-    without = population_feature_loss(m, None, teacher, None, variance)
-    torch.testing.assert_close(without, population_feature_loss(m, None, teacher, torch.zeros_like(variance), variance))
+    m, importance, variance = stacked(m, importance, moments.variance)
+    without = population_feature_loss(m, None, Population(importance, None, variance))
+    zero = Population(importance, torch.zeros_like(variance), variance)
+    torch.testing.assert_close(without, population_feature_loss(m, None, zero))
 
 
 def stacked(*arrays, dtype=torch.float64):
@@ -29,9 +30,8 @@ def test_it_is_half_the_trace_of_the_residual_times_the_second_moment(make_confi
     m, _, importance, moments = random_problem(make_config)
     residual = m - np.diag(importance)
     sigma = moments.second_moment_matrix()
-    per_feature = population_feature_loss(
-        *stacked(m), None, *stacked(np.diag(importance), moments.mean, moments.variance)
-    )
+    population = Population(*stacked(importance, moments.mean, moments.variance))
+    per_feature = population_feature_loss(*stacked(m), None, population)
     np.testing.assert_allclose(per_feature[0], 0.5 * np.diag(residual @ sigma @ residual.T), rtol=1e-12)
 
 
@@ -40,8 +40,8 @@ def test_an_offset_adds_to_the_mean_of_the_residual(make_config):
     residual = m - np.diag(importance)
     shift = residual @ moments.mean + c
     expected = 0.5 * ((residual**2) @ moments.variance + shift**2)
-    teacher = np.diag(importance)
-    loss = population_feature_loss(*stacked(m, c, teacher, moments.mean, moments.variance))
+    population = Population(*stacked(importance, moments.mean, moments.variance))
+    loss = population_feature_loss(*stacked(m, c), population)
     np.testing.assert_allclose(loss[0], expected, rtol=1e-12)
 
 
@@ -49,9 +49,10 @@ def test_the_residual_form_keeps_its_accuracy_in_float32_where_the_expanded_squa
     _, _, importance, moments = random_problem(make_config)
     rng = np.random.default_rng(1)
     m = np.diag(importance) + 2e-4 * rng.normal(size=(24, 24))
-    parts = (np.diag(importance), moments.mean, moments.variance)
-    exact = population_feature_loss(*stacked(m), None, *stacked(*parts)).numpy()
-    single = population_feature_loss(*stacked(m, dtype=torch.float32), None, *stacked(*parts, dtype=torch.float32))
+    parts = (importance, moments.mean, moments.variance)
+    exact = population_feature_loss(*stacked(m), None, Population(*stacked(*parts))).numpy()
+    population = Population(*stacked(*parts, dtype=torch.float32))
+    single = population_feature_loss(*stacked(m, dtype=torch.float32), None, population)
     sigma = moments.second_moment_matrix().astype(np.float32)
     m32, a32 = m.astype(np.float32), np.diag(importance).astype(np.float32)
     expanded = 0.5 * np.diag(m32 @ sigma @ m32.T - 2 * a32 @ sigma @ m32.T + a32 @ sigma @ a32)

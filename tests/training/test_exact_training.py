@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from superdyn.features.sampler import make_sampler
+from superdyn.features.datamodule import FeatureDataModule
 from superdyn.theory import spectral_loss
-from superdyn.training.module import SuperpositionModule
+from superdyn.training.engine import Engine
+from superdyn.training.evaluation import Evaluation
 
 NO_SUPERPOSITION = {
     "model__name": "no_superposition",
@@ -45,26 +46,21 @@ def test_training_without_superposition_follows_the_spectral_sum_per_feature(a, 
 
 def test_the_mean_sampled_loss_is_the_population_risk(make_config):
     config = make_config(model__activation="linear", model__bias=True, data__importance_exponent=0.3)
-    module = SuperpositionModule([config])
-    sampler = make_sampler(config.data, 123)
-    from superdyn.features.generator import Stream
-
-    x = torch.from_numpy(sampler.draw(Stream.TRAIN, 0, 4000))
-    with torch.no_grad():
-        losses = torch.stack([module.engine.objective.training_loss(module.student, batch[None]) for batch in x])
-    exact = float(module.engine.objective.feature_loss(module.student).sum())
+    engine = Engine([config])
+    batches = FeatureDataModule([config.model_copy(update={"seed": 123})], [0, 4000]).stream.draws.batches
+    drawn = batches(0, 4000)
+    losses = torch.stack([engine.objective.gradients(engine.student, drawn.step(t)).loss for t in range(4000)])
+    exact = float(engine.objective.gradients(engine.student, None).loss)
     z = (losses.mean() - exact) / (losses.std() / len(losses) ** 0.5)
     assert abs(float(z)) < 4
 
 
 def test_the_evaluation_set_estimates_the_risk_of_a_student_without_an_exact_one(make_config):
-    linear = SuperpositionModule(
-        [make_config(seed=s, model__activation="linear", data__eval_size=4096) for s in range(8)]
-    )
-    objective = linear.engine.objective
-    exact = objective.feature_loss(linear.student).sum(dim=1).detach()
-    sampled = SuperpositionModule([make_config(seed=s, data__eval_size=4096) for s in range(8)]).engine.objective
-    estimate = sampled._evaluated(linear.student).sum(dim=1).detach()
+    configs = [make_config(seed=s, model__activation="linear", data__eval_size=4096) for s in range(8)]
+    engine = Engine(configs)
+    population = engine.objective.population
+    exact = engine.evaluation.feature_loss(engine.student, population).sum(dim=1)
+    estimate = Evaluation(configs, linear=False).feature_loss(engine.student, population).sum(dim=1)
     relative = ((estimate - exact) / exact).numpy()
     assert abs(relative.mean()) < 4 * relative.std(ddof=1) / len(relative) ** 0.5
     assert relative.std() < 0.05

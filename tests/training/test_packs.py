@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from superdyn.features.datamodule import FeatureDataModule
 from superdyn.runs.checkpoints import load_latest
+from superdyn.training.engine import Engine
 
 OPTIMIZERS = ("sgd", "normalized", "adam", "adamw", "muon")
 MEMBERS = [
@@ -77,17 +79,19 @@ def test_a_diverging_member_fails_with_its_step_and_the_others_keep_their_bits(m
 
 
 def test_a_diverged_member_keeps_its_last_finite_parameters(make_config):
-    from superdyn.training.module import SuperpositionModule
-
-    module = SuperpositionModule(
-        [make_config(seed=s, optimizer__lr=lr, model__activation="linear") for s, lr in enumerate((1e12, 0.1))]
-    )
-    module.on_fit_start()
-    x = torch.rand(6, 2, 32, 32)
-    module.engine.run(0, 6, x)
-    step = int(module.engine.diverged_at[0])
-    assert 0 <= step < 6
-    assert module.engine.diverged_at[1] == -1
-    frozen = module.member_state(0)
-    module.engine.run(6, 6, x)
-    assert all(torch.equal(value, frozen[name]) for name, value in module.member_state(0).items() if "student" in name)
+    configs = [make_config(seed=s, optimizer__lr=lr, model__activation="linear") for s, lr in enumerate((1e12, 0.1))]
+    engine = Engine(configs)
+    engine.prepare()
+    batches = FeatureDataModule(configs, [0, 12]).stream.draws.batches(0, 12)
+    for step in range(6):
+        engine.run_step(step, batches.step(step))
+    diverged = int(engine.diverged_at[0])
+    assert 0 <= diverged < 6
+    assert engine.diverged_at[1] == -1
+    frozen = {name: tensor.clone() for name, tensor in engine.student.state_dict().items()}
+    for step in range(6, 12):
+        engine.run_step(step, batches.step(step))
+    for name, tensor in engine.student.state_dict().items():
+        assert torch.equal(tensor[0], frozen[name][0])
+        assert torch.isfinite(tensor[0]).all()
+        assert not torch.equal(tensor[1], frozen[name][1])

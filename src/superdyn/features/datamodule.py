@@ -1,35 +1,52 @@
 """Batches for the Trainer: a chunk is the data of up to `trainer.chunk_steps` optimizer steps of a pack.
 
-Chunks end at every measurement step, and a first, empty chunk lets step 0 be measured. Every member is drawn
-with its own seed, a and E, so its data are the same alone, packed, resumed or split over ranks, each of which
-draws its slice of the one global batch. Axis legend: `k` step, `r` run, `s` sample, `n` feature.
+Chunks end at every measurement step, and a first, empty chunk lets step 0 be measured. A chunk does not hold its data
+but draws them when it is trained. Every member is drawn
+with its own seed, a and E, so its data are the same alone, packed, resumed or split over ranks, each of which draws its
+slice of the one global batch. Axis legend: `t` step, `r` run, `s` sample, `n` feature.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-import numpy as np
-import torch
-from jaxtyping import Float
 from pytorch_lightning import LightningDataModule
-from torch import Tensor
 
 from superdyn.config import RunConfig
+from superdyn.features.batches import SparseBatches
+from superdyn.features.batching import DenseBatches, make_batches
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import make_sampler, sample_dtype
 
 _CHUNK_BYTES = 64 * 2**20
-"""Largest chunk in memory, unless one step alone is larger."""
+"""Largest data of a chunk, unless one step alone is larger."""
+
+_CELL_BYTES = 96
+"""Of an active cell while it is drawn and in both orders."""
+
+
+class Draws:
+    """Draws the batches of the members of a pack; sees only the samples of its rank."""
+
+    def __init__(self, configs: Sequence[RunConfig], samples: slice):
+        self.configs, self.samples = tuple(configs), samples
+        self.samplers = [make_sampler(config.data, config.seed) for config in configs]
+
+    def batches(self, start: int, stop: int) -> SparseBatches | DenseBatches:
+        """The data of the steps start … stop − 1."""
+        data, size = self.configs[0].data, self.samples.stop - self.samples.start
+        points = [sampler.step_points(Stream.TRAIN, start, stop - start, self.samples) for sampler in self.samplers]
+        return make_batches(points, stop - start, size, data, sample_dtype(self.configs[0]))
 
 
 class Chunk(NamedTuple):
-    """The data of the steps start … stop - 1; `x` is None where nothing is drawn: population loss, step 0."""
+    """The steps start … stop − 1; `draws` is None where nothing is drawn: population loss, step 0."""
 
     start: int
     stop: int
-    x: Float[Tensor, "k r s n"] | None
+    draws: Draws | None
 
 
 def chunk_ranges(start: int, boundaries: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
@@ -61,26 +78,25 @@ class ChunkStream:
 
     @property
     def steps_per_chunk(self) -> int:
-        """Most steps in one chunk: `trainer.chunk_steps`, fewer where their samples would not fit."""
-        trainer, data = self.configs[0].trainer, self.configs[0].data
-        if self.configs[0].loss == "population":
-            return trainer.chunk_steps
+        """Most steps in one chunk: `trainer.chunk_steps`, fewer where their data would not fit."""
+        first = self.configs[0]
+        if first.loss == "population":
+            return first.trainer.chunk_steps
         size = self.samples.stop - self.samples.start
-        step_bytes = len(self.configs) * size * data.n_features * sample_dtype(self.configs[0])().itemsize
-        return max(1, min(trainer.chunk_steps, _CHUNK_BYTES // step_bytes))
+        active = max(float(sampler.probabilities.sum()) for sampler in self.draws.samplers)
+        words = first.data.n_features if first.data.sampler == "dense" else active
+        step_bytes = len(self.configs) * size * (8 + _CELL_BYTES * (active + 1) + 8 * words)
+        return max(1, min(first.trainer.chunk_steps, int(_CHUNK_BYTES / step_bytes)))
+
+    @cached_property
+    def draws(self) -> Draws:
+        """Where the chunks get their data."""
+        return Draws(self.configs, self.samples)
 
     def __iter__(self) -> Iterator[Chunk]:
-        samplers = [make_sampler(config.data, config.seed) for config in self.configs]
-        dtype = sample_dtype(self.configs[0])
-        size, n_features = self.samples.stop - self.samples.start, self.configs[0].data.n_features
         for start, stop in chunk_ranges(self.start, self.boundaries, self.steps_per_chunk):
-            if start == stop or self.configs[0].loss == "population":
-                yield Chunk(start, stop, None)
-                continue
-            x = np.empty((stop - start, len(samplers), size, n_features), dtype=dtype)
-            for r, sampler in enumerate(samplers):
-                sampler.fill(x[:, r], Stream.TRAIN, start, self.samples)
-            yield Chunk(start, stop, torch.from_numpy(x))
+            empty = start == stop or self.configs[0].loss == "population"
+            yield Chunk(start, stop, None if empty else self.draws)
 
 
 class FeatureDataModule(LightningDataModule):

@@ -18,13 +18,22 @@ from superdyn.features.sampler import Points, SparseSampler, sample_dtype
 
 
 class EvaluationSet(NamedTuple):
-    """Samples (s, n) in the run's precision and weights (s,) float64 of expected mean 1.
+    """Active cells of the samples, weights (s,) of expected mean 1 and the shape (s, n) in a run's precision.
 
     E f(x) is estimated by mean(w·f(x)), without bias for every f.
     """
 
-    x: Float[np.ndarray, "s n"]
+    points: Points
     weights: Float64[np.ndarray, "s"]
+    n_features: int
+    dtype: type[np.floating]
+
+    @property
+    def x(self) -> Float[np.ndarray, "s n"]:
+        """The samples as a new array."""
+        x = np.zeros((len(self.weights), self.n_features), dtype=self.dtype)
+        x[self.points.rows, self.points.features] = self.points.values
+        return x
 
 
 def evaluation_set(config: RunConfig) -> EvaluationSet:
@@ -41,9 +50,8 @@ def evaluation_set(config: RunConfig) -> EvaluationSet:
     forced = _forced_points(sampler, first_row=data.eval_size - n_forced, n_forced=n_forced)
     merged = Points(*(np.concatenate(pair) for pair in zip(points, forced, strict=True)))
     active = merged.distinct(data.n_features)
-    x = np.zeros((data.eval_size, data.n_features), dtype=sample_dtype(config))
-    x[active.rows, active.features] = active.values
-    return EvaluationSet(x, importance_weights(active, forced.features, sampler.probabilities, data.eval_size))
+    weights = importance_weights(active, forced.features, sampler.probabilities, data.eval_size)
+    return EvaluationSet(active, weights, data.n_features, sample_dtype(config))
 
 
 def _forced_points(sampler: SparseSampler, first_row: int, n_forced: int) -> Points:

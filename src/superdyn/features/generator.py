@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from jaxtyping import Float64
 
-_BLOCK_WORDS = 4
+BLOCK_WORDS = 4
 _COUNTER_VALUES = 2**256
 _STREAM_BITS = 8
 
@@ -47,9 +47,9 @@ def uniforms(
     Returns:
         (count, words) float64 multiples of 2^-53 in [0, 1).
     """
-    blocks = -(-words // _BLOCK_WORDS)
+    blocks = -(-words // BLOCK_WORDS)
     generator = _generator(seed, stream, tag, first * blocks)
-    return generator.random((count, blocks * _BLOCK_WORDS))[:, :words]
+    return generator.random((count, blocks * BLOCK_WORDS))[:, :words]
 
 
 def normals(seed: int, shape: tuple[int, ...], tag: str) -> Float64[np.ndarray, "*shape"]:

@@ -15,7 +15,8 @@ from numpy.typing import DTypeLike
 from scipy.special import pdtr, pdtrc
 
 from superdyn.config import DataConfig, RunConfig
-from superdyn.features.generator import Stream, uniforms
+from superdyn.features.generator import BLOCK_WORDS, Stream, uniforms
+from superdyn.features.guide import GuideTable
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.features.values import value_law
 
@@ -70,29 +71,25 @@ class Sampler(ABC):
         dtype: DTypeLike = np.float32,
     ) -> Float[np.ndarray, "t s n"]:
         """The batches of n_steps steps as a new array (t, s, n); s counts the samples of the slice."""
+        drawn = self.step_points(stream, first_step, n_steps, sample_slice)
         size = len(range(self.batch_size)[sample_slice])
-        out = np.empty((n_steps, size, self.n_features), dtype=dtype)
-        self.fill(out, stream, first_step, sample_slice)
+        out = np.zeros((n_steps, size, self.n_features), dtype=dtype)
+        out[drawn.rows // size, drawn.rows % size, drawn.features] = drawn.values
         return out
 
-    def fill(
-        self,
-        out: Float[np.ndarray, "t s n"],
-        stream: Stream,
-        first_step: int,
-        sample_slice: slice = slice(None),
-    ) -> None:
-        """Write the batches of the steps first_step … first_step + t - 1 into `out`, which may be a view."""
+    def step_points(self, stream: Stream, first_step: int, n_steps: int, sample_slice: slice = slice(None)) -> Points:
+        """Active cells of the batches of n_steps steps; `rows` number the samples of the slice through all steps."""
         samples = range(self.batch_size)[sample_slice]
         assert samples.step == 1, "a rank takes neighbouring samples"
-        steps, size = len(out), len(samples)
-        out[...] = 0
+        size = len(samples)
         # A whole batch follows the last one without a gap, so that one range covers every step.
-        per_range = steps if size == self.batch_size else 1
-        for step in range(0, steps, per_range):
+        per_range = n_steps if size == self.batch_size else 1
+        parts = []
+        for step in range(0, n_steps, per_range):
             first = (first_step + step) * self.batch_size + samples.start
-            rows, features, values = self.points(stream, first, per_range * size)
-            out[step + rows // size, rows % size, features] = values
+            part = self.points(stream, first, per_range * size)
+            parts.append(Points(part.rows + step * size, part.features, part.values))
+        return parts[0] if len(parts) == 1 else Points(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 class DenseSampler(Sampler):
@@ -117,9 +114,10 @@ class SparseSampler(Sampler):
         self._certain = np.flatnonzero(self.probabilities >= 1.0)
         self._uncertain = np.flatnonzero(self.probabilities < 1.0)
         rates = -np.log1p(-self.probabilities[self._uncertain])
-        self._cumulative_rates = np.cumsum(rates)
+        cumulative_rates = np.cumsum(rates)
         # The last partial sum, not the sum: a place below it always falls on a feature.
-        self._rate = float(self._cumulative_rates[-1]) if len(rates) else 0.0
+        self._rate = float(cumulative_rates[-1]) if len(rates) else 0.0
+        self._place = GuideTable(cumulative_rates)
         self._count_cdf = _poisson_cdf(_GROUP * self._rate)
 
     def points(self, stream: Stream, first: int, count: int) -> Points:
@@ -127,16 +125,20 @@ class SparseSampler(Sampler):
         n_groups = -(-(first + count) // _GROUP) - group
         cap = len(self._count_cdf) - 1
         words = 1 + 2 * cap + _GROUP * len(self._certain)
+        words += -words % BLOCK_WORDS  # whole blocks lie side by side in memory
         u = uniforms(self.seed, stream, group, n_groups, words)
         counts = np.searchsorted(self._count_cdf, u[:, 0], side="right")
-        present = np.arange(cap) < counts[:, None]
-        place = u[:, 1 : 1 + cap][present] * _GROUP
+        # Where each point's words lie: in the row of its group, after those of the points before it.
+        before = np.cumsum(counts) - counts
+        word = np.repeat(np.arange(n_groups) * words + 1 - before, counts) + np.arange(int(counts.sum()))
+        all_words = u.reshape(-1)
+        place = all_words[word] * _GROUP
         sample = place.astype(np.int64)
-        feature = np.searchsorted(self._cumulative_rates, (place - sample) * self._rate, side="right")
+        feature = self._place.find((place - sample) * self._rate)
         rows = np.repeat(np.arange(n_groups) * _GROUP, counts) + sample
-        drawn = Points(rows, self._uncertain[feature], u[:, 1 + cap : 1 + 2 * cap][present])
+        drawn = Points(rows, self._uncertain[feature], all_words[word + cap])
         if len(self._certain):
-            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap :])
+            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap : 1 + 2 * cap + _GROUP * len(self._certain)])
         return self._within(drawn, first - group * _GROUP, count)
 
     def _with_certain(self, drawn: Points, u: Float64[np.ndarray, "group words"]) -> Points:

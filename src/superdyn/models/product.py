@@ -13,12 +13,15 @@ _SAFE_MULTIPLE = 16
 this (whole vector registers, rows aligned alike in every member); other shapes are multiplied one by one."""
 
 
-def _multiply(a: Tensor, b: Tensor) -> Tensor:
-    dimensions = (a.shape[1], a.shape[2], b.shape[2])
-    if a.device.type != "cpu" or all(d % _SAFE_MULTIPLE == 0 for d in dimensions):
-        return torch.bmm(a, b)
+def multiply(
+    a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"], out: Float[Tensor, "r i k"] | None = None
+) -> Float[Tensor, "r i k"]:
+    """A_r B_r for every member r, not differentiable, into `out` if given."""
+    if a.device.type != "cpu" or not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE:
+        return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
     # A clone starts at an aligned address, like the operand of a pack of one.
-    return torch.stack([torch.mm(_aligned(x), _aligned(y)) for x, y in zip(a, b, strict=True)])
+    members = [torch.mm(_aligned(x), _aligned(y)) for x, y in zip(a, b, strict=True)]
+    return torch.stack(members) if out is None else torch.stack(members, out=out)
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -31,7 +34,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return _multiply(a, b)
+        return multiply(a, b)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -39,11 +42,13 @@ class _Product(torch.autograd.Function):
         a, b = ctx.saved_tensors
         needs_a, needs_b = ctx.needs_input_grad
         return (
-            _multiply(gradient, b.mT) if needs_a else None,
-            _multiply(a.mT, gradient) if needs_b else None,
+            multiply(gradient, b.mT) if needs_a else None,
+            multiply(a.mT, gradient) if needs_b else None,
         )
 
 
 def product(a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"]) -> Float[Tensor, "r i k"]:
     """A_r B_r for every member r, differentiable; each member's bits are those of a pack of one on the CPU."""
+    if not torch.is_grad_enabled():
+        return multiply(a, b)
     return _Product.apply(a, b)  # pyright: ignore[reportReturnType]

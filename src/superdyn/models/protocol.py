@@ -13,6 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from superdyn.config import ConfigError, RunConfig
+from superdyn.features.batches import SparseBatch
+from superdyn.models.chain import Gradients
+from superdyn.models.risk import Population
 
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
 
@@ -36,6 +39,26 @@ class LinearStudent(Protocol):
     def linear_map(self) -> Float[Tensor, "r n n"]: ...
 
     def offset(self) -> Float[Tensor, "r n"] | None: ...
+
+
+@runtime_checkable
+class ExplicitStudent(Protocol):
+    """A student may write its gradients out on sparse batches instead of leaving them to autograd on dense ones.
+
+    Gradients come by parameter name. `population_*` are called for linear students only.
+    """
+
+    def sampled_gradients(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients: ...
+
+    def sampled_feature_loss(
+        self, batch: SparseBatch, importance: Float[Tensor, "r n"], weights: Float[Tensor, "r s"]
+    ) -> Float[Tensor, "r n"]:
+        """Σ_s w_s (y_si − A_ii x_si)²."""
+        ...
+
+    def population_gradients(self, population: Population) -> Gradients: ...
+
+    def population_feature_loss(self, population: Population) -> Float[Tensor, "r n"]: ...
 
 
 @runtime_checkable
@@ -70,6 +93,21 @@ def build_student(configs: Sequence[RunConfig]) -> nn.Module:
     student = student_class(target)(configs)
     _check_run_axis(student, target, len(configs))
     return student
+
+
+def is_linear(student: nn.Module, config: RunConfig) -> bool:
+    """Whether the student has an exact population risk.
+
+    Raises:
+        ConfigError: it has none and `loss=population` asks for it.
+    """
+    linear = isinstance(student, LinearStudent) and config.model.activation == "linear"
+    if config.loss == "population" and not linear:
+        raise ConfigError(
+            f"loss=population: the student {config.model.target!r} offers no linear_map() and offset(), so it has "
+            f"no exact risk; allowed is loss=sampled."
+        )
+    return linear
 
 
 def _check_run_axis(student: nn.Module, target: str, n_members: int) -> None:

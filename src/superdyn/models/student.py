@@ -13,9 +13,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig
+from superdyn.features.batches import SparseBatch
+from superdyn.models.chain import Gradients, sampled_feature_loss, sampled_gradients
 from superdyn.models.embedding import initial_core, initial_embedding
+from superdyn.models.population import feature_loss, population_gradients
 from superdyn.models.product import product
 from superdyn.models.protocol import DTYPES
+from superdyn.models.risk import Population
 
 
 class Student(nn.Module):
@@ -69,23 +73,54 @@ class Student(nn.Module):
             output = output + self.bias[:, None, :]
         return torch.relu(output) if self.rectified else output
 
+    def output_embedding(self) -> Float[Tensor, "r k n"] | None:
+        """W_d, or None where it is the frozen identity."""
+        return self.encoder if self.decoder is None else self.decoder
+
+    def trains(self, name: str) -> bool:
+        """Whether this part is there and trained."""
+        return name in self._parameters and self._parameters[name] is not None
+
+    def trains_core_only(self) -> bool:
+        """Whether B alone trains, behind a frozen embedding that is not the identity."""
+        return self.encoder is not None and [name for name, _ in self.named_parameters()] == ["core"]
+
+    def inner_map(self) -> Float[Tensor, "r k n"]:
+        """B W_e, without the factors that are the identity."""
+        if self.encoder is None:
+            return self._identity() if self.core is None else self.core
+        return self.encoder if self.core is None else product(self.core, self.encoder)
+
     def linear_map(self) -> Float[Tensor, "r n n"]:
         """M = W_dᵀ B W_e, the Jacobian of the student before its activation."""
-        if self.encoder is None:
-            return self._core_or_identity()
-        inner = self.encoder if self.core is None else product(self.core, self.encoder)
-        return product((self.encoder if self.decoder is None else self.decoder).mT, inner)
+        decoder, inner = self.output_embedding(), self.inner_map()
+        return inner if decoder is None else product(decoder.mT, inner)
 
     def offset(self) -> Float[Tensor, "r n"] | None:
         """The bias c, or None."""
         return self.bias
 
+    def sampled_gradients(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
+        """Loss and gradients on a batch, written out for sparse data."""
+        return sampled_gradients(self, batch, importance)
+
+    def sampled_feature_loss(
+        self, batch: SparseBatch, importance: Float[Tensor, "r n"], weights: Float[Tensor, "r s"]
+    ) -> Float[Tensor, "r n"]:
+        """Σ_s w_s (y_si − A_ii x_si)² of every feature."""
+        return sampled_feature_loss(self, batch, importance, weights)
+
+    def population_feature_loss(self, population: Population) -> Float[Tensor, "r n"]:
+        """Exact ℓ_i of a linear student, without an N × N array."""
+        return feature_loss(self, population)
+
+    def population_gradients(self, population: Population) -> Gradients:
+        """Risk and exact gradients of a linear student."""
+        return population_gradients(self, population)
+
     def embedding(self) -> Float[Tensor, "r k n"]:
         """W_e, one column per feature."""
         return self._identity() if self.encoder is None else self.encoder
-
-    def _core_or_identity(self) -> Float[Tensor, "r n n"]:
-        return self._identity() if self.core is None else self.core
 
     def _identity(self) -> Float[Tensor, "r n n"]:
         reference = next(iter(self.parameters()))

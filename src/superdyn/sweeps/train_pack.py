@@ -16,8 +16,8 @@ from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
 from superdyn.sweeps.packing import Pack
-from superdyn.sweeps.threads import cpu_threads
 from superdyn.training.module import SuperpositionModule
+from superdyn.training.threads import cpu_threads, keep_freed_memory
 
 TERMINATED = 143
 """Exit code after SIGTERM (128 + 15); with Lightning's own 0 a scheduler would take a preempted job for a success."""
@@ -37,6 +37,7 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     if pack.start_step >= trainer_config.max_steps:
         _finish(pack)
         return
+    keep_freed_memory()
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
@@ -44,7 +45,7 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
     if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
         callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
-    with _quiet_lightning(), cpu_threads(configs[0]):
+    with _quiet_lightning(), cpu_threads(configs):
         trainer = pl.Trainer(
             accelerator=trainer_config.accelerator,
             devices=trainer_config.devices,

@@ -12,14 +12,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from superdyn.config import ConfigError, RunConfig
+from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk
-from superdyn.models.measures import superposition_measures
-from superdyn.models.protocol import DTYPES, EmbeddingStudent, LinearStudent, build_student
 from superdyn.training.engine import Engine
 from superdyn.training.grid import measurement_steps
 from superdyn.training.measurement import Measurement
-from superdyn.training.objective import Objective
 from superdyn.training.schedules import learning_rates, lr_time
 
 
@@ -48,70 +45,57 @@ class SuperpositionModule(pl.LightningModule):
         self.automatic_optimization = False
         self.configs = list(configs)
         first = self.configs[0]
-        student = build_student(self.configs)
-        linear = isinstance(student, LinearStudent) and first.model.activation == "linear"
-        if first.loss == "population" and not linear:
-            raise ConfigError(
-                f"loss=population: the student {first.model.target!r} offers no linear_map() and offset(), so it has "
-                f"no exact risk; allowed is loss=sampled."
-            )
-        rates = np.stack([learning_rates(c.optimizer, c.trainer.max_steps) for c in self.configs], axis=1)
-        self.lr_times = np.stack([lr_time(column) for column in rates.T], axis=1)
-        rates_on_device = torch.from_numpy(rates).to(DTYPES[first.trainer.precision])
-        self.engine = Engine(student, Objective(self.configs, linear=linear), rates_on_device)
+        self.engine = Engine(self.configs)
+        rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
+        self.lr_times = np.stack([lr_time(column) for column in rates], axis=1)
         self.boundaries = measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade)
         self._measured = frozenset(self.boundaries)
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
+
+    def configure_optimizers(self) -> ChunkOptimizer:
+        return ChunkOptimizer(list(self.student.parameters()))
 
     @property
     def student(self) -> nn.Module:
         """The stacked students."""
         return self.engine.student
 
-    def configure_optimizers(self) -> ChunkOptimizer:
-        return ChunkOptimizer(list(self.student.parameters()))
-
     def on_fit_start(self) -> None:
-        self.engine.prepare([config.optimizer for config in self.configs])
+        self.engine.prepare()
         if self._resumed is not None:
-            for name, tensor in self._state().items():
+            for name, tensor in self.engine.state().items():
                 tensor.copy_(torch.stack([state[name] for state in self._resumed]))
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
         """Train one chunk; the result carries a `Measurement` when the chunk ends on a measurement step."""
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
-        optimizer.step(lambda: self.engine.run(chunk.start, chunk.stop - chunk.start, chunk.x))
+        optimizer.step(lambda: self._train(chunk))
         self.step = chunk.stop
         return {"measurement": self.measure() if self.step in self._measured else None}
 
     def measure(self) -> Measurement:
-        """Loss of every feature of every member now, on the host; a member beyond float32's range has diverged."""
-        feature_loss = self.engine.objective.feature_loss(self.student)
-        self.engine.check_health(feature_loss.sum(dim=1), self.step)
-        feature_loss = feature_loss.cpu().numpy()
-        measures: Mapping[str, Tensor] = {}
-        if isinstance(self.student, EmbeddingStudent):
-            measures = superposition_measures(self.student.embedding().detach())
+        """Loss of every feature of every member now, on the host."""
+        feature_loss, measures = self.engine.measure(self.step)
+        losses = feature_loss.cpu().numpy()
         return Measurement(
             step=self.step,
             lr_time=self.lr_times[self.step],
-            loss=feature_loss.sum(axis=1),
-            feature_loss=feature_loss,
+            loss=losses.sum(axis=1),
+            feature_loss=losses,
             measures={name: value.double().cpu().numpy() for name, value in measures.items()},
             diverged_at=self.engine.diverged_at.cpu().numpy(),
         )
 
     def member_state(self, r: int) -> dict[str, Tensor]:
         """Everything that member `r` needs to go on, as plain CPU tensors by name."""
-        return {name: tensor[r].detach().cpu().clone() for name, tensor in self._state().items()}
+        return {name: tensor[r].detach().cpu().clone() for name, tensor in self.engine.state().items()}
 
     def load_member_states(self, states: Sequence[Mapping[str, Tensor]], step: int) -> None:
         """Have training go on from where `member_state` left every member, after `step` optimizer steps."""
         self._resumed, self.step = states, step
 
-    def _state(self) -> dict[str, Tensor]:
-        student = {f"student/{n}": t.detach() for n, t in self.student.state_dict().items()}
-        optimizer = {f"optimizer/{n}": t for n, t in self.engine.optimizer.state.items()}
-        return {**student, **optimizer, "engine/diverged_at": self.engine.diverged_at}
+    def _train(self, chunk: Chunk) -> None:
+        batches = None if chunk.draws is None else chunk.draws.batches(chunk.start, chunk.stop).to(self.device)
+        self.engine.run(chunk.start, chunk.stop - chunk.start, batches)

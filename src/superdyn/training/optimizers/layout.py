@@ -24,6 +24,13 @@ class Layout:
         """A fresh flat copy; further names in `tensors` are left out."""
         return torch.cat([tensors[name].flatten(1) for name in self.shapes], dim=1)
 
+    def adopt(self, parameters: Mapping[str, Float[Tensor, "r ..."]]) -> Float[Tensor, "r p"]:
+        """A flat copy of the parameters, which become views of it."""
+        flat = self.gather({name: parameter.detach() for name, parameter in parameters.items()})
+        for name, view in self.views(flat).items():
+            parameters[name].data = view
+        return flat
+
     def views(self, flat: Float[Tensor, "r p"]) -> dict[str, Float[Tensor, "r ..."]]:
         """The named tensors inside `flat`, sharing its memory."""
         pieces = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)

@@ -51,10 +51,12 @@ class Muon(StackedOptimizer):
     def state(self) -> dict[str, Float[Tensor, "r ..."]]:
         return super().state | ({} if self._vectors is None else self._vectors.state)
 
-    def update(self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"]) -> None:
-        super().update(gradients, lr)
+    def update(
+        self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"], *, masked: bool = True
+    ) -> None:
+        super().update(gradients, lr, masked=masked)
         if self._vectors is not None:
-            self._vectors.update(gradients, lr)
+            self._vectors.update(gradients, lr, masked=masked)
 
     def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
         gradient.mul_(1 - self._mu)

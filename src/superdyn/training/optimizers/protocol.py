@@ -26,7 +26,7 @@ class StackedOptimizer(nn.Module, ABC):
     """Updates the stacked parameters of a pack in place; a module, so that its state moves with the engine.
 
     Args:
-        parameters: name to parameter (r, …), all of one dtype on one device.
+        parameters: name to parameter (r, …), all of one dtype on one device; they become views of one flat tensor.
         configs: one per member, in order; they differ in `lr` and `weight_decay` only.
     """
 
@@ -37,6 +37,7 @@ class StackedOptimizer(nn.Module, ABC):
         super().__init__()
         self.trained = dict(parameters)
         self.layout = Layout(parameters)
+        self.flat = self.layout.adopt(parameters)
         self._decay = WeightDecay(parameters, configs, coupled=self.coupled_decay)
         self._slots: list[str] = []
         self._counters: list[str] = []
@@ -52,18 +53,23 @@ class StackedOptimizer(nn.Module, ABC):
         return slots | {name: self.get_buffer(name) for name in self._counters}
 
     @torch.no_grad()
-    def update(self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"]) -> None:
-        """One optimizer step of every member, in place; a member of learning rate 0 keeps every bit."""
+    def update(
+        self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"], *, masked: bool = True
+    ) -> None:
+        """One optimizer step of every member, in place; a member of learning rate 0 keeps every bit.
+
+        `masked` may be False where no member has learning rate 0, which saves a pass over the step.
+        """
         gradient = self.layout.gather(gradients)
         if self._decay.coupled_to:
             self._decay.couple(self.layout.views(gradient))
         step = self._step(gradient, lr)
-        # A frozen member's momentum may hold inf or NaN, which no factor of 0 removes; masking bits does.
-        bits = step.view(_INTEGERS[step.dtype])
-        bits.bitwise_and_(-(lr != 0).to(bits.dtype).unsqueeze(1))
+        if masked:
+            # A frozen member's momentum may hold inf or NaN, which no factor of 0 removes; masking bits does.
+            bits = step.view(_INTEGERS[step.dtype])
+            bits.bitwise_and_(-(lr != 0).to(bits.dtype).unsqueeze(1))
         self._decay.decouple(lr)
-        for name, piece in self.layout.views(step).items():
-            self.trained[name].sub_(piece)
+        self.flat.sub_(step)
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Float[Tensor, "r ..."]]) -> None:
@@ -93,4 +99,4 @@ class StackedOptimizer(nn.Module, ABC):
 
 def per_member(values: Float[Tensor, "r"], flat: Float[Tensor, "r p"]) -> Float[Tensor, "r 1"]:
     """One value per member, in the precision of `flat`, ready to multiply it."""
-    return values.to(flat.dtype).unsqueeze(1)
+    return (values if values.dtype == flat.dtype else values.to(flat.dtype)).unsqueeze(1)

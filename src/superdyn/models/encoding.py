@@ -1,0 +1,49 @@
+"""x ↦ W x for sparse x, and the gradient of W, by gathering the columns of W that are active.
+
+The cost follows the active features, not N; a dense head is multiplied. Sums run over the cells of one sample (or of one
+feature) in a fixed order, so a member's bits are those of a pack of one.
+Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `m` active cell.
+"""
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from superdyn.features.batches import SparseBatch
+from superdyn.models.product import multiply, product
+
+
+def encode(
+    batch: SparseBatch, weight: Float[Tensor, "r k n"], values: Float[Tensor, "m"] | None = None
+) -> Float[Tensor, "r s k"]:
+    """W x of every sample, differentiable; `values` stand in for those of the active cells (not of the head)."""
+    hidden, cells = None, batch.cells
+    if batch.head is not None:
+        hidden = product(batch.head, (weight if cells is None else weight[:, :, : batch.head.shape[2]]).mT)
+    if cells is not None:
+        picked = weight.mT[cells.members, cells.features]
+        weights = cells.values if values is None else values
+        gathered = F.embedding_bag(cells.picks, picked, cells.row_starts, mode="sum", per_sample_weights=weights)
+        gathered = gathered.view(*batch.shape[:2], -1)
+        hidden = gathered if hidden is None else gathered + hidden
+    assert hidden is not None
+    return hidden
+
+
+def add_encoding_gradient(
+    batch: SparseBatch,
+    hidden: Float[Tensor, "r s k"],
+    out: Float[Tensor, "r k n"],
+    values: Float[Tensor, "m"] | None = None,
+) -> None:
+    """out += Σ_s hidden_s x_sᵀ, the gradient of W; `values`, in feature order, stand in for the batch's."""
+    cells = batch.cells
+    if cells is not None:
+        flat, weights = hidden.reshape(-1, hidden.shape[2]), cells.feature_values if values is None else values
+        gradient = F.embedding_bag(
+            cells.feature_rows, flat, cells.feature_starts, mode="sum", per_sample_weights=weights
+        )
+        columns = out.mT
+        columns[cells.members, cells.features] = columns[cells.members, cells.features] + gradient
+    if batch.head is not None:
+        (out if cells is None else out[:, :, : batch.head.shape[2]]).add_(multiply(hidden.mT, batch.head))

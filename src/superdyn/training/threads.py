@@ -1,0 +1,52 @@
+"""What the CPU should do for a pack: how many threads compute, and that freed memory stays at hand.
+
+Small products gain nothing from a second thread and lose severalfold when the cores are shared with other work, because
+threads then wait for each other at every operation. A member's bits do not depend on the choice (`models/product.py`).
+"""
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+import torch
+
+from superdyn.config import RunConfig
+
+_SMALL_PRODUCT = 2**21
+"""Multiply-adds of a pack's largest product up to which one thread is used."""
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE = -1, -3, 2**30
+"""Names and values of malloc.h's mallopt(3)."""
+
+
+@contextmanager
+def cpu_threads(configs: Sequence[RunConfig]) -> Iterator[None]:
+    """Set torch's intra-operation threads for a pack; they are put back afterwards."""
+    before = torch.get_num_threads()
+    if len(configs) * _largest_product(configs[0]) <= _SMALL_PRODUCT:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Have the C library reuse large temporaries instead of returning each to the system, for the rest of the process.
+
+    Otherwise every operation on a large pack asks for fresh pages, which costs more than the operation (packs of 64 at
+    N = 64 gain a quarter). Only glibc is known to offer this; elsewhere nothing happens.
+    """
+    with suppress(AttributeError, OSError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, _LARGE)
+
+
+def _largest_product(config: RunConfig) -> int:
+    """Multiply-adds of one member; with exact gradients and the frozen identity embedding there is no matrix product."""
+    n, k = config.data.n_features, config.model.width
+    if config.loss == "sampled":
+        return config.data.batch_size * n * k
+    plain = config.model.encoder_init == "identity" and not config.model.train_encoder
+    return n * k if plain else n * k * k
