@@ -41,6 +41,9 @@ MEMBER_FIELDS = (
 )
 """Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
 
+SWITCH_FIELDS = ("model.name", "model.train_encoder", "model.encoder_init", "model.bias")
+"""Switches of the built-in student that members may also differ in where shapes agree, see `RunConfig.pack_key`."""
+
 INCIDENTAL_FIELDS = (
     "name",
     "tier",
@@ -49,6 +52,8 @@ INCIDENTAL_FIELDS = (
     "launcher",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.deterministic",
+    "trainer.compile",
     "trainer.chunk_steps",
     "trainer.checkpoint_minutes",
     "trainer.progress",
@@ -119,6 +124,9 @@ class TrainerConfig(Section):
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
     devices: int | str = 1
     precision: Literal["32-true", "64-true"] = "32-true"
+    matmul: Literal["float32", "tf32", "bf16"] = "float32"
+    deterministic: bool = False
+    compile: bool = True
     chunk_steps: Count = 64
     points_per_decade: Annotated[int, Field(ge=1, le=50)] = 25
     checkpoint_minutes: Positive = 1.0
@@ -166,6 +174,7 @@ class RunConfig(Section):
     tier: Literal["smoke", "mini", "full"] = "smoke"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     loss: Literal["sampled", "population"] = "sampled"
+    solver: Literal["steps", "gradient_flow"] = "steps"
     data: DataConfig
     model: ModelConfig
     optimizer: OptimizerConfig
@@ -201,13 +210,32 @@ class RunConfig(Section):
         return _digest({k: v for k, v in self.flat().items() if not _under(k, INCIDENTAL_FIELDS)})
 
     def pack_key(self) -> str:
-        """Equal for runs that can train as members of one pack: all but the member fields agree."""
+        """Equal for runs that can train as members of one pack: all but the member fields agree.
+
+        Members may also differ in the switches of the student that leave every shape and operation as it is: a frozen
+        embedding or no bias is then a part that is trained with rate zero. Rules that look at all parameters of a
+        member at once (normalized, muon), exact gradients and students of the user's own see too much of those parts.
+        """
+        shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
+        if self._switches_are_rates():
+            shared += SWITCH_FIELDS
         return _digest(
-            {k: v for k, v in self.flat().items() if not _under(k, INCIDENTAL_FIELDS + MEMBER_FIELDS)}
+            {k: v for k, v in self.flat().items() if not _under(k, shared)}
             | {
+                "switches": self._switches_are_rates(),
                 "trainer.chunk_steps": self.trainer.chunk_steps,
                 "trainer.accelerator": self.trainer.accelerator,
+                "trainer.deterministic": self.trainer.deterministic,
+                "trainer.compile": self.trainer.compile,
             }
+        )
+
+    def _switches_are_rates(self) -> bool:
+        return (
+            self.model.target == ModelConfig.model_fields["target"].default
+            and self.model.encoder_init != "identity"
+            and self.loss == "sampled"
+            and self.optimizer.name in ("sgd", "adam", "adamw")
         )
 
 

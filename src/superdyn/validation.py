@@ -47,6 +47,12 @@ def check_run(config: RunConfig) -> None:
             f"loss=population: the exact risk exists for linear students only, and model.activation="
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
+    _check_solver(config)
+    if config.trainer.matmul != "float32" and config.trainer.precision != "32-true":
+        raise ConfigError(
+            f"trainer.matmul={config.trainer.matmul}: rounds the operands of float32 products, and trainer.precision="
+            f"{config.trainer.precision}; allowed with trainer.precision=32-true."
+        )
     if config.optimizer.weight_decay < 0 and not config.model.train_encoder:
         raise ConfigError(
             f"optimizer.weight_decay={config.optimizer.weight_decay}: a negative weight decay grows the rows of a "
@@ -63,6 +69,28 @@ def check_run(config: RunConfig) -> None:
             raise ConfigError(
                 f"optimizer.{key}={getattr(config.optimizer, key)}: optimizer={config.optimizer.name} has no "
                 f"momentum of this kind; allowed with optimizer=sgd, normalized or muon."
+            )
+
+
+def _check_solver(config: RunConfig) -> None:
+    if config.solver == "steps":
+        return
+    needed = {
+        "loss": (config.loss, "population"),
+        "model.train_encoder": (config.model.train_encoder, False),
+        "model.core": (config.model.core, "trained"),
+        "model.bias": (config.model.bias, False),
+        "model._target_": (config.model.target, type(config.model).model_fields["target"].default),
+        "optimizer.name": (config.optimizer.name, "sgd"),
+        "optimizer.momentum": (config.optimizer.momentum, 0.0),
+        "optimizer.weight_decay": (config.optimizer.weight_decay, 0.0),
+        "trainer.accelerator": (config.trainer.accelerator, "cpu"),
+    }
+    for key, (value, allowed) in needed.items():
+        if value != allowed:
+            raise ConfigError(
+                f"solver=gradient_flow: the closed form needs {key}={allowed}, and it is {value}; "
+                f"use solver=steps or change {key}."
             )
 
 

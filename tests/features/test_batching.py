@@ -18,9 +18,7 @@ def test_every_form_is_the_drawn_batch(run_config, n_features, density):
     configs = [run_config(top={"seed": s}, **changes) for s in range(3)]
     data = configs[0].data
     samplers = [make_sampler(c.data, c.seed) for c in configs]
-    batches = make_batches(
-        [s.step_points(Stream.TRAIN, 7, 4) for s in samplers], 4, data.batch_size, data, np.float32
-    )
+    batches = make_batches([s.step_points(Stream.TRAIN, 7, 4) for s in samplers], 4, data.batch_size, data, np.float32)
     assert len(batches) == 4
     expected = np.stack([s.draw(Stream.TRAIN, 7, 4) for s in samplers], axis=1)
     for t in range(4):
@@ -51,7 +49,9 @@ def test_the_head_depends_on_the_shape_and_the_frequencies_of_the_run(run_config
 
 def test_a_dense_step_overwrites_the_one_before(run_config):
     data = run_config(n_features=16).data
-    batches = make_batches([make_sampler(data, 0).step_points(Stream.TRAIN, 0, 2)], 2, data.batch_size, data, np.float32)
+    batches = make_batches(
+        [make_sampler(data, 0).step_points(Stream.TRAIN, 0, 2)], 2, data.batch_size, data, np.float32
+    )
     assert isinstance(batches, DenseBatches)
     first = batches.step(0).dense()
     kept = first.clone()

@@ -70,9 +70,7 @@ def test_the_gradients_are_those_of_autograd(init, trained, tied, core, activati
     switches = {"model__encoder_init": init, "model__train_encoder": trained, "model__tied": tied, "model__core": core,
                 "model__activation": activation, "model__bias": bias}  # fmt: skip
     width = 32 if init == "identity" else 7
-    student, batches, importance = students_and_batches(
-        make_config, model__width=width, **switches, **layout[1]
-    )
+    student, batches, importance = students_and_batches(make_config, model__width=width, **switches, **layout[1])
     assert_layout(layout[0], batches.step(0))
     assert_gradients_agree(student, batches, importance)
 
@@ -95,5 +93,5 @@ def test_a_small_width_takes_the_gram_form_and_a_large_one_the_residual(make_con
     narrow, batches, importance = students_and_batches(make_config, model__activation="linear", model__width=4)
     wide, _, _ = students_and_batches(make_config, model__activation="linear", model__width=31)
     for student, expected in ((narrow, True), (wide, False)):
-        head = decoding.Head(student.output_embedding(), None, importance, student.rectified)
+        head = decoding.Head(student.output_embedding(), None, importance, rectified=False)
         assert gram.is_cheaper(batches.step(0), head) is expected

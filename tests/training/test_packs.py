@@ -9,6 +9,7 @@ from superdyn.runs.checkpoints import load_latest
 from superdyn.training.engine import Engine
 
 OPTIMIZERS = ("sgd", "normalized", "adam", "adamw", "muon")
+INITS = ("gaussian", "orthogonal", "orthogonal", "gaussian")
 MEMBERS = [
     {"seed": 0},
     {"seed": 1, "data__data_exponent": 2.0},
@@ -57,6 +58,42 @@ def test_packed_equals_solo_for_exact_gradients(make_config, train_together):
     packed = train_together(configs, "packed")
     (solo,) = train_together(configs[1:2], "solo")
     assert_same_run(packed[1], solo)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_members_with_different_switches_share_a_pack_and_keep_their_bits(
+    optimizer, activation, make_config, train_together, stop_at
+):
+    shape = {
+        "optimizer__name": optimizer, "optimizer__weight_decay": 0.01, "model__activation": activation,
+        "model__tied": False, "optimizer__lr": 0.05,
+    }  # fmt: skip
+    switches = list(zip((True, False, True, False), (True, True, False, False), INITS, strict=True))
+    configs = [
+        make_config(seed=s, model__train_encoder=trained, model__bias=bias, model__encoder_init=init, **shape)
+        for s, (trained, bias, init) in enumerate(switches)
+    ]
+    assert len({config.pack_key() for config in configs}) == 1
+    stop_at(7)
+    stopped = train_together(configs, "packed")
+    assert {folder.status().state for folder in stopped} == {"interrupted"}
+    stop_at.undo()
+    packed = train_together(configs, "packed")
+    for config, folder in zip(configs, packed, strict=True):
+        (solo,) = train_together([config], f"solo-{config.seed}")
+        assert_same_run(folder, solo)
+        assert final_state(folder).keys() == final_state(solo).keys()
+
+
+@pytest.mark.parametrize(
+    "apart",
+    [{"optimizer__name": "muon"}, {"optimizer__name": "normalized"}, {"loss": "population"}],
+    ids=lambda changes: next(iter(changes.values())),
+)
+def test_switches_keep_runs_apart_where_a_rule_would_see_the_idle_parts(apart, make_config):
+    keys = {make_config(model__activation="linear", model__bias=bias, **apart).pack_key() for bias in (True, False)}
+    assert len(keys) == 2
 
 
 def test_chunk_size_does_not_change_the_run(make_config, train_together):

@@ -3,45 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from pytorch_lightning import Callback
 from training.test_packs import OPTIMIZERS, assert_same_run
 
 from superdyn.runs.checkpoints import checkpoint_steps, load_latest
-from superdyn.sweeps import train_pack as train_pack_module
-
-
-class StopAt(Callback):
-    """Raises Ctrl-C at the end of the chunk that reaches a step."""
-
-    def __init__(self, step):
-        self.step = step
-
-    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        if pl_module.step >= self.step:
-            raise KeyboardInterrupt
-
-
-@pytest.fixture
-def stop_at(monkeypatch):
-    """Have the next training stop at a step."""
-
-    def stop(step):
-        progress = train_pack_module.Progress
-        monkeypatch.setattr(
-            train_pack_module.pl.Trainer,
-            "fit",
-            lambda self, *a, __fit=train_pack_module.pl.Trainer.fit, **k: (
-                self.callbacks.append(StopAt(step)) or __fit(self, *a, **k)
-            ),
-        )
-        return progress
-
-    yield stop
-    monkeypatch.undo()
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_resumed_equals_uninterrupted_bit_for_bit(optimizer, make_config, train_together, stop_at, monkeypatch):
+def test_resumed_equals_uninterrupted_bit_for_bit(optimizer, make_config, train_together, stop_at):
     configs = [
         make_config(seed=seed, optimizer__name=optimizer, optimizer__schedule="cosine", trainer__max_steps=40)
         for seed in range(2)
@@ -53,7 +21,7 @@ def test_resumed_equals_uninterrupted_bit_for_bit(optimizer, make_config, train_
     checkpoint = load_latest(stopped[0].checkpoints)
     assert checkpoint is not None
     assert 13 <= checkpoint.step < 40
-    monkeypatch.undo()
+    stop_at.undo()
     resumed = train_together(configs, "stopped")
     assert [folder.status().state for folder in resumed] == ["done", "done"]
     for one, other in zip(whole, resumed, strict=True):

@@ -84,7 +84,14 @@ def null_loss(
 
 def lr_is_constant(config: FlatConfig) -> bool:
     """Whether every step has the same learning rate, so that steps and lr-time are one axis."""
+    if is_flow(config):
+        return False
     return config["optimizer.schedule"] == "constant" and config["optimizer.warmup_fraction"] == 0
+
+
+def is_flow(config: FlatConfig) -> bool:
+    """Whether the run is itself gradient flow, solved in closed form; its axis is lr-time."""
+    return config.get("solver", "steps") == "gradient_flow"
 
 
 def _spectrum(config: FlatConfig) -> dict[str, Any]:
@@ -105,7 +112,7 @@ def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feat
         loss = spectral_loss(steps, n_features=n, lr=lr, per_feature=per_feature, **shape)
         return TheoryCurve(loss, "K = N, gradient descent", True)
     loss = spectral_loss(lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape)
-    return TheoryCurve(loss, "K = N, gradient flow at the lr-time", False)
+    return TheoryCurve(loss, "K = N, gradient flow at the lr-time", is_flow(config))
 
 
 def _frozen(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike) -> TheoryCurve:
@@ -117,7 +124,7 @@ def _frozen(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike) -> TheoryC
         loss = frozen_embedding_loss(steps, encoder, lr=lr, dynamics="gradient_descent", **_spectrum(config))
         return TheoryCurve(loss, "frozen embedding, gradient descent", True)
     loss = frozen_embedding_loss(lr_time, encoder, lr=1.0, **_spectrum(config))
-    return TheoryCurve(loss, "frozen embedding, gradient flow at the lr-time", False)
+    return TheoryCurve(loss, "frozen embedding, gradient flow at the lr-time", is_flow(config))
 
 
 def _with_doubts(curve: TheoryCurve, config: FlatConfig) -> TheoryCurve:

@@ -1,7 +1,7 @@
 """The training job that every competitor runs: one student, one kind of data, one optimizer, R times.
 
-The student is `trained_embedding` of `conf/model`: y = relu(Wᵀ B W x), W (K, N) and B (K, K) trained, on power-law sparse
-features with values uniform on (0, 2), against the teacher A x, A_ii = i^-b. Axis legend: `r` run, `t` step, `s`
+The student is `trained_embedding` of `conf/model`: y = relu(Wᵀ B W x), W (K, N) and B (K, K) trained, on power-law
+sparse features with values uniform on (0, 2), against the teacher A x, A_ii = i^-b. Axis legend: `r` run, `t` step, `s`
 sample, `n` feature, `k` hidden.
 """
 
@@ -23,7 +23,6 @@ class Workload:
     """R runs of one shape that differ in their seed and learning rate.
 
     Attributes:
-        steps: optimizer steps that are timed.
         core_init_scale: standard deviation of B(0) times √K.
     """
 
@@ -31,7 +30,6 @@ class Workload:
     n_features: int
     width: int
     batch_size: int
-    steps: int
     optimizer: Literal["sgd", "adam"] = "sgd"
     lr: float = 0.1
     data_exponent: float = 1.5
@@ -44,6 +42,7 @@ class Workload:
             {
                 "seed": run,
                 "data": {
+                    "eval_size": 1024,
                     "n_features": self.n_features,
                     "data_exponent": self.data_exponent,
                     "importance_exponent": self.importance_exponent,
@@ -56,7 +55,7 @@ class Workload:
                     "core_init_scale": self.core_init_scale,
                 },
                 "optimizer": {"name": self.optimizer, "lr": self.learning_rate(run)},
-                "trainer": {"max_steps": self.steps, "progress": False},
+                "trainer": {"max_steps": 1, "progress": False},
             }
         )
 

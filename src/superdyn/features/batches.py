@@ -10,13 +10,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int, Int64
-from numpy.typing import DTypeLike
+from jaxtyping import Float, Int64
 from torch import Tensor
 
-from superdyn.features.sampler import Points
 
 @dataclass(frozen=True)
 class Cells:
@@ -115,9 +112,7 @@ class SparseBatches:
         cells = slice(self.cell_bounds[t], self.cell_bounds[t + 1])
         features = slice(self.feature_bounds[t], self.feature_bounds[t + 1])
         n_rows = self.shape[0] * self.shape[1]
-        spans = dict.fromkeys(("members", "features", "feature_starts"), features)
+        spans: dict[str, slice] = dict.fromkeys(("members", "features", "feature_starts"), features)
         spans["row_starts"] = slice(t * n_rows, (t + 1) * n_rows)
         parts = {name: tensor[spans.get(name, cells)] for name, tensor in self.cells.items()}
         return SparseBatch(self.shape, head, Cells(**parts))
-
-

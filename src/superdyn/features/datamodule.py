@@ -16,7 +16,7 @@ from pytorch_lightning import LightningDataModule
 
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatches
-from superdyn.features.batching import DenseBatches, make_batches
+from superdyn.features.batching import DenseBatches, head_size, make_batches
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import make_sampler, sample_dtype
 
@@ -80,6 +80,8 @@ class ChunkStream:
     def steps_per_chunk(self) -> int:
         """Most steps in one chunk: `trainer.chunk_steps`, fewer where their data would not fit."""
         first = self.configs[0]
+        if first.solver == "gradient_flow":
+            return first.trainer.max_steps
         if first.loss == "population":
             return first.trainer.chunk_steps
         size = self.samples.stop - self.samples.start
@@ -123,6 +125,7 @@ class FeatureDataModule(LightningDataModule):
         super().__init__()
         batch_size = configs[0].data.batch_size
         assert len({config.pack_key() for config in configs}) == 1, "members of a pack share shapes"
+        assert len({head_size(config.data) for config in configs}) == 1, "and the form of their batches"
         assert boundaries[0] == 0, "step 0 is measured"
         assert all(early < late for early, late in pairwise(boundaries)), "measurement steps ascend"
         assert 0 <= rank < world_size

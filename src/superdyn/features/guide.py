@@ -1,7 +1,7 @@
-"""Inversion of a cumulative sum by a guide table (Chen & Asau 1974): the result of a binary search at the cost of a look-up.
+"""Inversion of a cumulative sum by a guide table (Chen & Asau 1974): a binary search at the cost of a look-up.
 
-The range is cut into equal buckets; where no partial sum falls into a bucket, its answer is known beforehand, and the few
-other places are searched. Axis legend: `n` partial sum, `m` place.
+The range is cut into equal buckets; where no partial sum falls into a bucket, its answer is known beforehand, and the
+few other places are searched. Axis legend: `n` partial sum, `m` place.
 """
 
 import numpy as np

@@ -20,10 +20,10 @@ from superdyn.features.guide import GuideTable
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.features.values import value_law
 
-_SMALLEST = 2.0**-54
+SMALLEST = 2.0**-54
 """Stands for a uniform of exactly 0 (a multiple of 2^-53 below 2^-53), which a quantile may not accept."""
 
-_GROUP = 64
+GROUP = 64
 """Samples that share one Poisson count: few spare words a sample; a power of two, so that u·64 is exact."""
 
 
@@ -60,7 +60,7 @@ class Sampler(ABC):
 
     def values(self, u: Float64[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:
         """Values of active features from uniforms in [0, 1), (m,) both."""
-        return self.law.quantile(np.maximum(u, _SMALLEST))
+        return self.law.quantile(np.maximum(u, SMALLEST))
 
     def draw(
         self,
@@ -114,36 +114,36 @@ class SparseSampler(Sampler):
         self._certain = np.flatnonzero(self.probabilities >= 1.0)
         self._uncertain = np.flatnonzero(self.probabilities < 1.0)
         rates = -np.log1p(-self.probabilities[self._uncertain])
-        cumulative_rates = np.cumsum(rates)
+        self.cumulative_rates = np.cumsum(rates)
         # The last partial sum, not the sum: a place below it always falls on a feature.
-        self._rate = float(cumulative_rates[-1]) if len(rates) else 0.0
-        self._place = GuideTable(cumulative_rates)
-        self._count_cdf = _poisson_cdf(_GROUP * self._rate)
+        self._rate = float(self.cumulative_rates[-1]) if len(rates) else 0.0
+        self._place = GuideTable(self.cumulative_rates)
+        self.count_cdf = _poisson_cdf(GROUP * self._rate)
 
     def points(self, stream: Stream, first: int, count: int) -> Points:
-        group = first // _GROUP
-        n_groups = -(-(first + count) // _GROUP) - group
-        cap = len(self._count_cdf) - 1
-        words = 1 + 2 * cap + _GROUP * len(self._certain)
+        group = first // GROUP
+        n_groups = -(-(first + count) // GROUP) - group
+        cap = len(self.count_cdf) - 1
+        words = 1 + 2 * cap + GROUP * len(self._certain)
         words += -words % BLOCK_WORDS  # whole blocks lie side by side in memory
         u = uniforms(self.seed, stream, group, n_groups, words)
-        counts = np.searchsorted(self._count_cdf, u[:, 0], side="right")
+        counts = np.searchsorted(self.count_cdf, u[:, 0], side="right")
         # Where each point's words lie: in the row of its group, after those of the points before it.
         before = np.cumsum(counts) - counts
         word = np.repeat(np.arange(n_groups) * words + 1 - before, counts) + np.arange(int(counts.sum()))
         all_words = u.reshape(-1)
-        place = all_words[word] * _GROUP
+        place = all_words[word] * GROUP
         sample = place.astype(np.int64)
         feature = self._place.find((place - sample) * self._rate)
-        rows = np.repeat(np.arange(n_groups) * _GROUP, counts) + sample
+        rows = np.repeat(np.arange(n_groups) * GROUP, counts) + sample
         drawn = Points(rows, self._uncertain[feature], all_words[word + cap])
         if len(self._certain):
-            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap : 1 + 2 * cap + _GROUP * len(self._certain)])
-        return self._within(drawn, first - group * _GROUP, count)
+            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap : 1 + 2 * cap + GROUP * len(self._certain)])
+        return self._within(drawn, first - group * GROUP, count)
 
     def _with_certain(self, drawn: Points, u: Float64[np.ndarray, "group words"]) -> Points:
         """Adds the features with p = 1 in every sample of every group."""
-        n_samples = len(u) * _GROUP
+        n_samples = len(u) * GROUP
         rows = np.repeat(np.arange(n_samples), len(self._certain))
         certain = Points(rows, np.tile(self._certain, n_samples), u.ravel())
         return Points(*(np.concatenate(pair) for pair in zip(drawn, certain, strict=True)))
@@ -151,7 +151,7 @@ class SparseSampler(Sampler):
     def _within(self, drawn: Points, offset: int, count: int) -> Points:
         """Drops what belongs to samples outside the range and turns the uniforms into values."""
         rows, features, u = drawn.rows - offset, drawn.features, drawn.values
-        if offset or (offset + count) % _GROUP:
+        if offset or (offset + count) % GROUP:
             inside = (rows >= 0) & (rows < count)
             rows, features, u = rows[inside], features[inside], u[inside]
         return Points(rows, features, self.values(u))
@@ -161,7 +161,7 @@ def _poisson_cdf(mean: float) -> Float64[np.ndarray, "m"]:
     """P(count ≤ 0), P(count ≤ 1), … up to the first count whose tail is below the resolution of a uniform."""
     # Twelve standard deviations and a constant for small means lie beyond the cap, so the search finds it.
     candidates = np.arange(int(mean + 12.0 * np.sqrt(mean)) + 64)
-    cap = int(np.argmax(pdtrc(candidates, mean) < _SMALLEST))
+    cap = int(np.argmax(pdtrc(candidates, mean) < SMALLEST))
     return pdtr(candidates[: cap + 1], mean)
 
 

@@ -1,7 +1,8 @@
 """Residuals of y = act(W_dᵀ h + c) against A x, and their gradients, in tiles of features.
 
 No batch × N array exists beyond one tile. The residual is formed before it is squared, so that it stays accurate when
-the student has learned. Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `i` feature of a tile, `m` active cell.
+the student has learned. Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `i`, `j` feature of a tile, `m`
+active cell.
 """
 
 from collections.abc import Iterator
@@ -61,7 +62,11 @@ def residual_tiles(batch: SparseBatch, hidden: Float[Tensor, "r s k"], head: Hea
         features = slice(start, min(start + width, n))
         flat = memory[: runs * size * (features.stop - start) + 1]
         y = _output(hidden, head, features, flat[:-1].view(runs, size, -1))
-        yield _dense_tile(batch, head, features, y) if batch.cells is None else _sparse_tile(batch, head, features, y, flat)
+        yield (
+            _dense_tile(batch, head, features, y)
+            if batch.cells is None
+            else _sparse_tile(batch, head, features, y, flat)
+        )
 
 
 def _tile_width(batch: SparseBatch, head: Head, word: int) -> int:
@@ -106,7 +111,7 @@ class Activation:
 
     def backward(self) -> Float[Tensor, "r s i"]:
         """The masked residual; overwrites `residual` where the tile is sparse."""
-        if self.flat is not None and self.places is not None:
+        if self.flat is not None and self.places is not None and self.positive is not None:
             self.flat[self.places] = self.flat[self.places] * self.positive
         if self.block is None:
             return self.residual

@@ -1,7 +1,7 @@
 """x ↦ W x for sparse x, and the gradient of W, by gathering the columns of W that are active.
 
-The cost follows the active features, not N; a dense head is multiplied. Sums run over the cells of one sample (or of one
-feature) in a fixed order, so a member's bits are those of a pack of one.
+The cost follows the active features, not N; a dense head is multiplied. Sums run over the cells of one sample (or of
+one feature) in a fixed order, so a member's bits are those of a pack of one.
 Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `m` active cell.
 """
 

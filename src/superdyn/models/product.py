@@ -4,6 +4,9 @@ C_r = A_r B_r for every run r of a pack. One batched product serves all members;
 shapes at which the batched kernel treats each member exactly as it would alone. Axis legend: `r` run.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -13,10 +16,53 @@ _SAFE_MULTIPLE = 16
 this (whole vector registers, rows aligned alike in every member); other shapes are multiplied one by one."""
 
 
+_rounding: str = "float32"
+
+
+@contextmanager
+def matmul_operands(kind: str) -> Iterator[None]:
+    """Round the operands of all products to `kind` (float32, tf32, bf16) first; sums stay in float32.
+
+    A GPU multiplies such operands faster. The CPU rounds and multiplies as usual, so that the effect can be seen there.
+    """
+    global _rounding
+    before, before_torch = _rounding, torch.get_float32_matmul_precision()
+    _rounding = kind
+    if kind == "tf32":
+        torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        _rounding = before
+        torch.set_float32_matmul_precision(before_torch)
+
+
+def _rounded_product(a: Tensor, b: Tensor) -> Tensor:
+    if a.is_cuda:
+        return (
+            torch.bmm(a, b) if _rounding == "tf32" else torch.bmm(a.bfloat16(), b.bfloat16(), out_dtype=torch.float32)
+        )
+    a, b = (_to_tf32(x) if _rounding == "tf32" else x.bfloat16().float() for x in (a, b))
+    return _full_product(a, b, None)
+
+
+def _to_tf32(x: Tensor) -> Tensor:
+    """The nearest number with 10 explicit bits of mantissa, ties away from zero."""
+    bits = x.contiguous().view(torch.int32)
+    return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
+
+
 def multiply(
     a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"], out: Float[Tensor, "r i k"] | None = None
 ) -> Float[Tensor, "r i k"]:
     """A_r B_r for every member r, not differentiable, into `out` if given."""
+    if _rounding != "float32" and a.dtype == torch.float32:
+        rounded = _rounded_product(a, b)
+        return rounded if out is None else out.copy_(rounded)
+    return _full_product(a, b, out)
+
+
+def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     if a.device.type != "cpu" or not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE:
         return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
     # A clone starts at an aligned address, like the operand of a pack of one.

@@ -1,8 +1,8 @@
 """Losses of a student against the diagonal teacher y* = A x, per feature.
 
-Sampled: ℓ_i = ½ mean_s (y_si − A_ii x_si)². Population (exact, for y = M x + c): with R = M − A, mean μ and variance v of
-the independent features, ℓ_i = ½ [Σ_j R_ij² v_j + (Σ_j R_ij μ_j + c_i)²], the residual form of ½ tr(R Σ Rᵀ); expanding the
-square instead would cancel catastrophically in float32 once L/L(0) < 1e-4.
+Sampled: ℓ_i = ½ mean_s (y_si − A_ii x_si)². Population (exact, for y = M x + c): with R = M − A, mean μ and variance v
+of the independent features, ℓ_i = ½ [Σ_j R_ij² v_j + (Σ_j R_ij μ_j + c_i)²], the residual form of ½ tr(R Σ Rᵀ);
+expanding the square instead would cancel catastrophically in float32 once L/L(0) < 1e-4.
 Axis legend: `r` run, `s` sample, `n` feature, `i` some of the features.
 """
 

@@ -23,9 +23,12 @@ from superdyn.models.risk import Population
 
 
 class Student(nn.Module):
-    """Stacked students that share every structural switch of `model` (first member's configuration).
+    """Stacked students that share the switches of `model`, but for those that may differ in a pack (`pack_key`).
+
+    A part that only some members train is there for all; `untrained` says for whom it stands still.
 
     Attributes:
+        untrained: (r,) by parameter name, for parts that not every member trains.
         encoder: (r, k, n) or None when it is the frozen identity.
         decoder: (r, k, n) or None when tied to the encoder or the frozen identity.
         core: (r, k, k) or None when B is the identity.
@@ -41,24 +44,27 @@ class Student(nn.Module):
         super().__init__()
         model, n_features = configs[0].model, configs[0].data.n_features
         dtype = DTYPES[configs[0].trainer.precision]
+        self.untrained: dict[str, Tensor] = {}
         self.rectified = model.activation == "relu"
         self.n_members, self.n_features = len(configs), n_features
         frozen_identity = model.encoder_init == "identity" and not model.train_encoder
         untied = not (model.tied or frozen_identity)
-        self._hold(
-            "encoder",
-            None if frozen_identity else _embeddings(configs, "encoder"),
-            model.train_encoder,
-            dtype,
-        )
-        self._hold("decoder", _embeddings(configs, "decoder") if untied else None, model.train_encoder, dtype)
-        self._hold("core", _cores(configs) if model.core == "trained" else None, True, dtype)
-        self._hold("bias", torch.zeros(len(configs), n_features) if model.bias else None, True, dtype)
+        trains_embedding = torch.tensor([c.model.train_encoder for c in configs])
+        has_bias = torch.tensor([c.model.bias for c in configs])
+        encoder = None if frozen_identity else _embeddings(configs, "encoder")
+        decoder = _embeddings(configs, "decoder") if untied else None
+        self._hold("encoder", encoder, trains_embedding, dtype)
+        self._hold("decoder", decoder, trains_embedding, dtype)
+        self._hold("core", _cores(configs) if model.core == "trained" else None, None, dtype)
+        self._hold("bias", torch.zeros(len(configs), n_features) if has_bias.any() else None, has_bias, dtype)
 
-    def _hold(self, name: str, value: Tensor | None, trained: bool, dtype: torch.dtype) -> None:
+    def _hold(self, name: str, value: Tensor | None, trains: Tensor | None, dtype: torch.dtype) -> None:
+        """Register a part; `trains` (r,) says which members train it, None: all."""
         value = None if value is None else value.to(dtype)
-        if trained:
+        if trains is None or trains.any():
             self.register_parameter(name, None if value is None else nn.Parameter(value))
+            if value is not None and trains is not None and not trains.all():
+                self.untrained[name] = ~trains
         else:
             self.register_buffer(name, value)
 

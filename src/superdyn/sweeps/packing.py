@@ -1,4 +1,4 @@
-"""Which points train together: those of one pack key and one resume step, in packs that fit in memory.
+"""Which points train together: those of one pack key, one batch form and one resume step, in packs that fit in memory.
 
 A member's memory is estimated from shapes: parameters and optimizer state, its share of a chunk of batches, the
 evaluation set, and the activations of the larger of a training batch and an evaluation block.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from superdyn.config import RunConfig
+from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, load_latest
 from superdyn.sweeps.points import Point
 
@@ -38,11 +39,12 @@ class Pack:
 
 def make_packs(points: Sequence[Point]) -> list[Pack]:
     """Group points, keeping their order; members of one pack start at the same step."""
-    groups: dict[tuple[str, int], list[tuple[Point, Checkpoint | None]]] = {}
+    groups: dict[tuple[str, int, int], list[tuple[Point, Checkpoint | None]]] = {}
     for point in points:
         checkpoint = load_latest(point.folder.checkpoints)
         step = checkpoint.step if checkpoint else 0
-        groups.setdefault((point.config.pack_key(), step), []).append((point, checkpoint))
+        # The width of the dense head follows a run's own frequencies, so that its bits do not depend on its companions.
+        groups.setdefault((point.config.pack_key(), head_size(point.config.data), step), []).append((point, checkpoint))
     packs = []
     for members in groups.values():
         size = pack_size(members[0][0].config)

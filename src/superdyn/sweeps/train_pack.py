@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from superdyn.analysis import run_result, running_exponent
 from superdyn.features.datamodule import FeatureDataModule
+from superdyn.models.product import matmul_operands
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.progress import Progress
@@ -45,10 +47,12 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
     if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
         callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
-    with _quiet_lightning(), cpu_threads(configs):
+    operands = matmul_operands(trainer_config.matmul)
+    with _quiet_lightning(), _deterministic_mode_ends(), cpu_threads(configs), operands:
         trainer = pl.Trainer(
             accelerator=trainer_config.accelerator,
             devices=trainer_config.devices,
+            deterministic=trainer_config.deterministic,
             max_epochs=1,
             callbacks=callbacks,
             logger=False,
@@ -103,3 +107,13 @@ def _quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(before)
+
+
+@contextmanager
+def _deterministic_mode_ends() -> Iterator[None]:
+    """Put back what the Trainer sets for the whole process."""
+    before = torch.are_deterministic_algorithms_enabled()
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)

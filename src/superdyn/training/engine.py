@@ -1,8 +1,8 @@
 """Optimizer steps of a whole pack on the device, on a GPU without a word to the host between two measurements.
 
-Each step: gradients of every member, a health check, one stacked update. A member whose loss is not finite gets learning rate zero from that step on: its parameters stay
-what they were, and since no operation mixes members the others never notice.
-Axis legend: `r` run, `n` feature, `t` step.
+Each step: gradients of every member, a health check, one stacked update. A member whose loss is not finite gets
+learning rate zero from that step on: its parameters stay what they were, and since no operation mixes members the
+others never notice. Axis legend: `r` run, `n` feature, `t` step.
 """
 
 import math
@@ -16,9 +16,11 @@ from torch import Tensor, nn
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch, SparseBatches
 from superdyn.features.batching import DenseBatches
+from superdyn.features.device_draws import DevicePoints
 from superdyn.models.measures import superposition_measures
 from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student, is_linear
 from superdyn.training.evaluation import Evaluation
+from superdyn.training.graph import CapturedStep, ChunkBuffer
 from superdyn.training.objective import Objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
@@ -26,6 +28,10 @@ from superdyn.training.schedules import learning_rates
 
 _LARGEST = torch.finfo(torch.float32).max
 """Spectra are stored in float32, so a loss beyond its range is as good as infinite."""
+
+
+Batches = SparseBatches | DenseBatches | DevicePoints
+"""The data of neighbouring steps, in any of their forms."""
 
 
 class Engine(nn.Module):
@@ -51,17 +57,26 @@ class Engine(nn.Module):
         )
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
         self._all_alive = True
+        self._captured: CapturedStep | None = None
+        self._buffer: ChunkBuffer | None = None
         self._frozen_measures: dict[str, Tensor] | None = None
 
     def prepare(self) -> None:
         """Make the optimizer, once the student is on its device."""
         trained = {n: p for n, p in self.student.named_parameters() if p.requires_grad}
-        self.optimizer = make_optimizer(trained, [config.optimizer for config in self.configs])
+        self._untrained: dict[str, Tensor] = getattr(self.student, "untrained", {})
+        self.optimizer = make_optimizer(trained, [config.optimizer for config in self.configs], self._untrained)
 
-    def run(self, first_step: int, n_steps: int, batches: SparseBatches | DenseBatches | None) -> None:
+    def run(self, first_step: int, n_steps: int, batches: Batches | None) -> None:
         """Train steps `first_step` … `first_step + n_steps − 1`; `batches` is None for exact gradients."""
+        if n_steps == 0:
+            return
+        if self.rates.is_cuda and (batches is None or isinstance(batches, DevicePoints)):
+            self._replay(first_step, n_steps, batches)
+            return
         for i in range(n_steps):
-            self.run_step(first_step + i, None if batches is None else batches.step(i))
+            batch = batches.step(i) if isinstance(batches, SparseBatches | DenseBatches) else None
+            self.run_step(first_step + i, batch)
 
     def run_step(self, step: int, batch: SparseBatch | None) -> None:
         """Train step `step` on its batch, or on the exact risk."""
@@ -75,10 +90,37 @@ class Engine(nn.Module):
             self._all_alive = alive.is_cpu and bool(alive.all())
             self.optimizer.update(gradients, rates * alive)
 
-    def check_health(self, loss: Float[Tensor, "r"], step: int) -> Bool[Tensor, "r"]:
+    def _replay(self, first_step: int, n_steps: int, points: DevicePoints | None) -> None:
+        """The same steps from a CUDA graph, captured at the first call."""
+        if self._captured is None:
+            self._counter = torch.zeros(1, dtype=torch.int64, device=self.rates.device)
+            if points is not None:
+                shape = (len(self.configs), self.configs[0].data.batch_size, self.configs[0].data.n_features)
+                self._buffer = ChunkBuffer(points, self.configs[0].trainer.chunk_steps, shape)
+                self._buffer.refill(points)
+            changed = [*self.optimizer.everything(), self._counter, self.diverged_at]
+            step = self._device_step
+            if self.configs[0].trainer.compile:
+                step = torch.compile(step, dynamic=False)
+            self._captured = CapturedStep(step, changed)
+        if self._buffer is not None and points is not None:
+            self._buffer.refill(points)
+        self._counter.fill_(first_step)
+        self._captured.replay(n_steps)
+
+    def _device_step(self) -> None:
+        """One step with the counter, the rates and the batch as tensors on the device."""
+        batch = None if self._buffer is None else self._buffer.batch()
+        loss, gradients = self.objective.gradients(self.student, batch)
+        alive = self.check_health(loss, self._counter)
+        self.optimizer.update(gradients, self.rates.index_select(0, self._counter)[0] * alive)
+        self._counter += 1
+
+    def check_health(self, loss: Float[Tensor, "r"], step: int | Int[Tensor, "1"]) -> Bool[Tensor, "r"]:
         """Which members are alive; one whose loss is not a number of float32's range has diverged at `step`."""
         sound = loss.abs() <= _LARGEST
-        self.diverged_at.masked_fill_(~sound & (self.diverged_at < 0), step)
+        just_now = ~sound & (self.diverged_at < 0)
+        self.diverged_at.copy_(torch.where(just_now, step, self.diverged_at))
         return self.diverged_at < 0
 
     def measure(self, step: int) -> tuple[Float[Tensor, "r n"], dict[str, Float[Tensor, "r"]]]:
@@ -94,12 +136,23 @@ class Engine(nn.Module):
     def _superposition(self, student: EmbeddingStudent) -> dict[str, Tensor]:
         """The measures of the embedding, which need computing once where it is frozen."""
         embedding = student.embedding().detach()
-        if self._frozen_measures is None or any(embedding.data_ptr() == p.data_ptr() for p in self.student.parameters()):
+        if self._frozen_measures is None or any(
+            embedding.data_ptr() == p.data_ptr() for p in self.student.parameters()
+        ):
             self._frozen_measures = superposition_measures(embedding)
         return self._frozen_measures
 
-    def state(self) -> dict[str, Float[Tensor, "r ..."]]:
-        """Everything that the members need to go on, by name, sharing memory."""
+    def member_state(self, r: int) -> dict[str, Tensor]:
+        """Everything that member `r` needs to go on, by name, sharing memory: what it would hold alone."""
+        return {name: tensor[r] for name, tensor in self._state().items() if not self._only_others_hold(name, r)}
+
+    def _only_others_hold(self, name: str, r: int) -> bool:
+        kind, _, rest = name.partition("/")
+        parameter = rest.rpartition("/")[2]
+        stands_still = parameter in self._untrained and bool(self._untrained[parameter][r])
+        return stands_still and (kind == "optimizer" or parameter == "bias")
+
+    def _state(self) -> dict[str, Float[Tensor, "r ..."]]:
         student = {f"student/{n}": t.detach() for n, t in self.student.state_dict().items()}
         optimizer = {f"optimizer/{n}": t for n, t in self.optimizer.state.items()}
         return {**student, **optimizer, "engine/diverged_at": self.diverged_at}

@@ -59,7 +59,7 @@ def _check_density(config: RunConfig) -> None:
 def _check_descent(config: RunConfig, moments: Moments) -> None:
     plain = config.optimizer.name == "sgd" and config.optimizer.momentum == 0
     trains_core_only = not config.model.train_encoder and config.model.core == "trained"
-    if config.loss != "population" or not plain or not trains_core_only:
+    if config.loss != "population" or config.solver != "steps" or not plain or not trains_core_only:
         return
     curvature = _curvature(config, moments)
     if config.optimizer.lr * curvature >= 2:

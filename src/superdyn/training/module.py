@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk
-from superdyn.training.engine import Engine
+from superdyn.features.device_draws import DeviceDraws, DevicePoints, can_draw_on_device
+from superdyn.models.protocol import DTYPES
+from superdyn.training.engine import Batches, Engine
+from superdyn.training.flow import FlowEngine
 from superdyn.training.grid import measurement_steps
 from superdyn.training.measurement import Measurement
 from superdyn.training.schedules import learning_rates, lr_time
@@ -45,11 +48,12 @@ class SuperpositionModule(pl.LightningModule):
         self.automatic_optimization = False
         self.configs = list(configs)
         first = self.configs[0]
-        self.engine = Engine(self.configs)
+        self.engine = FlowEngine(self.configs) if first.solver == "gradient_flow" else Engine(self.configs)
         rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
         self.lr_times = np.stack([lr_time(column) for column in rates], axis=1)
         self.boundaries = measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade)
         self._measured = frozenset(self.boundaries)
+        self._device_points: Callable[[Tensor, int], DevicePoints] | None = None
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
 
@@ -64,14 +68,15 @@ class SuperpositionModule(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.engine.prepare()
         if self._resumed is not None:
-            for name, tensor in self.engine.state().items():
-                tensor.copy_(torch.stack([state[name] for state in self._resumed]))
+            for r, state in enumerate(self._resumed):
+                for name, tensor in self.engine.member_state(r).items():
+                    tensor.copy_(state[name])
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
         """Train one chunk; the result carries a `Measurement` when the chunk ends on a measurement step."""
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
-        optimizer.step(lambda: self._train(chunk))
+        optimizer.step(lambda: self.train_chunk(chunk))
         self.step = chunk.stop
         return {"measurement": self.measure() if self.step in self._measured else None}
 
@@ -90,12 +95,28 @@ class SuperpositionModule(pl.LightningModule):
 
     def member_state(self, r: int) -> dict[str, Tensor]:
         """Everything that member `r` needs to go on, as plain CPU tensors by name."""
-        return {name: tensor[r].detach().cpu().clone() for name, tensor in self.engine.state().items()}
+        return {name: tensor.detach().cpu().clone() for name, tensor in self.engine.member_state(r).items()}
 
     def load_member_states(self, states: Sequence[Mapping[str, Tensor]], step: int) -> None:
         """Have training go on from where `member_state` left every member, after `step` optimizer steps."""
         self._resumed, self.step = states, step
 
-    def _train(self, chunk: Chunk) -> None:
-        batches = None if chunk.draws is None else chunk.draws.batches(chunk.start, chunk.stop).to(self.device)
-        self.engine.run(chunk.start, chunk.stop - chunk.start, batches)
+    def train_chunk(self, chunk: Chunk) -> None:
+        """Train the steps of a chunk, unmeasured."""
+        self.engine.run(chunk.start, chunk.stop - chunk.start, self._batches(chunk))
+
+    def _batches(self, chunk: Chunk) -> Batches | None:
+        """The chunk's data: drawn on a GPU where it can, else drawn by the host and moved."""
+        if chunk.draws is None:
+            return None
+        if self.device.type == "cuda" and all(can_draw_on_device(config) for config in self.configs):
+            trainer = self.configs[0].trainer
+            if self._device_points is None:
+                dtype = DTYPES[trainer.precision]
+                draws = DeviceDraws(self.configs, dtype).to(self.device)
+                points = draws.points
+                self._device_points = torch.compile(points, dynamic=False) if trainer.compile else points
+            # Always a full chunk, and the step as a tensor, so that nothing is compiled twice.
+            first = torch.tensor(chunk.start, device=self.device)
+            return self._device_points(first, trainer.chunk_steps).first(chunk.stop - chunk.start)
+        return chunk.draws.batches(chunk.start, chunk.stop).to(self.device)

@@ -44,7 +44,7 @@ def keep_freed_memory() -> None:
 
 
 def _largest_product(config: RunConfig) -> int:
-    """Multiply-adds of one member; with exact gradients and the frozen identity embedding there is no matrix product."""
+    """Multiply-adds of one member; exact gradients behind a frozen identity embedding multiply no matrices."""
     n, k = config.data.n_features, config.model.width
     if config.loss == "sampled":
         return config.data.batch_size * n * k

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from superdyn.bench.workload import Start, Workload
+from superdyn.bench.workload import Workload, initial_parameters
 
 
 class JaxScan:
@@ -19,30 +19,28 @@ class JaxScan:
     """
 
     def __init__(self, workload: Workload, generator: str = "threefry2x32"):
+        # JAX is an extra of its own: nothing else here needs it.
         import jax
         import jax.numpy as jnp
 
         self.workload, self.generator = workload, generator
         self._jax, self._jnp = jax, jnp
-        self._sampled = jax.jit(partial(self._scan, batches=None))
-        self._given = jax.jit(self._scan)
+        self._scanned = jax.jit(self._scan)
 
-    def train(self, starts: list[Start], batches: np.ndarray | None = None) -> np.ndarray:
+    def train(self, steps: int, batches: np.ndarray | None = None) -> np.ndarray:
         """Losses (t, r) of all steps; `batches` (t, r, s, n) replaces the drawing of data."""
         jax, jnp = self._jax, self._jnp
+        starts = [initial_parameters(self.workload, run) for run in range(self.workload.runs)]
         params = {
             "W": jnp.asarray(np.stack([start.embedding for start in starts])),
             "B": jnp.asarray(np.stack([start.core for start in starts])),
         }
         rates = jnp.asarray([self.workload.learning_rate(r) for r in range(len(starts))], dtype=jnp.float32)
         keys = jax.vmap(partial(jax.random.key, impl=self.generator))(jnp.arange(len(starts)))
-        if batches is None:
-            losses = self._sampled(params, rates, keys)
-        else:
-            losses = self._given(params, rates, keys, batches=jnp.asarray(batches))
-        return np.asarray(losses)
+        given = None if batches is None else jnp.asarray(batches)
+        return np.asarray(self._scanned(params, rates, keys, jnp.arange(steps), given))
 
-    def _scan(self, params: dict[str, Any], rates: Any, keys: Any, batches: Any) -> Any:
+    def _scan(self, params: dict[str, Any], rates: Any, keys: Any, steps: Any, batches: Any) -> Any:
         jax, jnp = self._jax, self._jnp
         step = jax.vmap(self._step)
         state = jax.tree.map(jnp.zeros_like, (params, params)) if self.workload.optimizer == "adam" else ()
@@ -55,7 +53,7 @@ class JaxScan:
             loss, params, state = step(params, state, rates, x, jnp.broadcast_to(t, rates.shape))
             return (params, state), loss
 
-        return jax.lax.scan(body, (params, state), (jnp.arange(self.workload.steps), batches))[1]
+        return jax.lax.scan(body, (params, state), (steps, batches))[1]
 
     def _draw(self, key: Any) -> Any:
         p = self._jnp.asarray(self.workload.probabilities)
@@ -75,7 +73,5 @@ class JaxScan:
         first = tree.map(lambda m, g: 0.9 * m + 0.1 * g, state[0], gradient)
         second = tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, state[1], gradient)
         bias1, bias2 = 1 - 0.9 ** (t + 1.0), 1 - 0.999 ** (t + 1.0)
-        params = tree.map(
-            lambda p, m, v: p - rate * (m / bias1) / (jnp.sqrt(v / bias2) + 1e-8), params, first, second
-        )
+        params = tree.map(lambda p, m, v: p - rate * (m / bias1) / (jnp.sqrt(v / bias2) + 1e-8), params, first, second)
         return loss, params, (first, second)

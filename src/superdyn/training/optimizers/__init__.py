@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from superdyn.config import OptimizerConfig
@@ -17,9 +17,13 @@ _RULES = {"sgd": SGD, "normalized": NormalizedDescent, "adam": Adam, "adamw": Ad
 
 
 def make_optimizer(
-    parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]
+    parameters: Mapping[str, Float[Tensor, "r ..."]],
+    configs: Sequence[OptimizerConfig],
+    untrained: Mapping[str, Bool[Tensor, "r"]] | None = None,
 ) -> StackedOptimizer:
     """The update rule of a pack; `configs` differ in `lr` and `weight_decay` only.
+
+    `untrained` names the parameters that stand still in some members, and says in which.
 
     Raises:
         ValueError: for weight decay of the embedding where none is trained, and Muon where no matrix is.
@@ -28,7 +32,10 @@ def make_optimizer(
     assert all(other == first for other in others), "members of a pack share their optimizer"
     for config in configs:
         _check_decay(config, parameters)
-    return _RULES[configs[0].name](parameters, configs)
+    optimizer = _RULES[configs[0].name](parameters, configs)
+    if untrained:
+        optimizer.hold_still(untrained)
+    return optimizer
 
 
 def _check_decay(config: OptimizerConfig, parameters: Mapping[str, Tensor]) -> None:

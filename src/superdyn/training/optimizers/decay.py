@@ -8,7 +8,7 @@ beside it; w < 0, under every rule: row-norm growth of the embedding (`growth.py
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from superdyn.config import OptimizerConfig
@@ -26,6 +26,7 @@ class WeightDecay(nn.Module):
 
     def __init__(self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool):
         super().__init__()
+        self._spared: dict[str, Tensor] = {}
         device = next(iter(parameters.values())).device
         decay = torch.tensor([config.weight_decay for config in configs], dtype=torch.float64, device=device)
         # The signs are read here, on the host, so that an update never has to ask the device.
@@ -39,19 +40,26 @@ class WeightDecay(nn.Module):
         self.register_buffer("shrink", decay.clamp(min=0), persistent=False)
         self.register_buffer("grow", (-decay).clamp(min=0), persistent=False)
 
+    def leave_out(self, untrained: Mapping[str, Bool[Tensor, "r"]]) -> None:
+        """Spare these parameters of these members."""
+        self._spared = dict(untrained)
+
+    def _strength(self, decay: Float[Tensor, "r"], name: str) -> Float[Tensor, "r"]:
+        return decay.masked_fill(self._spared[name], 0.0) if name in self._spared else decay
+
     def couple(self, gradients: Mapping[str, Float[Tensor, "r ..."]]) -> None:
         """g += w θ in place, for the members and parameters that decay."""
         for name, parameter in self.coupled_to.items():
-            shrink = _along(self.shrink, parameter)
+            shrink = _along(self._strength(self.shrink, name), parameter)
             # x + (−0.0) is x to the bit, so that a member without decay does not notice one that has it.
             gradients[name].add_(torch.where(shrink > 0, shrink * parameter, -0.0))
 
     def decouple(self, lr: Float[Tensor, "r"]) -> None:
         """θ *= 1 − η w and the growth of rows, in place; a factor of 1 keeps every bit."""
-        for parameter in self.decoupled_from.values():
-            parameter.mul_(_along(1 - lr * self.shrink, parameter))
-        for parameter in self.grown.values():
-            grow_rows(parameter, lr * self.grow)
+        for name, parameter in self.decoupled_from.items():
+            parameter.mul_(_along(1 - lr * self._strength(self.shrink, name), parameter))
+        for name, parameter in self.grown.items():
+            grow_rows(parameter, lr * self._strength(self.grow, name))
 
 
 def _along(values: Float[Tensor, "r"], parameter: Float[Tensor, "r ..."]) -> Float[Tensor, "r ..."]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 
@@ -31,7 +31,7 @@ class Layout:
             parameters[name].data = view
         return flat
 
-    def views(self, flat: Float[Tensor, "r p"]) -> dict[str, Float[Tensor, "r ..."]]:
+    def views(self, flat: Shaped[Tensor, "r p"]) -> dict[str, Shaped[Tensor, "r ..."]]:
         """The named tensors inside `flat`, sharing its memory."""
         pieces = flat.split([math.prod(shape) for shape in self.shapes.values()], dim=1)
         return {

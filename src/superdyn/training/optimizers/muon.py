@@ -51,6 +51,9 @@ class Muon(StackedOptimizer):
     def state(self) -> dict[str, Float[Tensor, "r ..."]]:
         return super().state | ({} if self._vectors is None else self._vectors.state)
 
+    def everything(self) -> list[Tensor]:
+        return super().everything() + ([] if self._vectors is None else self._vectors.everything())
+
     def update(
         self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"], *, masked: bool = True
     ) -> None:

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from superdyn.config import OptimizerConfig
@@ -39,6 +39,7 @@ class StackedOptimizer(nn.Module, ABC):
         self.layout = Layout(parameters)
         self.flat = self.layout.adopt(parameters)
         self._decay = WeightDecay(parameters, configs, coupled=self.coupled_decay)
+        self._moving: Tensor | None = None
         self._slots: list[str] = []
         self._counters: list[str] = []
 
@@ -46,11 +47,24 @@ class StackedOptimizer(nn.Module, ABC):
     def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
         """What is subtracted from the flat parameters; advances the state; `gradient` may be overwritten."""
 
+    def hold_still(self, untrained: Mapping[str, Bool[Tensor, "r"]]) -> None:
+        """From now on leave these parameters of these members as they are."""
+        device = self.flat.device
+        self._moving = torch.full_like(self.flat, -1, dtype=_INTEGERS[self.flat.dtype])
+        for name, view in self.layout.views(self._moving).items():
+            if name in untrained:
+                view[untrained[name].to(device)] = 0
+        self._decay.leave_out({name: members.to(device) for name, members in untrained.items()})
+
     @property
     def state(self) -> dict[str, Float[Tensor, "r ..."]]:
         """Every tensor that a member needs to go on, run axis first, sharing memory with the optimizer."""
         slots = {f"{s}/{n}": v for s in self._slots for n, v in self.layout.views(self.get_buffer(s)).items()}
         return slots | {name: self.get_buffer(name) for name in self._counters}
+
+    def everything(self) -> list[Tensor]:
+        """Every tensor that `update` changes."""
+        return [self.flat, *(self.get_buffer(name) for name in (*self._slots, *self._counters))]
 
     @torch.no_grad()
     def update(
@@ -64,6 +78,8 @@ class StackedOptimizer(nn.Module, ABC):
         if self._decay.coupled_to:
             self._decay.couple(self.layout.views(gradient))
         step = self._step(gradient, lr)
+        if self._moving is not None:
+            step.view(_INTEGERS[step.dtype]).bitwise_and_(self._moving)
         if masked:
             # A frozen member's momentum may hold inf or NaN, which no factor of 0 removes; masking bits does.
             bits = step.view(_INTEGERS[step.dtype])

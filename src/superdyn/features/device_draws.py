@@ -1,0 +1,119 @@
+"""Draws a pack's batches on the device: the points of `SparseSampler`, with no word from the host.
+
+The words, counts, places and features are those of the host, bit for bit; values agree to the rounding of the device's
+quantile function. Axis legend: `t` step, `r` run, `g` group of 64 samples, `w` word, `m` point, `n` feature.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from superdyn.config import RunConfig
+from superdyn.features.generator import BLOCK_WORDS, Stream
+from superdyn.features.philox import philox_uniforms, signed
+from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler
+
+QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
+    "uniform": lambda u: 2.0 * u,
+    "constant": torch.ones_like,
+    "half_normal": lambda u: -torch.special.ndtri(0.5 * (1.0 - u)),
+    "signed": lambda u: math.sqrt(3.0) * (2.0 * u - 1.0),
+}
+"""The laws of `features/values.py` as functions of tensors."""
+
+
+class DevicePoints(NamedTuple):
+    """Active cells of every step: where in the (R, S, N) of a step, and which value.
+
+    Points beyond a step's number of cells lie at R·S·N, one past its end, with value 0.
+    """
+
+    places: Int64[Tensor, "t m"]
+    values: Float[Tensor, "t m"]
+
+    def first(self, n_steps: int) -> "DevicePoints":
+        """Those of the first steps."""
+        return DevicePoints(self.places[:n_steps], self.values[:n_steps])
+
+
+class DeviceDraws(nn.Module):
+    """Draws for every member of a pack; buffers move with `.to(device)`."""
+
+    keys: Int64[Tensor, "r 2"]
+    blocks: Int64[Tensor, "r"]
+    caps: Int64[Tensor, "r"]
+    count_cdf: Float[Tensor, "r w"]
+    rates: Float[Tensor, "r n"]
+
+    def __init__(self, configs: Sequence[RunConfig], dtype: torch.dtype):
+        super().__init__()
+        data = configs[0].data
+        samplers = [SparseSampler(config.data, config.seed) for config in configs]
+        self.batch_size, self.n_features, self.dtype = data.batch_size, data.n_features, dtype
+        self._quantile = QUANTILES[data.value_law]
+        caps = [len(sampler.count_cdf) - 1 for sampler in samplers]
+        self.largest_cap = max(caps)
+        self.largest_blocks = -(-(1 + 2 * self.largest_cap) // BLOCK_WORDS)
+        cdf = np.ones((len(samplers), self.largest_cap + 1))
+        for row, sampler in zip(cdf, samplers, strict=True):
+            row[: len(sampler.count_cdf)] = sampler.count_cdf
+        self.register_buffer("count_cdf", torch.from_numpy(cdf))
+        self.register_buffer("rates", torch.from_numpy(np.stack([s.cumulative_rates for s in samplers])))
+        self.register_buffer("caps", torch.tensor(caps))
+        self.register_buffer("blocks", torch.tensor([-(-(1 + 2 * cap) // BLOCK_WORDS) for cap in caps]))
+        self.register_buffer("keys", torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]))
+
+    @torch.no_grad()
+    def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
+        """Active cells of the steps first_step … first_step + n_steps − 1."""
+        runs, cap, per_step = len(self.keys), self.largest_cap, self.batch_size // GROUP
+        groups = first_step * per_step + torch.arange(n_steps * per_step, device=self.keys.device)
+        block = groups[:, None] * self.blocks[:, None, None] + torch.arange(
+            self.largest_blocks, device=self.keys.device
+        )
+        key = self.keys[:, :, None, None].expand(-1, -1, *block.shape[1:])
+        u = philox_uniforms(block, key[:, 0], key[:, 1]).flatten(2)
+        counts = torch.searchsorted(self.count_cdf, u[:, :, 0].contiguous(), right=True)
+        rank = torch.arange(cap, device=u.device)
+        place = u[:, :, 1 : 1 + cap] * GROUP
+        value_word = (rank + 1 + self.caps[:, None, None]).expand(-1, u.shape[1], -1)
+        value = u.gather(2, value_word.clamp(max=u.shape[2] - 1))
+        sample = place.long()
+        total = self.rates[:, -1, None, None]
+        feature = torch.searchsorted(self.rates, ((place - sample) * total).flatten(1), right=True).view_as(sample)
+        cell = sample * self.n_features + feature.clamp(max=self.n_features - 1)
+        return self._compacted(cell, value, rank < counts[:, :, None], runs, n_steps)
+
+    def _compacted(self, cell: Tensor, u: Tensor, present: Tensor, runs: int, n_steps: int) -> DevicePoints:
+        """The last point of each cell, laid out step by step."""
+        cap, n = self.largest_cap, self.n_features
+        beyond = GROUP * n
+        ordered, order = torch.sort(torch.where(present, cell, beyond) * cap + torch.arange(cap, device=cell.device))
+        cell = ordered // cap
+        last = torch.ones_like(cell, dtype=torch.bool)
+        last[..., :-1] = cell[..., 1:] != cell[..., :-1]
+        value = self._quantile(u.gather(2, order).clamp(min=SMALLEST)).to(self.dtype)
+        kept = last & (cell < beyond)
+        per_step = self.batch_size // GROUP
+        group = torch.arange(cell.shape[1], device=cell.device) % per_step
+        start = (torch.arange(runs, device=cell.device)[:, None] * per_step + group) * beyond
+        place = torch.where(kept, cell + start[:, :, None], runs * self.batch_size * n)
+        by_step = (runs, n_steps, per_step * cap)
+        return DevicePoints(
+            place.view(by_step).transpose(0, 1).reshape(n_steps, -1),
+            torch.where(kept, value, 0.0).view(by_step).transpose(0, 1).reshape(n_steps, -1),
+        )
+
+
+def can_draw_on_device(config: RunConfig) -> bool:
+    """Whether `DeviceDraws` knows this data: our value laws, the sparse sampler, whole groups, no certain feature."""
+    data = config.data
+    if config.loss != "sampled" or data.value_law not in QUANTILES or data.sampler != "sparse":
+        return False
+    certain = SparseSampler(data, config.seed).probabilities.max() >= 1.0
+    return data.batch_size % GROUP == 0 and not certain

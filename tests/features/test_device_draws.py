@@ -1,0 +1,50 @@
+"""The draws on the device against those of the host."""
+
+import numpy as np
+import pytest
+import torch
+
+from superdyn.features.device_draws import QUANTILES, DeviceDraws, can_draw_on_device
+from superdyn.features.generator import Stream, uniforms
+from superdyn.features.philox import philox_uniforms, signed
+from superdyn.features.sampler import make_sampler
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
+@pytest.mark.parametrize("first", [0, 12_345_678_901])
+def test_the_words_are_those_of_numpys_generator(seed, first):
+    expected = uniforms(seed, Stream.TRAIN, first, 500, words=4)
+    blocks = torch.arange(first, first + 500)
+    keys = (torch.full_like(blocks, signed(word)) for word in (seed, int(Stream.TRAIN)))
+    np.testing.assert_array_equal(philox_uniforms(blocks, *keys).numpy(), expected)
+
+
+def written_out(points, shape):
+    x = torch.zeros(len(points.values), int(np.prod(shape)) + 1, dtype=points.values.dtype)
+    for t in range(len(x)):
+        x[t, points.places[t]] = points.values[t]
+    assert (x[:, -1] == 0).all()
+    return x[:, :-1].view(-1, *shape)
+
+
+@pytest.mark.parametrize("law", sorted(QUANTILES))
+def test_the_batches_are_those_of_the_host(law, run_config):
+    configs = [
+        run_config(top={"seed": s}, value_law=law, density=0.4 * s + 0.2, data_exponent=0.5 + s, batch_size=128)
+        for s in range(3)
+    ]
+    assert all(can_draw_on_device(config) for config in configs)
+    x = written_out(DeviceDraws(configs, torch.float64).points(9, 5), (3, 128, configs[0].data.n_features))
+    for r, config in enumerate(configs):
+        host = make_sampler(config.data, config.seed).draw(Stream.TRAIN, 9, 5, dtype=np.float64)
+        np.testing.assert_array_equal(x[:, r].numpy() != 0, host != 0)
+        np.testing.assert_allclose(x[:, r].numpy(), host, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"sampler": "dense"}, {"batch_size": 100}, {"density": 30.0, "data_exponent": 2.0, "clip": True},
+     {"top": {"loss": "population"}}],
+)  # fmt: skip
+def test_other_data_are_drawn_by_the_host(change, run_config):
+    assert not can_draw_on_device(run_config(**{"batch_size": 128, **change}))
