@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, SWITCH_FIELDS
 from superdyn.validation import ConfigError, check_run, validated
 
-__all__ = ["ConfigError", "RunConfig"]
+__all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
 
 
 def _finite(value: float) -> float:
@@ -29,36 +30,6 @@ Positive = Annotated[float, Field(gt=0), AfterValidator(_finite)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
-
-MEMBER_FIELDS = (
-    "seed",
-    "data.data_exponent",
-    "data.importance_exponent",
-    "data.density",
-    "optimizer.lr",
-    "optimizer.weight_decay",
-    "model.core_init_scale",
-)
-"""Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
-
-SWITCH_FIELDS = ("model.name", "model.train_encoder", "model.encoder_init", "model.bias")
-"""Switches of the built-in student that members may also differ in where shapes agree, see `RunConfig.pack_key`."""
-
-INCIDENTAL_FIELDS = (
-    "name",
-    "tier",
-    "claim",
-    "logger",
-    "launcher",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.deterministic",
-    "trainer.compile",
-    "trainer.chunk_steps",
-    "trainer.checkpoint_minutes",
-    "trainer.progress",
-)
-"""Fields that cannot change a run's result and so are left out of its signature."""
 
 
 class Section(BaseModel):

@@ -3,10 +3,13 @@
 Axis legend: `t` step, `r` run, `s` sample, `n` feature.
 """
 
+import importlib.util
+
 import numpy as np
 import torch
 from jaxtyping import Float
 
+from superdyn.bench.rivals.jax_scan import JaxScan
 from superdyn.bench.rivals.lightning_tutorial import LightningLoop
 from superdyn.bench.rivals.pack import Pack
 from superdyn.bench.rivals.plain import PlainLoop, TunedLoop
@@ -26,11 +29,8 @@ def losses_on_shared_batches(workload: Workload, steps: int) -> dict[str, Float[
     for name, loop in loops.items():
         runs = [loop.train(r, steps, torch.from_numpy(batches[:, r])) for r in range(workload.runs)]
         found[name] = np.array(runs).T
-    try:
-        from superdyn.bench.rivals.jax_scan import JaxScan
-    except ImportError:
-        return found
-    found["jax"] = JaxScan(workload).train(steps, batches)
+    if importlib.util.find_spec("jax"):
+        found["jax"] = JaxScan(workload).train(steps, batches)
     return found
 
 

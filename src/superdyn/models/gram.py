@@ -15,7 +15,7 @@ from torch import Tensor
 from superdyn.features.batches import SparseBatch
 from superdyn.models.decoding import DecoderGradients, Head
 from superdyn.models.encoding import add_encoding_gradient, encode
-from superdyn.models.product import multiply
+from superdyn.models.product import matvec, multiply
 
 
 def is_cheaper(batch: SparseBatch, head: Head) -> bool:
@@ -43,8 +43,8 @@ def gram_gradients(
         add_encoding_gradient(target, -hidden, d_decoder)
     if head.bias is None:
         return DecoderGradients(energy, d_hidden, d_decoder, None)
-    total, wanted, shift = hidden.sum(dim=1), _sums(target), _matvec(decoder, head.bias)
-    d_bias = _matvec(decoder.mT, total) + batch.shape[1] * head.bias - wanted
+    total, wanted, shift = hidden.sum(dim=1), _sums(target), matvec(decoder, head.bias)
+    d_bias = matvec(decoder.mT, total) + batch.shape[1] * head.bias - wanted
     energy = energy + (total * shift).sum(dim=1) + (head.bias * (d_bias - wanted)).sum(dim=1)
     if d_decoder is not None:
         d_decoder += total[:, :, None] * head.bias[:, None, :]
@@ -85,7 +85,3 @@ def _sums(x: SparseBatch) -> Float[Tensor, "r n"]:
     if x.head is not None:
         sums[:, : x.head.shape[2]] += x.head.sum(dim=1)
     return sums
-
-
-def _matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Float[Tensor, "r i"]:
-    return multiply(matrix, vector.unsqueeze(2)).squeeze(2)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.models.chain import Gradients
-from superdyn.models.product import multiply
+from superdyn.models.product import matvec, multiply
 from superdyn.models.risk import Population, population_feature_loss
 
 if TYPE_CHECKING:
@@ -64,9 +64,9 @@ class FrozenProducts:
         d = multiply(decoder * (target * variance)[:, None, :], encoder.mT)
         second = variance
         if mean is not None:
-            through = _matvec(encoder, mean)
+            through = matvec(encoder, mean)
             m = m + through[:, :, None] * through[:, None, :]
-            d = d + _matvec(decoder, target * mean)[:, :, None] * through[:, None, :]
+            d = d + matvec(decoder, target * mean)[:, :, None] * through[:, None, :]
             second = variance + mean.square()
         return cls(multiply(decoder, decoder.mT), m, d, (target.square() * second).sum(dim=1))
 
@@ -94,9 +94,9 @@ def population_gradients(student: "Student", population: Population) -> Gradient
     loss = (d_inner * inner).sum(dim=(1, 2)) - (variance * target * (reached - target)).sum(dim=1)
     error = bias
     if mean is not None:
-        through = _matvec(inner, mean)
-        error = _matvec(decoder.mT, through) - target * mean + (0.0 if bias is None else bias)
-        d_inner += _matvec(decoder, error)[:, :, None] * mean[:, None, :]
+        through = matvec(inner, mean)
+        error = matvec(decoder.mT, through) - target * mean + (0.0 if bias is None else bias)
+        d_inner += matvec(decoder, error)[:, :, None] * mean[:, None, :]
     found: dict[str, Tensor] = {}
     if bias is not None:
         assert error is not None
@@ -110,7 +110,7 @@ def population_gradients(student: "Student", population: Population) -> Gradient
         d_decoder = multiply(energy, decoder) - inner * (variance * target)[:, None, :]
         if mean is not None:
             assert error is not None
-            d_decoder += _matvec(inner, mean)[:, :, None] * error[:, None, :]
+            d_decoder += matvec(inner, mean)[:, :, None] * error[:, None, :]
         d_encoder = d_inner if core is None else multiply(core.mT, d_inner)
         if student.decoder is None:
             found["encoder"] = d_decoder.add_(d_encoder)
@@ -127,7 +127,7 @@ def _without_embedding(student: "Student", population: Population) -> Gradients:
     loss = (residual * weighted).sum(dim=(1, 2))
     error = student.bias
     if population.mean is not None:
-        drift = _matvec(residual, population.mean)
+        drift = matvec(residual, population.mean)
         error = drift if error is None else drift + error
         weighted += error[:, :, None] * population.mean[:, None, :]
     found = {} if student.core is None else {"core": weighted}
@@ -136,7 +136,3 @@ def _without_embedding(student: "Student", population: Population) -> Gradients:
         if student.bias is not None:
             found["bias"] = error.clone()
     return Gradients(0.5 * loss, found)
-
-
-def _matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Float[Tensor, "r i"]:
-    return multiply(matrix, vector.unsqueeze(2)).squeeze(2)

@@ -98,3 +98,12 @@ def product(a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"]) -> Float[Tenso
     if not torch.is_grad_enabled():
         return multiply(a, b)
     return _Product.apply(a, b)  # pyright: ignore[reportReturnType]
+
+
+def matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Float[Tensor, "r i"]:
+    """A_r v_r for every member r, not differentiable, with the bits of a pack of one on the CPU."""
+    if matrix.device.type != "cpu":
+        return torch.bmm(matrix, vector.unsqueeze(2)).squeeze(2)
+    safe = not (matrix.shape[1] | matrix.shape[2]) % _SAFE_MULTIPLE
+    pairs = zip(matrix, vector, strict=True)
+    return torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs])

@@ -3,6 +3,7 @@
 Axis legend: `r` run, `t` step, `s` sample, `n` feature.
 """
 
+import importlib
 from functools import partial
 from typing import Any
 
@@ -20,11 +21,9 @@ class JaxScan:
 
     def __init__(self, workload: Workload, generator: str = "threefry2x32"):
         # JAX is an extra of its own: nothing else here needs it.
-        import jax
-        import jax.numpy as jnp
-
+        jax: Any = importlib.import_module("jax")
         self.workload, self.generator = workload, generator
-        self._jax, self._jnp = jax, jnp
+        self._jax, self._jnp = jax, jax.numpy
         self._scanned = jax.jit(self._scan)
 
     def train(self, steps: int, batches: np.ndarray | None = None) -> np.ndarray:

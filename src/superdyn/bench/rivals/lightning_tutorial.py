@@ -1,4 +1,4 @@
-"""PyTorch Lightning as its tutorial has it, one run after the other: DataLoader, automatic optimisation, `self.log`, W&B.
+"""PyTorch Lightning as its tutorial has it, one run after the other: DataLoader, automatic optimisation, W&B.
 
 Tuned: the loader hands over whole batches, the loss is compiled, the optimizer fused, and the loss is logged every 50
 steps. W&B runs offline. Axis legend: `s` sample, `n` feature.

@@ -1,0 +1,61 @@
+"""A benchmark record as a Markdown table."""
+
+from typing import Any
+
+from superdyn.bench.workload import Workload
+
+
+def flops_per_step(workload: Workload) -> float:
+    """Multiplications and additions of one run-step with dense x, forward and backward, none for the data."""
+    s, n, k = workload.batch_size, workload.n_features, workload.width
+    return 2.0 * s * (5 * n * k + 3 * k * k)
+
+
+def table(record: dict[str, Any]) -> str:
+    """The record as Markdown."""
+    lines = [
+        f"Command: `{record['command']}`. {record['hardware']}. {record['versions']}.",
+        "",
+        "Largest relative difference of 30 losses from the plain loop's, on the same batches: "
+        + ", ".join(f"{name} {value:.1g}" for name, value in record["loss_difference"].items())
+        + ".",
+        "",
+        "| R | N | K | batch | competitor | run-steps/s, median (min–max) | superdyn is | cold start, s | peak MiB "
+        "| 5,000 steps of all runs, s | share of peak |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for entry in record["comparisons"]:
+        w = Workload(**entry["workload"])
+        ours = entry["results"]["superdyn"].get("run_steps_per_s", {}).get("median", float("nan"))
+        for rival, result in entry["results"].items():
+            head = f"| {w.runs} | {w.n_features} | {w.width} | {w.batch_size} | {rival} |"
+            if "error" in result:
+                lines.append(f"{head} failed: {result['error'][:80]} | | | | | |")
+                continue
+            rate = result["run_steps_per_s"]
+            grid = result["cold_start_s"] + 5000 * w.runs / rate["median"]
+            share = rate["median"] * flops_per_step(w) / record["peak_flops"]
+            lines.append(
+                f"{head} {_spread(rate, ',.0f')} | {ours / rate['median']:.2f}× | "
+                f"{result['cold_start_s']:.1f} | {result['peak_memory_mib']:,.0f} | {grid:,.0f} | {share:.0%} |"
+            )
+    tax, exact = record["lightning_tax"], record["exact_against_sampled"]
+    lines += [
+        "",
+        f"Lightning's tax (N = 64, R = 1, every callback and offline W&B, {tax['steps']:,} steps): the wall time is "
+        f"{_spread(tax['ratio'], '.2f')} times that of the plain loop, n = {tax['ratio']['n']}.",
+        "",
+        "How many times as fast as a sampled step an exact one is, median (min–max):",
+        "",
+        "| linear student, N = 1024, batch 256 | K | against sparse batches | against dense batches |",
+        "|---|---|---|---|",
+        *(
+            f"| {row['student']} | {row['width']} | {_spread(row['sparse'], '.2f')} | {_spread(row['dense'], '.2f')} |"
+            for row in exact
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _spread(summary: dict[str, Any], form: str) -> str:
+    return f"{summary['median']:{form}} ({summary['min']:{form}}–{summary['max']:{form}})"

@@ -1,0 +1,31 @@
+"""Which keys of a configuration are a run's identity, and which may differ between the members of a pack."""
+
+MEMBER_FIELDS = (
+    "seed",
+    "data.data_exponent",
+    "data.importance_exponent",
+    "data.density",
+    "optimizer.lr",
+    "optimizer.weight_decay",
+    "model.core_init_scale",
+)
+"""Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
+
+SWITCH_FIELDS = ("model.name", "model.train_encoder", "model.encoder_init", "model.bias")
+"""Switches of the built-in student that members may also differ in where shapes agree, see `RunConfig.pack_key`."""
+
+INCIDENTAL_FIELDS = (
+    "name",
+    "tier",
+    "claim",
+    "logger",
+    "launcher",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.deterministic",
+    "trainer.compile",
+    "trainer.chunk_steps",
+    "trainer.checkpoint_minutes",
+    "trainer.progress",
+)
+"""Fields that cannot change a run's result and so are left out of its signature."""
