@@ -6,10 +6,10 @@ difference counts, so that what is done once per training does not.
 """
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 _STARTED = time.perf_counter()
@@ -53,19 +53,30 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     train(1)
     cold = time.perf_counter() - _STARTED
     together = 1 if rival in ONE_BY_ONE else workload.runs
-    short, long = task["steps"], 4 * task["steps"]
-    for steps in (short, long):
-        train(steps)
+    short = 2
+    while _difference(train, short)[0] < task["seconds"] and short < 2**16:
+        short *= 4
     rates = []
     for _ in range(task["repetitions"]):
-        seconds = []
-        for steps in (short, long):
-            start = time.perf_counter()
-            train(steps)
-            seconds.append(time.perf_counter() - start)
-        rates.append(together * (long - short) / (seconds[1] - seconds[0]))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"cold_start_s": cold, "run_steps_per_s": rates, "peak_memory_bytes": memory}
+        seconds, steps = _difference(train, short)
+        rates.append(together * steps / seconds)
+    return {"cold_start_s": cold, "run_steps_per_s": rates, "peak_memory_bytes": _peak_memory()}
+
+
+def _difference(train: Callable[[int], Any], steps: int) -> tuple[float, int]:
+    """By how much a training of 4 · `steps` takes longer than one of `steps`, and the steps that this is for."""
+    seconds = []
+    for length in (steps, 4 * steps):
+        start = time.perf_counter()
+        train(length)
+        seconds.append(time.perf_counter() - start)
+    return seconds[1] - seconds[0], 3 * steps
+
+
+def _peak_memory() -> int:
+    """Of this process; the system's own record of children would begin with the parent's."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.partition("VmHWM:")[2].split()[0])
 
 
 if __name__ == "__main__":
