@@ -1,7 +1,7 @@
 """Which points train together: those of one pack key, one batch form and one resume step, in packs that fit in memory.
 
-A member's memory is estimated from shapes: parameters and optimizer state, its share of a chunk of batches, the
-evaluation set, and the activations of the larger of a training batch and an evaluation block.
+A member's memory is estimated from shapes: parameters and optimizer state, the evaluation set, and the activations of
+the larger of a training batch and an evaluation block; a chunk of batches has a limit of its own.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from superdyn.config import RunConfig
+from superdyn.config import ModelConfig, RunConfig
 from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, load_latest
 from superdyn.sweeps.points import Point
@@ -18,10 +18,20 @@ from superdyn.sweeps.points import Point
 _MEMORY_SHARE = 0.5
 """Of the memory that is free; the estimate below is good to a factor of about 1.5."""
 
-_EVALUATION_BLOCK = 1024
-_LIVE_ACTIVATIONS = 8
+_EVALUATION_BLOCK = 256
+_TILE = 64 * 2**20
+"""Bytes of a residual that a member holds at once (`models/decoding.py`)."""
+
+_LIVE_RESIDUALS = 4
+_LIVE_ENCODED = 6
+_LIVE_AUTOGRAD = 8
+"""Copies alive at once of an N-wide residual, of a K-wide encoding, and of any activation under autograd."""
+
 _STATE_COPIES = 6
-"""Parameters, gradients, masked gradients, up to two moments, one temporary."""
+"""Parameters, gradients, their flat copy, up to two moments, one temporary."""
+
+_CELL_BYTES = 100
+"""Of an active cell of the evaluation set, in both orders."""
 
 
 @dataclass(frozen=True)
@@ -64,15 +74,15 @@ def member_bytes(config: RunConfig) -> int:
     """Estimated memory of one member in bytes."""
     n, k, data = config.data.n_features, config.model.width, config.data
     word = 8 if config.trainer.precision == "64-true" else 4
-    parameters = 2 * k * n + k * k
-    if config.loss == "population" or config.model.activation == "linear":
-        activations = _LIVE_ACTIVATIONS * n * n
-        evaluation = 0
-    else:
-        activations = _LIVE_ACTIVATIONS * n * max(data.batch_size, _EVALUATION_BLOCK)
-        evaluation = data.eval_size * n
-    batches = 0 if config.loss == "population" else data.batch_size * n
-    return word * (_STATE_COPIES * parameters + activations + evaluation + batches)
+    state = _STATE_COPIES * word * (2 * k * n + k * k)
+    evaluation = int(_CELL_BYTES * data.eval_size * (data.density + 1))
+    batch = max(data.batch_size, _EVALUATION_BLOCK)
+    if config.model.target != ModelConfig.model_fields["target"].default:
+        return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)
+    if config.loss == "population":
+        return state + _LIVE_RESIDUALS * word * k * n + min(word * n * n, _TILE)
+    residual = min(word * batch * n, _TILE)
+    return state + evaluation + _LIVE_RESIDUALS * residual + _LIVE_ENCODED * word * batch * k
 
 
 def _free_bytes(config: RunConfig) -> int:
