@@ -1,0 +1,45 @@
+"""Pack sizes follow the memory of a member, which an estimate from shapes must not undercut."""
+
+import resource
+
+import pytest
+
+from superdyn.runs.folder import RunFolder
+from superdyn.sweeps import packing
+from superdyn.sweeps.packing import make_packs, member_bytes, pack_size
+from superdyn.sweeps.points import Point
+
+
+def test_the_pack_size_is_what_half_of_the_free_memory_holds(make_config, monkeypatch):
+    config = make_config()
+    monkeypatch.setattr(packing, "_free_bytes", lambda _: 20 * member_bytes(config))
+    assert pack_size(config) == 10
+    assert pack_size(make_config(launcher__max_pack_size=3)) == 3
+    monkeypatch.setattr(packing, "_free_bytes", lambda _: 1)
+    assert pack_size(config) == 1
+
+
+def test_larger_members_are_estimated_larger(make_config):
+    sizes = [
+        member_bytes(make_config(data__n_features=n, model__width=n // 2, data__batch_size=s))
+        for n, s in ((64, 32), (64, 4096), (1024, 4096))
+    ]
+    assert sizes == sorted(sizes)
+    assert resource.getpagesize() < sizes[0]
+
+
+def test_runs_whose_batches_have_another_form_train_apart(make_config, tmp_path):
+    many = {"data__n_features": 512, "data__clip": True}
+    configs = [make_config(data__density=density, **many) for density in (1.0, 400.0)]
+    assert configs[0].pack_key() == configs[1].pack_key()
+    points = [Point((), config, RunFolder(tmp_path / config.signature()[:8])) for config in configs]
+    assert [len(pack.points) for pack in make_packs(points)] == [1, 1]
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_twenty_thousand_features_are_estimated_below_four_gibibytes(activation, make_config):
+    config = make_config(
+        data__n_features=20_000, model__width=512, data__batch_size=256, data__eval_size=8192,
+        model__activation=activation,
+    )  # fmt: skip
+    assert 0.2 * 2**30 < member_bytes(config) < 4 * 2**30
