@@ -56,26 +56,3 @@ def test_replays_train_every_step_on_its_own_data(loss, optimizer, make_config, 
     expected = parameters(plain)
     for name, tensor in parameters(replayed).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-9, atol=1e-12, msg=name)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_the_compiled_step_is_one_graph_and_trains_the_same(optimizer, make_config, monkeypatch):
-    """Inductor on the CPU; on a GPU the compiled step is what the CUDA graph captures."""
-    monkeypatch.setattr(engine_module, "CapturedStep", Uncaptured)
-    compiled = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda step, **options: compiled(step, fullgraph=True, **options))
-    ends = []
-    for compiles in (False, True):
-        configs = [
-            make_config(seed=s, data__batch_size=64, optimizer__name=optimizer, trainer__precision="64-true",
-                        trainer__compile=compiles, trainer__chunk_steps=N_STEPS)
-            for s in range(2)
-        ]  # fmt: skip
-        engine = Engine(configs)
-        engine.prepare()
-        with torch.no_grad():
-            engine._replay(0, N_STEPS, DeviceDraws(configs, torch.float64).points(0, N_STEPS))
-        ends.append(parameters(engine))
-    for name, tensor in ends[0].items():
-        torch.testing.assert_close(ends[1][name], tensor, rtol=1e-8, atol=1e-11, msg=name)
