@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from superdyn.analysis import run_result, running_exponent
@@ -61,6 +62,8 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
+            # Named, so that Lightning does not take a SLURM job over or advise against a cluster's login node.
+            plugins=[LightningEnvironment()],
         )
         _fit(trainer, module, data)
 
