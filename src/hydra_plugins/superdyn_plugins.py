@@ -5,7 +5,7 @@ environment, so this file imports nothing heavy at the top.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ class PackLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from superdyn.sweeps.composer import Composer
         from superdyn.sweeps.points import compose_grid
-        from superdyn.sweeps.sweep import run_sweep
+        from superdyn.sweeps.sweep import launch_grid
 
         sweep_dir = Path(self.config.hydra.sweep.dir)
         loader = self.hydra_context.config_loader
@@ -106,8 +106,9 @@ class PackLauncher(Launcher):
             is_group=lambda key: key in loader.list_groups("") or loader.get_group_options(key) != [],
         )
         grid = compose_grid(job_overrides, sweep_dir, composer)
-        outcome = replace(run_sweep(grid.points, sweep_dir), experiments=grid.experiments)
-        getattr(self.task, "outcomes", []).append(outcome)
+        outcome = launch_grid(grid, sweep_dir)
+        if outcome is not None:
+            getattr(self.task, "outcomes", []).append(outcome)
         return [JobReturn(overrides=[], status=JobStatus.COMPLETED, _return_value=outcome)]
 
 

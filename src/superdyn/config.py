@@ -115,10 +115,32 @@ class LoggerConfig(Section):
 
 
 class LauncherConfig(Section):
-    """How the runs of a sweep are placed; `pack` trains them as stacked tensors in this process."""
+    """How the runs of a sweep are placed: packs of stacked tensors, in the place that `name` says."""
 
-    name: Literal["pack"] = "pack"
+    name: Literal["pack", "local", "slurm", "ray"] = "pack"
     max_pack_size: Count | None = None
+    devices: Count | None = None
+    slots: Count = 1
+    stagger_seconds: NonNegative = 0.5
+    retries: Annotated[int, Field(ge=0)] = 1
+    fail_fast: bool = False
+    cpus: Count = 1
+    gpus: Annotated[int, Field(ge=0)] = 0
+    memory_gib: Positive | None = None
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    time_minutes: Count = 60
+    max_parallel: Count = 256
+    options: dict[str, Any] = Field(default_factory=dict)
+    address: str | None = None
+
+
+class SweepConfig(Section):
+    """What one launch does: `retry` trains failed runs again, `plan` only says what would be trained."""
+
+    retry: bool = False
+    plan: bool = False
 
 
 class ClaimConfig(Section):
@@ -152,6 +174,7 @@ class RunConfig(Section):
     trainer: TrainerConfig
     logger: LoggerConfig = LoggerConfig()
     launcher: LauncherConfig = LauncherConfig()
+    sweep: SweepConfig = SweepConfig()
     claim: ClaimConfig | None = None
 
     @classmethod

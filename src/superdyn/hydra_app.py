@@ -12,9 +12,10 @@ from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
 from superdyn.conf_path import conf_path
+from superdyn.sweeps.outcome import SweepOutcome
 from superdyn.sweeps.points import single_point
 from superdyn.sweeps.resolvers import register_resolvers
-from superdyn.sweeps.sweep import SweepOutcome, run_sweep
+from superdyn.sweeps.sweep import launch_single
 
 
 def train(overrides: Sequence[str]) -> SweepOutcome | None:
@@ -37,9 +38,12 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            outcomes.append(run_sweep([single_point(config, folder)], folder, single=True))
+            outcome = launch_single(single_point(config, folder), folder)
+            outcomes.extend([outcome] if outcome else [])
         except ValueError as error:  # Hydra would print a headline of its own above it
             refused.append(error)
+        if not any(folder.iterdir()):  # Hydra makes it before anything is known
+            folder.rmdir()
 
     # Hydra's main returns nothing; the launcher, which gets the task, leaves a sweep's outcome here.
     task.outcomes = outcomes  # pyright: ignore[reportFunctionMemberAccess]

@@ -20,6 +20,7 @@ INCIDENTAL_FIELDS = (
     "claim",
     "logger",
     "launcher",
+    "sweep",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.deterministic",

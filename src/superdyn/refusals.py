@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from superdyn.config import RunConfig
-from superdyn.validation import ConfigError, allowed_keys
+from superdyn.validation import ConfigError, allowed_keys, causes
 
 USER_ERRORS = (ConfigError, ValueError, HydraException, OmegaConfBaseException, FileNotFoundError)
 """Errors that a user's input causes; anything else is a bug and shows its traceback."""
@@ -17,7 +17,7 @@ USER_ERRORS = (ConfigError, ValueError, HydraException, OmegaConfBaseException, 
 
 def sentence(error: BaseException) -> str:
     """One sentence about an error that the user's input caused."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, ConfigError):
             return str(cause)
     text = str(error)
@@ -34,12 +34,6 @@ def sentence(error: BaseException) -> str:
         return f"{match.group(1)}: to sweep over several values add -m."
     first_paragraph = text.strip().split("\n\n")[0]
     return " ".join(first_paragraph.split()) or type(error).__name__
-
-
-def _causes(error: BaseException | None):
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _unknown_key(key: str) -> str:

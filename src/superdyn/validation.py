@@ -6,7 +6,7 @@ exact descent, the density that the cap allows) is checked in `training/feasible
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -142,3 +142,10 @@ def allowed_keys(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
             break
         schema = annotation
     return ", ".join(field.alias or name for name, field in schema.model_fields.items())
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error, what caused it, what caused that."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

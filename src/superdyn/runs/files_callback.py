@@ -7,6 +7,7 @@ Axis legend: `r` member.
 
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from superdyn.config import RunConfig
 from superdyn.runs.checkpoints import save_checkpoint
+from superdyn.runs.faults import fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.interrupt import DeferredInterrupt
 from superdyn.runs.record import Record
@@ -88,6 +90,8 @@ class RunFiles(Callback):
         if not self._open:
             trainer.should_stop = True
         now = time.monotonic()
+        if now >= min(self._next_save, self._next_heartbeat):
+            self._leave_what_others_took()
         if now >= self._next_save:
             self._save(module)
             self._write_statuses("running", module.step)
@@ -101,6 +105,7 @@ class RunFiles(Callback):
         if not trainer.is_global_zero:
             return
         module: Any = pl_module
+        self._leave_what_others_took()
         self._save(module)
         if module.step < self._configs[0].trainer.max_steps:
             self._write_statuses("interrupted", module.step)
@@ -112,18 +117,29 @@ class RunFiles(Callback):
             self._open.remove(member)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Close the folders of the members still at work: interrupted by a signal, or failed by an error."""
+        """Close the folders of the members still at work.
+
+        Interrupted by a signal, or by a fault of memory, device or disk, which is not theirs; failed by an error.
+        """
         if not trainer.is_global_zero or not self._records:
             return
         module: Any = pl_module
-        if isinstance(exception, KeyboardInterrupt | SIGTERMException):
+        self._leave_what_others_took()
+        if isinstance(exception, KeyboardInterrupt | SystemExit | SIGTERMException):
             self._save(module)
             self._write_statuses("interrupted", module.step)
             return
+        fault = fault_of(exception)
+        reason = f"{type(exception).__name__}: {exception}"
+        if fault == "storage":
+            return
         for member in self._open:
             self._records[member].write(self.folders[member])
-        trace = "".join(traceback.format_exception(exception))
-        self._write_statuses("failed", module.step, f"{type(exception).__name__}: {exception}", trace)
+        if fault == "run":
+            trace = "".join(traceback.format_exception(exception))
+            self._write_statuses("failed", module.step, reason, trace)
+        else:
+            self._write_statuses("interrupted", module.step, reason)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give Ctrl+C back; after an exception Lightning does so itself, once it has closed everything."""
@@ -147,6 +163,21 @@ class RunFiles(Callback):
         self._records[member].write(self.folders[member])
         self._write_status(member, "failed", step, f"diverged at step {step}: the loss is not finite")
         self._open.remove(member)
+
+    def _leave_what_others_took(self) -> None:
+        """Write no more to a folder that another process trains in or has finished.
+
+        Another host takes a run over when it has not heard of this one for ten minutes, e.g. while this one slept.
+        """
+        for member in list(self._open):
+            status = self.folders[member].status()
+            if status is not None and status.state in ("running", "done") and not status.is_ours():
+                warnings.warn(
+                    f"{self.folders[member].path} was taken over by process {status.pid} on {status.host}; "
+                    "this process leaves it",
+                    stacklevel=2,
+                )
+                self._open.remove(member)
 
     def _save(self, module: Any) -> None:
         for member in self._open:

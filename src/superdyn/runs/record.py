@@ -33,12 +33,10 @@ class Record:
             return record
         curve, spectrum = folder.curve(), folder.spectrum()
         if curve is None or spectrum is None:
-            raise ValueError(
-                f"{folder.path} resumes at step {step} without its curve or spectrum: delete it to retrain"
-            )
+            raise ValueError(f"{folder.path} cannot resume at step {step} without its curve or spectrum")
         kept, steps = curve["step"] <= step, spectrum[0]
         if not np.array_equal(curve["step"][kept], steps[steps <= step]):
-            raise ValueError(f"{folder.path}: curve and spectrum hold different steps: delete it to retrain")
+            raise ValueError(f"{folder.path} cannot resume: curve and spectrum hold different steps")
         columns = {name: column[kept].tolist() for name, column in curve.items()}
         record._rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         record._spectra = list(spectrum[1][steps <= step])

@@ -1,20 +1,22 @@
 """What `status.json` says about a run, and when its word is out of date.
 
-A process that is killed cannot correct its own "running", so readers check the heartbeat and, on the same
-host, the process.
+A process that is killed cannot correct its own "running", so readers look for the process on its own host, and
+elsewhere at the heartbeat.
 """
 
-import os
 import socket
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from superdyn.runs.process import is_alive, this_process
+
 State = Literal["running", "done", "failed", "interrupted"]
 STATES: tuple[State, ...] = ("running", "done", "failed", "interrupted")
 
 STALE_AFTER_SECONDS = 600.0
-"""Ten times the heartbeat's period: a running run that has been silent for longer is taken for dead."""
+"""Ten times the heartbeat's period: a run on another host that has been silent for longer is taken for dead. A
+heartbeat that lies further in the future than this says no more than silence does: some clock has been changed."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Status:
         step: optimizer steps done; `max_steps`: those to do.
         signature: of the configuration; `name`: of the run's folder.
         error: one sentence when failed; `traceback`: where it happened.
-        heartbeat: seconds since the epoch at the last write, by process `pid` on `host`.
+        heartbeat: seconds since the epoch at the last write, by process `pid`, which `began` then, on `host`.
     """
 
     state: State
@@ -38,6 +40,7 @@ class Status:
     traceback: str | None = None
     heartbeat: float = 0.0
     pid: int = 0
+    began: str = ""
     host: str = ""
 
     def __post_init__(self) -> None:
@@ -46,25 +49,21 @@ class Status:
 
     def stamped(self) -> dict[str, Any]:
         """Plain mapping with this moment's heartbeat, this process and this host."""
-        return asdict(self) | {"heartbeat": time.time(), "pid": os.getpid(), "host": socket.gethostname()}
+        pid, began = this_process()
+        return asdict(self) | {"heartbeat": time.time(), "pid": pid, "began": began, "host": socket.gethostname()}
+
+    def is_ours(self) -> bool:
+        """Whether this process wrote it."""
+        return (self.pid, self.began, self.host) == (*this_process(), socket.gethostname())
 
     def is_stale(self) -> bool:
-        """True for a "running" whose process is gone or silent for ten minutes."""
+        """True for a "running" whose process is gone from this host, or silent for ten minutes on another."""
         if self.state != "running":
             return False
-        silent = time.time() - self.heartbeat > STALE_AFTER_SECONDS
-        return silent or (self.host == socket.gethostname() and not _process_exists(self.pid))
+        if self.host == socket.gethostname():
+            return not is_alive(self.pid, self.began)
+        return abs(time.time() - self.heartbeat) > STALE_AFTER_SECONDS
 
     def is_live(self) -> bool:
         """True for a "running" whose process, here or on another host, still seems to be at work."""
         return self.state == "running" and not self.is_stale()
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it exists and belongs to someone else
-        return True
-    return True

@@ -5,14 +5,16 @@ the larger of a training batch and an evaluation block; a chunk of batches has a
 """
 
 import os
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from superdyn.config import ModelConfig, RunConfig
 from superdyn.features.batching import head_size
-from superdyn.runs.checkpoints import Checkpoint, load_latest
+from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpoint
+from superdyn.runs.record import Record
 from superdyn.sweeps.points import Point
 
 _MEMORY_SHARE = 0.5
@@ -36,38 +38,100 @@ _CELL_BYTES = 100
 
 @dataclass(frozen=True)
 class Pack:
-    """Points that train as stacked tensors; `resumed` holds their checkpoints, or is empty for a fresh start."""
+    """Points that train as stacked tensors from one step on; `resumed` holds their checkpoints once they are loaded."""
 
     points: tuple[Point, ...]
+    start_step: int = 0
     resumed: tuple[Checkpoint, ...] = ()
 
-    @property
-    def start_step(self) -> int:
-        """Optimizer steps that all members have behind them."""
-        return self.resumed[0].step if self.resumed else 0
 
+def make_packs(
+    points: Sequence[Point], parts: int = 1, memory_share: float = 1.0, limit: int | None = None
+) -> list[Pack]:
+    """Group points, keeping their order; members of one pack start at the same step.
 
-def make_packs(points: Sequence[Point]) -> list[Pack]:
-    """Group points, keeping their order; members of one pack start at the same step."""
-    groups: dict[tuple[str, int, int], list[tuple[Point, Checkpoint | None]]] = {}
-    for point in points:
-        checkpoint = load_latest(point.folder.checkpoints)
-        step = checkpoint.step if checkpoint else 0
-        # The width of the dense head follows a run's own frequencies, so that its bits do not depend on its companions.
-        groups.setdefault((point.config.pack_key(), head_size(point.config.data), step), []).append((point, checkpoint))
+    Args:
+        points: what to train.
+        parts: how many packs a group of one shape is cut into, at least, where it has the points.
+        memory_share: the part of the free memory that a pack may count on.
+        limit: most members of a pack, besides `launcher.max_pack_size`.
+    """
     packs = []
-    for members in groups.values():
-        size = pack_size(members[0][0].config)
-        for start in range(0, len(members), size):
-            part = members[start : start + size]
-            resumed = tuple(checkpoint for _, checkpoint in part if checkpoint is not None)
-            packs.append(Pack(tuple(point for point, _ in part), resumed))
+    for members in split_groups(points, parts):
+        size = pack_size(members[0].config, memory_share)
+        size = size if limit is None else min(size, limit)
+        for step, group in _by_step(members):
+            packs += [Pack(tuple(group[start : start + size]), step) for start in range(0, len(group), size)]
     return packs
 
 
-def pack_size(config: RunConfig) -> int:
+def pack_groups(points: Sequence[Point]) -> list[list[Point]]:
+    """Points that can share a pack, by all but the step at which they resume."""
+    groups: dict[tuple[str, int], list[Point]] = {}
+    for point in points:
+        # The width of the dense head follows a run's own frequencies, so that its bits do not depend on its companions.
+        groups.setdefault((point.config.pack_key(), head_size(point.config.data)), []).append(point)
+    return list(groups.values())
+
+
+def split_groups(points: Sequence[Point], parts: int) -> list[list[Point]]:
+    """Groups that can share a pack, each cut into up to `parts` of about one size, for as many workers."""
+    pieces = []
+    for group in pack_groups(points):
+        size = -(-len(group) // parts)
+        pieces += [group[start : start + size] for start in range(0, len(group), size)]
+    return pieces
+
+
+def _by_step(members: Sequence[Point]) -> list[tuple[int, list[Point]]]:
+    """Members by the step at which they can go on together, from the names of their checkpoints.
+
+    A pack that was killed while its members wrote one after the other has two newest steps; the older one, which the
+    others still keep, holds it together.
+    """
+    left = {point.signature: (point, checkpoint_steps(point.folder.checkpoints) or [0]) for point in members}
+    groups = []
+    while left:
+        step = min(steps[-1] for _, steps in left.values())
+        together = [signature for signature, (_, steps) in left.items() if step in steps]
+        groups.append((step, [left.pop(signature)[0] for signature in together]))
+    return groups
+
+
+def loaded(pack: Pack) -> list[Pack]:
+    """The pack with its checkpoints; members whose files prove damaged go on from an earlier step, in packs apart."""
+    if pack.start_step == 0:
+        return [replace(pack, resumed=())]
+    found = [(point, _checkpoint(point, pack.start_step)) for point in pack.points]
+    together = [(point, c) for point, c in found if c is not None and c.step == pack.start_step]
+    packs = [Pack(tuple(p for p, _ in together), pack.start_step, tuple(c for _, c in together))] if together else []
+    for point, checkpoint in found:
+        if checkpoint is None:
+            packs.append(Pack((point,)))
+        elif checkpoint.step != pack.start_step:
+            packs.append(Pack((point,), checkpoint.step, (checkpoint,)))
+    return packs
+
+
+def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
+    """The newest checkpoint up to this step that can be read and whose curve and spectrum can; None to start over."""
+    for step in reversed([step for step in checkpoint_steps(point.folder.checkpoints) if step <= newest]):
+        checkpoint = load_checkpoint(point.folder.checkpoints, step)
+        if checkpoint is None:
+            continue
+        try:
+            Record.resumed(point.folder, step)
+        except ValueError as error:
+            warnings.warn(f"{error}; it starts again from step 0", stacklevel=2)
+            return None
+        return checkpoint
+    return None
+
+
+def pack_size(config: RunConfig, memory_share: float = 1.0) -> int:
     """How many members of this shape train at once: `launcher.max_pack_size`, or what half of the free memory holds."""
-    return config.launcher.max_pack_size or max(1, int(_MEMORY_SHARE * _free_bytes(config) / member_bytes(config)))
+    fitting = max(1, int(_MEMORY_SHARE * memory_share * _free_bytes(config) / member_bytes(config)))
+    return config.launcher.max_pack_size or fitting
 
 
 def member_bytes(config: RunConfig) -> int:

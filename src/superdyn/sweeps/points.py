@@ -91,6 +91,18 @@ def single_point(config: DictConfig, folder: Path) -> Point:
     return Point((), typed, RunFolder(folder))
 
 
+def point_of(folder: RunFolder) -> Point:
+    """The point that a run folder's own configuration describes.
+
+    Raises:
+        ValueError: the folder has no configuration, or one that cannot be read or run.
+    """
+    mapping = folder.config()
+    if mapping is None:
+        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to go on with")
+    return Point((), RunConfig.from_mapping(mapping), folder)
+
+
 def missing_points(sweep_dir: Path) -> list[Point]:
     """Points that the manifest lists and that have no folder, composed anew from their overrides.
 

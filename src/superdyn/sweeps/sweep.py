@@ -1,77 +1,84 @@
-"""Trains the points of a sweep: skips what is done, packs the rest, and leaves a folder from which it can go on."""
+"""Trains the points of a sweep: skips what is done, has an executor train the rest, and leaves a folder to go on from.
 
-import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+Several processes may work on one sweep: each trains what is free and waits for what the others train, to take over what
+they leave unfinished.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from superdyn.config import RunConfig
+from superdyn.config import ConfigError
+from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.progress import Progress
-from superdyn.runs.status import Status
+from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
-from superdyn.sweeps.packing import Pack, make_packs
-from superdyn.sweeps.points import Experiment, Point, missing_points
-from superdyn.sweeps.train_pack import train_pack
+from superdyn.sweeps.executors import make_executor
+from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.outcome import SweepOutcome, outcome_of
+from superdyn.sweeps.plan import print_plan
+from superdyn.sweeps.points import Grid, Point, missing_points, point_of
+
+_TRIES = 3
+"""A point that is free again after this many turns stays as it is until the next launch."""
+
+_WAIT_SECONDS = 1.0
+_SAY_SECONDS = 60.0
 
 
-@dataclass(frozen=True)
-class SweepOutcome:
-    """What became of the points of a launch."""
+def launch_grid(grid: Grid, sweep_dir: Path) -> SweepOutcome | None:
+    """Train the points of a grid, or with `sweep.plan` only say what would be trained.
 
-    sweep_dir: Path
-    total: int
-    done: int
-    failed: tuple[str, ...]
-    skipped: int
-    interrupted: bool = False
-    experiments: Mapping[str, Experiment] = field(default_factory=dict)
+    Raises:
+        ConfigError: as `run_sweep`.
+    """
+    settings = grid.points[0].config.sweep
+    if settings.plan:
+        print_plan(grid.points, sweep_dir, retry_failed=settings.retry)
+        return None
+    outcome = run_sweep(grid.points, sweep_dir, retry_failed=settings.retry)
+    return replace(outcome, experiments=grid.experiments)
 
-    @property
-    def exit_code(self) -> int:
-        """0 when every point is done, 1 when one failed, 130 when the user stopped."""
-        return 130 if self.interrupted else int(bool(self.failed))
 
-    def summary(self) -> str:
-        """What happened and, where something is left to do, the command that does it."""
-        counts = f"{self.done} done ({self.skipped} before), {len(self.failed)} failed"
-        text = f"{counts}, {self.total} runs in {self.sweep_dir}"
-        if self.interrupted:
-            return f"{text}\nstopped; the same command goes on from here, or: superdyn retry {self.sweep_dir}"
-        if self.failed:
-            return f"{text}\nfailed: {', '.join(self.failed[:5])}; why: superdyn status {self.sweep_dir}"
-        return text
+def launch_single(point: Point, folder: Path) -> SweepOutcome | None:
+    """As `launch_grid`, for one run in a folder of its own."""
+    settings = point.config.sweep
+    if settings.plan:
+        print_plan([point], folder, retry_failed=settings.retry)
+        return None
+    return run_sweep([point], folder, retry_failed=settings.retry, single=True)
 
 
 def run_sweep(
     points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool = False, single: bool = False
 ) -> SweepOutcome:
-    """Train every point that is neither done, nor being trained elsewhere, nor (unless `retry_failed`) failed.
+    """Train every point that is neither done nor (unless `retry_failed`) failed; wait for those in training elsewhere.
 
-    A pack that stops with an error does not stop the others. Ctrl-C stops the sweep; the outcome then says so and the
-    same call goes on where it left off.
+    Ctrl-C, a lost device or a full disk stop the sweep; the outcome then says so and the same call goes on from there.
 
     Args:
         points: what to train.
         sweep_dir: the folder of the sweep, or with `single` of the one run.
         retry_failed: train failed points too.
         single: there is one point, and no manifest is kept.
+
+    Raises:
+        ConfigError: the folder cannot be written.
     """
-    sweep_dir.mkdir(parents=True, exist_ok=True)
-    if not single:
-        merge_manifest(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
-    for point in points:
-        if not point.folder.exists():
-            point.folder.prepare(point.config.to_mapping(), point.signature)
-    waiting = [point for point in points if _is_waiting(point.folder.status(), retry_failed)]
-    before = sum(_is_done(point) for point in points)
-    progress = Progress(len(points), before)
+    _open_folders(points, sweep_dir, single)
+    states = {point.signature: current_status(point.folder) for point in points}
+    failed = {signature for signature, status in states.items() if status is not None and status.state == "failed"}
+    skipped = sum(status is not None and status.state == "done" for status in states.values())
+    launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
     try:
-        for pack in make_packs(waiting):
-            _train(pack, sweep_dir.name, progress)
+        _train_all(launch, skipped)
     except KeyboardInterrupt:
-        return _outcome(points, sweep_dir, before, interrupted=True)
-    return _outcome(points, sweep_dir, before, interrupted=False)
+        return outcome_of(points, sweep_dir, skipped, interrupted=True)
+    except SweepStoppedError as error:
+        return outcome_of(points, sweep_dir, skipped, stopped=str(error))
+    return outcome_of(points, sweep_dir, skipped)
 
 
 def retry(sweep_dir: Path) -> SweepOutcome:
@@ -80,55 +87,51 @@ def retry(sweep_dir: Path) -> SweepOutcome:
     Raises:
         ValueError: `sweep_dir` holds no run.
     """
-    points = [_point_of(folder) for folder in run_folders(sweep_dir)] + missing_points(sweep_dir)
+    points = [point_of(folder) for folder in run_folders(sweep_dir)] + missing_points(sweep_dir)
     if not points:
         raise ValueError(f"path={str(sweep_dir)!r}: holds no run folder")
     single = RunFolder(sweep_dir).exists()
     return run_sweep(points, sweep_dir, retry_failed=True, single=single)
 
 
-def _point_of(folder: RunFolder) -> Point:
-    mapping = folder.config()
-    assert mapping is not None
-    return Point((), RunConfig.from_mapping(mapping), folder)
-
-
-def _is_done(point: Point) -> bool:
-    status = point.folder.status()
-    return status is not None and status.state == "done"
-
-
-def _is_waiting(status: Status | None, retry_failed: bool) -> bool:
-    if status is None:
-        return True
-    if status.state == "failed":
-        return retry_failed
-    return status.state != "done" and not status.is_live()
-
-
-def _train(pack: Pack, group: str, progress: Progress) -> None:
-    """Train a pack; what stops it is recorded with its members and does not stop the others."""
+def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> None:
     try:
-        train_pack(pack, group, progress)
-    except Exception as error:
-        _mark_failed(pack, error)
-        warnings.warn(f"{len(pack.points)} runs stopped: {error}", stacklevel=2)
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        with sweep_lock(sweep_dir):
+            if not single:
+                merge_manifest(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
+            for point in points:
+                if not point.folder.exists():
+                    point.folder.prepare(point.config.to_mapping(), point.signature)
+    except OSError as error:
+        if fault_of(error) != "storage":
+            raise
+        key = "hydra.run.dir" if single else "hydra.sweep.dir"
+        raise ConfigError(
+            f"{key}={str(sweep_dir)!r}: cannot be written ({error.strerror}); choose a folder with room that is yours "
+            f"to write."
+        ) from error
 
 
-def _mark_failed(pack: Pack, error: Exception) -> None:
-    """Record an error that came before the run files were opened, which would otherwise leave no trace."""
-    for point in pack.points:
-        status = point.folder.status()
-        if status is None or status.state not in ("failed", "done"):
-            steps = point.config.trainer.max_steps
-            reason = f"{type(error).__name__}: {error}"
-            point.folder.write_status(
-                Status("failed", pack.start_step, steps, point.signature, point.folder.name, error=reason)
-            )
+def _train_all(launch: Launch, skipped: int) -> None:
+    turns: Counter[str] = Counter()
+    said = -_SAY_SECONDS
+    while True:
+        waiting = [point for point in launch.waiting() if turns[point.signature] < _limit(launch, point)]
+        if waiting:
+            turns.update(point.signature for point in waiting)
+            make_executor(launch, waiting[0].config, skipped).run(waiting)
+            continue
+        elsewhere = launch.live()
+        if not elsewhere:
+            return
+        if time.monotonic() - said >= _SAY_SECONDS:
+            by = sorted({f"process {status.pid} on {status.host}" for _, status in elsewhere})
+            print(f"waiting for {len(elsewhere)} runs that {', '.join(by)} trains", flush=True)
+            said = time.monotonic()
+        time.sleep(_WAIT_SECONDS)
 
 
-def _outcome(points: Sequence[Point], sweep_dir: Path, skipped: int, interrupted: bool) -> SweepOutcome:
-    states = {point.folder.name: point.folder.status() for point in points}
-    failed = tuple(name for name, status in states.items() if status is not None and status.state == "failed")
-    done = sum(_is_done(point) for point in points)
-    return SweepOutcome(sweep_dir, len(points), done, failed, skipped, interrupted)
+def _limit(launch: Launch, point: Point) -> int:
+    """A failed point is retried once."""
+    return 1 if point.signature in launch.retry else _TRIES

@@ -1,0 +1,44 @@
+"""Where packs are trained: in this process, in local processes, as SLURM jobs, as ray tasks; one file each."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+from superdyn.config import ConfigError, RunConfig
+from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.points import Point
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Trains points of one launch."""
+
+    def run(self, points: Sequence[Point]) -> None:
+        """Train the points and return when this executor can do no more for them; their folders say how it went.
+
+        Raises:
+            SweepStoppedError: nothing more can be trained here.
+            KeyboardInterrupt, SystemExit: the user or the system stopped the launch; every run can be resumed.
+        """
+        ...
+
+
+def make_executor(launch: Launch, config: RunConfig, skipped: int) -> Executor:
+    """The executor that the `launcher` group names; each is imported only when it is used.
+
+    Args:
+        launch: what is trained.
+        config: of one of its points; all share the launcher.
+        skipped: how many points of the launch were done before.
+    """
+    match config.launcher.name:
+        case "pack":
+            from superdyn.runs.progress import Progress
+            from superdyn.sweeps.executors.in_process import InProcess
+
+            return InProcess(launch, Progress(len(launch.points), skipped))
+        case "local":
+            from superdyn.sweeps.executors.local import LocalProcesses
+
+            return LocalProcesses(launch, config, skipped)
+        case other:
+            raise ConfigError(f"launcher={other}: not built yet; allowed are pack and local.")

@@ -1,0 +1,87 @@
+"""What the workers of a launch are doing: a live table on a terminal, else a line every ten seconds."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from superdyn.runs.ownership import current_status
+from superdyn.sweeps.launch import Launch
+
+_REDRAW_SECONDS, _LINE_SECONDS = 1.0, 10.0
+_TAIL_BYTES = 2000
+
+
+class Board:
+    """Counts the launch's runs from their folders and shows the last line of every worker's log.
+
+    Args:
+        launch: what is trained.
+        workers: how many can be at work at a time.
+        skipped: runs that were done before.
+        shown: whether to show anything but messages.
+    """
+
+    def __init__(self, launch: Launch, workers: int, skipped: int, *, shown: bool, console: Console | None = None):
+        self._launch, self._workers, self._skipped, self._shown = launch, workers, skipped, shown
+        self._console = console or Console()
+        self._live: Live | None = None
+        self._next = 0.0
+
+    def __enter__(self) -> "Board":
+        if self._shown and self._console.is_terminal:
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        if self._shown:
+            self._print(self.headline(0))
+
+    def show(self, logs: Mapping[str, Path]) -> None:
+        """Redraw if it is time; `logs` are those of the workers at work, by slot."""
+        now = time.monotonic()
+        if not self._shown or now < self._next:
+            return
+        self._next = now + (_REDRAW_SECONDS if self._live is not None else _LINE_SECONDS)
+        if self._live is None:
+            self._print(self.headline(len(logs)))
+            return
+        table = Table(title=self.headline(len(logs)), title_justify="left", box=None, pad_edge=False)
+        for slot, log in logs.items():
+            table.add_row(slot, last_line(log).replace("[", r"\["))
+        self._live.update(table, refresh=True)
+
+    def say(self, message: str) -> None:
+        """A message above the table, whether or not the table is shown."""
+        self._print(message)
+
+    def headline(self, at_work: int) -> str:
+        """How far the launch is, in one line."""
+        statuses = [current_status(point.folder) for point in self._launch.points]
+        states = Counter(status.state for status in statuses if status is not None)
+        parts = [f"{states['done']}/{len(statuses)} runs done ({self._skipped} before)"]
+        parts += [f"{states['failed']} failed"] if states["failed"] else []
+        parts += [f"{states['running']} in training"] if states["running"] else []
+        parts += [f"{at_work} of {self._workers} workers at work"] if at_work else []
+        return " · ".join(parts)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that has anything in it, without reading the rest."""
+    with log.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - _TAIL_BYTES))
+        lines = file.read().decode("utf-8", "replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "starting")

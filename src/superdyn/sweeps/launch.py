@@ -1,0 +1,73 @@
+"""A launch: which points of a sweep folder are to be trained now, and the moment at which this process takes them.
+
+Executors (`executors/`) differ in where they train; what may be trained, and by whom, is the same for all of them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from superdyn.runs.ownership import current_status, take
+from superdyn.runs.status import Status
+from superdyn.sweeps.packing import Pack
+from superdyn.sweeps.points import Point
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What every executor needs to know.
+
+    Attributes:
+        sweep_dir: the folder of the sweep, or of the one run.
+        points: all points of the launch, the done ones included.
+        retry: signatures of failed points that are to be trained again.
+        parts, memory_share, pack_limit: as in `packing.make_packs`.
+    """
+
+    sweep_dir: Path
+    points: tuple[Point, ...]
+    retry: frozenset[str] = field(default_factory=frozenset)
+    parts: int = 1
+    memory_share: float = 1.0
+    pack_limit: int | None = None
+
+    def waiting(self) -> list[Point]:
+        """Points that nobody trains and that are not done, nor failed unless they are to be trained again."""
+        return [point for point in self.points if self._is_free(point, current_status(point.folder))]
+
+    def live(self) -> list[tuple[Point, Status]]:
+        """Points that another process trains at this moment, with what it last said."""
+        statuses = [(point, current_status(point.folder)) for point in self.points]
+        return [(p, status) for p, status in statuses if status and status.is_live() and not status.is_ours()]
+
+    def take(self, pack: Pack) -> list[Point]:
+        """The members of the pack that nobody else trains; they are this process's own from now on."""
+        return take(
+            pack.points,
+            self.sweep_dir,
+            lambda point: point.folder,
+            self._is_free,
+            lambda point: running(point, pack.start_step),
+        )
+
+    def _is_free(self, point: Point, status: Status | None) -> bool:
+        if status is None:
+            return True
+        if status.state == "failed":
+            return point.signature in self.retry
+        return status.state != "done" and (status.is_ours() or not status.is_live())
+
+
+def running(point: Point, step: int) -> Status:
+    """The status of a point that this process trains from `step` on."""
+    return Status("running", step, point.config.trainer.max_steps, point.signature, point.folder.name)
+
+
+def write_failed(points: Sequence[Point], reason: str) -> None:
+    """Mark points as failed for this reason, but for those that are done or have failed by themselves."""
+    for point in points:
+        status = current_status(point.folder)
+        if status is None or status.state not in ("failed", "done"):
+            step = 0 if status is None else status.step
+            steps = point.config.trainer.max_steps
+            point.folder.write_status(Status("failed", step, steps, point.signature, point.folder.name, error=reason))

@@ -1,0 +1,69 @@
+"""What one worker process is to train: some points of a sweep, as a small file that any machine can read.
+
+The configurations are in the run folders; the file only names the folders, so that it holds nothing secret and nothing
+that could disagree with them.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from superdyn.runs.atomic import write_atomically
+from superdyn.runs.folder import RunFolder
+from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.points import Point, point_of
+
+
+@dataclass(frozen=True)
+class Task:
+    """Points of one launch.
+
+    Attributes:
+        sweep_dir: absolute path of the sweep's folder, or of the one run's.
+        folders: names of run folders in it; "." for the one run.
+        retry: whether failed ones among them are to be trained again.
+        parts: into how many packs each group of one shape is cut, at least; that many workers can then share it.
+        memory_share: the part of the free memory that the worker may count on.
+        pack_limit: most runs in a pack, or None.
+    """
+
+    sweep_dir: str
+    folders: tuple[str, ...]
+    retry: bool = False
+    parts: int = 1
+    memory_share: float = 1.0
+    pack_limit: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        launch: Launch,
+        points: Sequence[Point],
+        parts: int = 1,
+        memory_share: float = 1.0,
+        pack_limit: int | None = None,
+    ) -> "Task":
+        """The task to train these points of a launch."""
+        root = launch.sweep_dir.absolute()
+        folders = tuple(str(point.folder.path.absolute().relative_to(root)) for point in points)
+        retry = any(point.signature in launch.retry for point in points)
+        return cls(str(root), folders, retry, parts, memory_share, pack_limit)
+
+    def write(self, path: Path) -> Path:
+        """Write the file; returns its path."""
+        write_atomically(path, lambda file: file.write(json.dumps(asdict(self), indent=1).encode()))
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> "Task":
+        """The task in a file."""
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**content | {"folders": tuple(content["folders"])})
+
+    def launch(self) -> Launch:
+        """The launch of these points in this process."""
+        root = Path(self.sweep_dir)
+        points = tuple(point_of(RunFolder(root / name)) for name in self.folders)
+        retry = frozenset(point.signature for point in points) if self.retry else frozenset()
+        return Launch(root, points, retry, self.parts, self.memory_share, self.pack_limit)

@@ -1,0 +1,55 @@
+"""`python -m superdyn.sweeps.worker TASK.json`: the process in which an executor has packs trained.
+
+Exit codes: 0 all of the task's points are done, 1 some are not, 74 the disk cannot be written, 75 the device is gone,
+143 ended by SIGTERM; whatever else means that the process died.
+"""
+
+import os
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+from superdyn.runs.faults import SweepStoppedError, fault_of
+from superdyn.runs.progress import Progress
+from superdyn.sweeps.executors.in_process import InProcess
+from superdyn.sweeps.outcome import outcome_of
+from superdyn.sweeps.task import Task
+
+STORAGE_FAULT, DEVICE_FAULT = 74, 75
+"""EX_IOERR and EX_TEMPFAIL of sysexits.h."""
+
+PARENT_ON_STDIN = "--end-with-parent"
+
+
+def main(arguments: list[str]) -> int:
+    """Train the points of a task; with `--end-with-parent` stop, as on SIGTERM, when standard input closes."""
+    warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
+    if PARENT_ON_STDIN in arguments:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+    return run_task(Task.read(Path(arguments[0])))
+
+
+def run_task(task: Task) -> int:
+    """Train the points of a task in this process; returns the exit code that says how it went."""
+    launch = task.launch()
+    try:
+        InProcess(launch, Progress(len(launch.points))).run(launch.points)
+    except SweepStoppedError as error:
+        print(error, flush=True)
+        return STORAGE_FAULT if fault_of(error) == "storage" else DEVICE_FAULT
+    outcome = outcome_of(launch.points, launch.sweep_dir, skipped=0)
+    print(outcome.summary(), flush=True)
+    return outcome.exit_code
+
+
+def _end_with_parent() -> None:
+    # A killed parent says nothing, but the pipe that it held closes. Python's own reader would hold a lock at exit.
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
