@@ -5,6 +5,7 @@ by Ctrl-C, 143 by SIGTERM.
 """
 
 import argparse
+import logging
 import os
 import sys
 import warnings
@@ -20,6 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     warnings.formatwarning = _one_line
+    logging.raiseExceptions = False  # a library's log that cannot be written (full disk) is not worth a traceback
     from superdyn.refusals import USER_ERRORS, sentence
 
     # A user's package usually lies in the working directory; console scripts do not look there by themselves.
@@ -32,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"superdyn: {sentence(error)}", file=sys.stderr)
         return WRONG_INPUT
+    except OSError as error:
+        return _storage_fault(error)
     except KeyboardInterrupt:
         print("superdyn: stopped.", file=sys.stderr)
         return INTERRUPTED
@@ -128,6 +132,16 @@ def _doctor(options: argparse.Namespace) -> int:
     checks = doctor()
     Console().print(doctor_table(checks))
     return exit_status(checks)
+
+
+def _storage_fault(error: OSError) -> int:
+    """A disk that cannot be written is no bug; any other system error is."""
+    from superdyn.runs.faults import fault_of
+
+    if fault_of(error) != "storage":
+        raise error
+    print(f"superdyn: {error.filename or 'a folder'}: cannot be written ({error.strerror}).", file=sys.stderr)
+    return WRONG_INPUT
 
 
 def _one_line(message: Warning | str, category: type[Warning], *_: object) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from superdyn.runs.checkpoints import checkpoint_steps, load_common, load_latest, save_checkpoint
+from superdyn.runs.checkpoints import checkpoint_steps, load_latest, resume_groups, save_checkpoint
 
 
 def save(directory: Path, *steps: int) -> None:
@@ -48,16 +48,9 @@ def test_a_slice_of_a_stack_does_not_store_the_stack(tmp_path: Path) -> None:
     assert path.stat().st_size < 2 * stack[3].nbytes
 
 
-def test_a_pack_resumes_from_the_newest_step_that_all_members_have(tmp_path: Path) -> None:
+def test_members_go_on_together_from_the_newest_step_that_they_share(tmp_path: Path) -> None:
     save(tmp_path / "a", 10, 20)
     save(tmp_path / "b", 10)
-    common = load_common([tmp_path / "a", tmp_path / "b"])
-    assert common is not None
-    assert [member.step for member in common] == [10, 10]
-
-
-def test_a_pack_without_a_common_step_has_nothing_to_resume_from(tmp_path: Path) -> None:
-    save(tmp_path / "a", 10, 20)
-    save(tmp_path / "b", 30)
-    assert load_common([tmp_path / "a", tmp_path / "b"]) is None
-    assert load_common([tmp_path / "a", tmp_path / "c"]) is None
+    save(tmp_path / "c", 30, 40)
+    names = [tmp_path / name for name in ("a", "b", "c", "never made")]
+    assert resume_groups(names) == [(0, [3]), (10, [0, 1]), (40, [2])]

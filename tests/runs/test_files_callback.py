@@ -13,7 +13,7 @@ import pytest
 from tiny_pack import EVERY_CHUNK, N_FEATURES, TinyPack, fit, make_config, train_slowly
 
 from superdyn.runs import files_callback
-from superdyn.runs.checkpoints import load_common, load_latest
+from superdyn.runs.checkpoints import load_latest, resume_groups
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_status import sweep_status
@@ -114,11 +114,9 @@ def test_a_resumed_pack_gives_the_curve_of_an_uninterrupted_one(tmp_path: Path) 
     fit(TinyPack(configs), [RunFiles(whole)])
     with pytest.raises(RuntimeError):
         fit(TinyPack(configs, fail_at=55), [RunFiles(parts)])
-    common = load_common([run.checkpoints for run in parts])
-    assert common is not None
-    assert common[0].step == 50
+    assert resume_groups([run.checkpoints for run in parts]) == [(50, [0, 1])]
     again = TinyPack(configs)
-    again.load_member_states([member.state for member in common], common[0].step)
+    again.load_member_states([load_latest(run.checkpoints).state for run in parts], 50)  # pyright: ignore[reportOptionalMemberAccess]
     fit(again, [RunFiles(parts)])
     for run, reference in zip(parts, whole, strict=True):
         assert (run.path / "curve.parquet").read_bytes() == (reference.path / "curve.parquet").read_bytes()
@@ -162,13 +160,14 @@ def slow_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[BaseP
 
 def assert_resumable(runs: list[RunFolder]) -> None:
     """Every member has the rows up to a common checkpoint."""
-    common = load_common([run.checkpoints for run in runs])
-    assert common is not None
+    ((common, members),) = resume_groups([run.checkpoints for run in runs])
+    assert common > 0
+    assert len(members) == len(runs)
     for run in runs:
         curve, spectrum = run.curve(), run.spectrum()
         assert curve is not None
         assert spectrum is not None
-        wanted = list(range(0, common[0].step + 1, 10))
+        wanted = list(range(0, common + 1, 10))
         assert curve["step"].tolist()[: len(wanted)] == wanted
         assert spectrum[0].tolist()[: len(wanted)] == wanted
 

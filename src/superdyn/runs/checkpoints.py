@@ -77,16 +77,20 @@ def load_latest(directory: str | Path) -> Checkpoint | None:
     return None
 
 
-def load_common(directories: Sequence[str | Path]) -> list[Checkpoint] | None:
-    """The checkpoints, one per member, of the newest step that every member of a pack can resume from.
+def resume_groups(directories: Sequence[str | Path]) -> list[tuple[int, list[int]]]:
+    """Members of a pack by the step at which they can go on together, by the names of their checkpoints.
+
+    A pack that was killed while its members wrote one after the other has two newest steps; the older one, which the
+    others still keep, holds it together.
 
     Returns:
-        None if the members share no readable step; they then start over or resume apart.
+        (step, indices into `directories`), ascending; step 0 for members without a checkpoint.
     """
-    shared = set.intersection(*(set(checkpoint_steps(directory)) for directory in directories))
-    for step in sorted(shared, reverse=True):
-        members = [load_checkpoint(directory, step) for directory in directories]
-        whole = [member for member in members if member is not None]
-        if len(whole) == len(members):
-            return whole
-    return None
+    left = {i: checkpoint_steps(directory) or [0] for i, directory in enumerate(directories)}
+    groups = []
+    while left:
+        step = min(steps[-1] for steps in left.values())
+        together = [i for i, steps in left.items() if step in steps]
+        groups.append((step, together))
+        left = {i: steps for i, steps in left.items() if i not in together}
+    return groups

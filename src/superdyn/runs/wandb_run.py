@@ -1,11 +1,14 @@
 """One live W&B run beside others in the same process, offline unless WANDB_MODE says otherwise.
 
 W&B is a view of the run folder: everything it is told is also in the folder's files. The id is made from the
-signature, so that a resumed run continues the same W&B run.
+signature, so that a resumed run continues the same W&B run. Where a server cannot be reached when a run starts, this
+process logs offline from then on, and `wandb sync` uploads it later.
 """
 
+import functools
 import os
 import shutil
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -18,7 +21,11 @@ from superdyn.runs.status import State
 ID_LENGTH = 32
 """Hex digits of the signature in a W&B id: 128 bits, and well below W&B's limit."""
 
-EXIT_CODES: dict[State, int] = {"done": 0, "failed": 1, "interrupted": 255}
+EXIT_CODES: dict[State, int] = {"done": 0, "failed": 1, "interrupted": 255, "running": 255}
+"""A run that ends as "running" could not write down that it was interrupted."""
+
+REACH_SECONDS, UPLOAD_SECONDS = 20, 120
+"""How long the first run waits for the server to answer, and the end of every run for its upload."""
 
 ATTACHED_FILES = ("curve.parquet", "spectrum.parquet", "result.json")
 
@@ -36,6 +43,8 @@ def quiet_settings() -> Any:
         disable_git=True,
         disable_code=True,
         save_code=False,
+        init_timeout=REACH_SECONDS,
+        finish_timeout=UPLOAD_SECONDS,
         symlink=False,  # absolute links would break when the folder is moved
         x_disable_meta=True,
         x_disable_machine_info=True,
@@ -69,7 +78,7 @@ class WandbRun:
             resume="allow",
             reinit="create_new",
             dir=str(folder.path),
-            mode=os.environ.get("WANDB_MODE", "offline"),  # pyright: ignore[reportArgumentType]
+            mode=_mode(),
             config=dict(config),
             allow_val_change=True,
             settings=quiet_settings(),
@@ -99,6 +108,31 @@ class WandbRun:
         """
         with suppress(Exception):
             self._run.finish(exit_code=EXIT_CODES["failed"])
+
+
+def _mode() -> Any:
+    """WANDB_MODE, offline by default, and offline instead of online where no server answers."""
+    mode = os.environ.get("WANDB_MODE", "offline")
+    return "offline" if mode == "online" and not _server_answers() else mode
+
+
+@functools.cache
+def _server_answers() -> bool:
+    """Whether W&B can be used online; asked once, before a run is started, which would keep its id in use."""
+    import wandb
+    from wandb.errors import CommError, UsageError
+
+    try:
+        wandb.login(verify=True, timeout=REACH_SECONDS)
+    except (CommError, UsageError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        warnings.warn(
+            f"W&B cannot be used online ({reason}); runs are logged offline, and later wandb sync "
+            "SWEEP/*/wandb/offline-run-* uploads them",
+            stacklevel=2,
+        )
+        return False
+    return True
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 from superdyn.config import ModelConfig, RunConfig
 from superdyn.features.batching import head_size
-from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpoint
+from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
 from superdyn.sweeps.points import Point
 
@@ -60,7 +60,8 @@ def make_packs(
     for members in split_groups(points, parts):
         size = pack_size(members[0].config, memory_share)
         size = size if limit is None else min(size, limit)
-        for step, group in _by_step(members):
+        for step, indices in resume_groups([point.folder.checkpoints for point in members]):
+            group = [members[i] for i in indices]
             packs += [Pack(tuple(group[start : start + size]), step) for start in range(0, len(group), size)]
     return packs
 
@@ -81,21 +82,6 @@ def split_groups(points: Sequence[Point], parts: int) -> list[list[Point]]:
         size = -(-len(group) // parts)
         pieces += [group[start : start + size] for start in range(0, len(group), size)]
     return pieces
-
-
-def _by_step(members: Sequence[Point]) -> list[tuple[int, list[Point]]]:
-    """Members by the step at which they can go on together, from the names of their checkpoints.
-
-    A pack that was killed while its members wrote one after the other has two newest steps; the older one, which the
-    others still keep, holds it together.
-    """
-    left = {point.signature: (point, checkpoint_steps(point.folder.checkpoints) or [0]) for point in members}
-    groups = []
-    while left:
-        step = min(steps[-1] for _, steps in left.values())
-        together = [signature for signature, (_, steps) in left.items() if step in steps]
-        groups.append((step, [left.pop(signature)[0] for signature in together]))
-    return groups
 
 
 def loaded(pack: Pack) -> list[Pack]:
