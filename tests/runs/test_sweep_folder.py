@@ -64,12 +64,13 @@ def test_a_bigger_grid_adds_its_points_to_the_manifest(tmp_path: Path) -> None:
     assert [p.folder for p in merged] == ["folder-0", "folder-1", "another-name-2", "another-name-3"]
 
 
-def test_a_manifest_that_was_cut_short_is_refused_by_name(tmp_path: Path) -> None:
-    merge_manifest(tmp_path, [SweepPoint("s", "folder")])
+def test_a_manifest_that_was_cut_short_is_made_anew_from_the_runs(tmp_path: Path) -> None:
+    put(tmp_path, "seed=0", "done")
+    merge_manifest(tmp_path, [SweepPoint(SIGNATURE, "seed=0"), SweepPoint("never began", "seed=1")])
     path = tmp_path / "sweep.json"
     path.write_text(path.read_text()[:20])
-    with pytest.raises(ValueError, match=r"sweep\.json"):
-        read_manifest(tmp_path)
+    with pytest.warns(UserWarning, match=r"sweep.json cannot be read and is made anew"):
+        assert read_manifest(tmp_path) == [SweepPoint(SIGNATURE, "seed=0")]
 
 
 def test_a_run_folder_is_accepted_where_a_sweep_folder_is(tmp_path: Path) -> None:

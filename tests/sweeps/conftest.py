@@ -1,6 +1,9 @@
 """`superdyn train -m` as users call it, in a folder of the test and with runs that take milliseconds."""
 
+import sys
+
 import pytest
+from sweeps.faulty import FOLDER
 
 from superdyn.hydra_app import train
 
@@ -54,3 +57,14 @@ def own_experiments(tmp_path):
     for name, text in EXPERIMENTS.items():
         (folder / f"{name}.yaml").write_text(f"# @package _global_\nname: {name}\n{text}")
     return f"--config-dir={folder.parent}"
+
+
+@pytest.fixture
+def faults(tmp_path, monkeypatch):
+    """A folder in which a test prepares faults, and what the students note there."""
+    folder = tmp_path / "faults"
+    folder.mkdir()
+    monkeypatch.setenv(FOLDER, str(folder))
+    monkeypatch.setenv("SUPERDYN_PACKAGES", "sweeps")
+    monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))
+    return folder

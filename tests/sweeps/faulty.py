@@ -15,6 +15,7 @@ from superdyn.config import RunConfig
 from superdyn.models.student import Student
 
 FOLDER = "SUPERDYN_TEST_FAULTS"
+FAULTY = ["model._target_=sweeps.faulty.FaultyStudent"]
 
 
 def _kill() -> None:

@@ -1,41 +1,25 @@
 """`launcher=local`: worker processes give the bits of this process, and what happens to one stays with it."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from sweeps.faulty import FOLDER
-from training.test_packs import assert_same_run
+from sweeps.conftest import TINY
+from sweeps.faulty import FAULTY
+from sweeps.test_faults import assert_same_sweep
 
 from superdyn.config import ConfigError
+from superdyn.runs.process import is_alive
 from superdyn.runs.sweep_folder import run_folders
 from superdyn.sweeps.executors import slots
 from superdyn.sweeps.executors.slots import slots_of
 
 GRID = ["seed=0,1,2,3", "optimizer=sgd,adam", "trainer.max_steps=40", "optimizer.lr=0.05"]
 LOCAL = ["launcher=local", "launcher.slots=2", "launcher.stagger_seconds=0"]
-
-
-def assert_same_sweep(one: Path, other: Path) -> None:
-    ones, others = list(run_folders(one)), list(run_folders(other))
-    assert [run.name for run in ones] == [run.name for run in others]
-    for run, reference in zip(ones, others, strict=True):
-        assert_same_run(run, reference)
-
-
-@pytest.fixture
-def faults(tmp_path, monkeypatch):
-    """A folder in which a test prepares faults, and what the students note there."""
-    folder = tmp_path / "faults"
-    folder.mkdir()
-    monkeypatch.setenv(FOLDER, str(folder))
-    monkeypatch.setenv("SUPERDYN_PACKAGES", "sweeps")
-    monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))
-    return folder
-
-
-FAULTY = ["model._target_=sweeps.faulty.FaultyStudent"]
 
 
 def test_workers_share_a_sweep_and_give_the_bits_of_one_process(sweep, tmp_path):
@@ -62,7 +46,9 @@ def test_a_run_whose_workers_keep_dying_fails_with_the_reason(sweep, faults):
     outcome = sweep("seed=0", *FAULTY, "launcher=local", "launcher.retries=0", "name=hopeless")
     assert outcome.failed
     (run,) = run_folders(outcome.sweep_dir)
-    assert "died 1 times, last with signal SIGKILL" in run.status().error  # pyright: ignore[reportOptionalMemberAccess]
+    status = run.status()
+    assert status is not None
+    assert "died 1 times, last with signal SIGKILL" in (status.error or "")
 
 
 @pytest.mark.slow
@@ -80,6 +66,30 @@ def test_fail_fast_stops_at_the_first_failure(sweep):
     assert outcome.stopped is not None
     assert "fail_fast" in outcome.stopped
     assert outcome.exit_code == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_when_the_launch_is_stopped_its_workers_save_and_end(number, code, sweep, tmp_path):
+    grid = [*(text for text in TINY if "max_steps" not in text), *GRID[:2], "optimizer.lr=0.05"]
+    grid += ["trainer.max_steps=3000", "trainer.checkpoint_minutes=0.001"]
+    folder = tmp_path / "stopped"
+    command = [str(Path(sys.executable).with_name("superdyn")), "train", "-m", *grid, *LOCAL]
+    process = subprocess.Popen([*command, f"hydra.sweep.dir={folder}"], stdout=subprocess.PIPE, text=True)
+    while not any('"step": 0' not in path.read_text() for path in folder.glob("*/status.json")):
+        time.sleep(0.1)
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert number != signal.SIGINT or f"superdyn retry {folder}" in out
+    while any(is_alive(int(worker), "") for worker in workers):
+        time.sleep(0.1)
+    states = {json.loads(path.read_text())["state"] for path in folder.glob("*/status.json")}
+    assert "interrupted" in states <= {"interrupted", "done"}
+    again = subprocess.run([*command, f"hydra.sweep.dir={folder}"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert_same_sweep(folder, sweep(*grid, "name=whole").sweep_dir)
 
 
 def test_slots_share_the_cores(make_config):

@@ -6,12 +6,14 @@ trace counts as missing rather than forgotten. Launching a bigger grid into the 
 
 import json
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from superdyn.runs.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.ownership import current_status
 
 MANIFEST = "sweep.json"
 MAX_NAME_LENGTH = 120
@@ -54,8 +56,8 @@ def _short_keys(keys: list[str]) -> dict[str, str]:
 def read_manifest(sweep: str | Path) -> list[SweepPoint]:
     """The points launched into this folder, in launch order; empty if there is no manifest.
 
-    Raises:
-        ValueError: the manifest is not whole.
+    A manifest that is not whole, e.g. because a copy of the folder was cut short, is made anew from the run folders,
+    with a warning; points that never began are then forgotten until they are launched again.
     """
     path = Path(sweep) / MANIFEST
     if not path.is_file():
@@ -64,16 +66,16 @@ def read_manifest(sweep: str | Path) -> list[SweepPoint]:
         rows = json.loads(path.read_text(encoding="utf-8"))["points"]
         return [SweepPoint(r["signature"], r["folder"], tuple(r["overrides"])) for r in rows]
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read, it may be cut short: {error}") from error
+        warnings.warn(f"{path} cannot be read and is made anew from the run folders: {error}", stacklevel=2)
+        found = [(folder.name, current_status(folder)) for folder in run_folders(sweep)]
+        return [SweepPoint(status.signature, name) for name, status in found if status is not None]
 
 
 def merge_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> list[SweepPoint]:
     """Add points to the folder's manifest; a signature that is there already keeps its folder.
 
     Returns:
-        All points of the folder. The file is read again just before it is replaced, so two launches lose
-        points only if they write within the same few milliseconds, and the next launch of either puts them
-        back.
+        All points of the folder. Whoever launches holds the sweep's lock meanwhile (`ownership.py`).
     """
     merged = {point.signature: point for point in read_manifest(sweep)}
     for point in points:
