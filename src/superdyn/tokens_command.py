@@ -32,7 +32,7 @@ def run_tokens(options: argparse.Namespace) -> int:
     if options.inspect:
         return _inspect(paths, options.vocab)
     if len(paths) < 2 or options.tokenizer is None:
-        raise ValueError("superdyn tokens: needs SOURCE… OUT and --tokenizer, or --inspect FILE…")
+        raise ValueError("tokens: needs SOURCE… OUT and --tokenizer, or --inspect FILE…")
     *sources, out = paths
     tokenizer = load_tokenizer(options.tokenizer, options.separator)
     writer = ShardWriter(
@@ -69,7 +69,7 @@ def _written(manifest: Manifest, out: str) -> str:
 
 def _inspect(names: Sequence[str], vocabulary_size: int | None) -> int:
     if not names:
-        raise ValueError("superdyn tokens --inspect: needs a token file, a folder or a pattern.")
+        raise ValueError("tokens --inspect: needs a token file, a folder or a pattern.")
     found = [_inspected(path, vocabulary_size) for path in shard_paths(names)]
     for line, problem in found:
         print(line)
@@ -92,6 +92,7 @@ def _inspected(path: Path, vocabulary_size: int | None) -> tuple[str, str | None
         if manifest is not None:
             check_against(manifest, file, vocabulary_size)
             _check_sums(manifest, file)
+            vocabulary_size = vocabulary_size or manifest.vocabulary_size
         if vocabulary_size is not None:
             check_ids(file, vocabulary_size)
     except ValueError as error:

@@ -91,7 +91,9 @@ def _loaded(package: Any, source: str, split: str, subset: str | None) -> Any:
             return found[split]
         if (folder / "state.json").is_file():
             return package.load_from_disk(source)
-        return package.load_dataset(source, subset, split=split, streaming=True)
+        # A folder goes by its full path: as bare words, "text" or "parquet" mean readers of the package.
+        name = str(folder.resolve()) if folder.is_dir() else source
+        return package.load_dataset(name, subset, split=split, streaming=True)
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(f"SOURCE={source}: cannot be loaded as a data set: {reason}.") from None

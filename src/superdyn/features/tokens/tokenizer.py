@@ -5,13 +5,14 @@ token that ends a document: `--separator`, else the tokenizer's own end-of-text 
 """
 
 import importlib
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
-"""End-of-text tokens by which a bare JSON file, which does not say what its special tokens are for, is known."""
+"""Looked for where the tokenizer does not say which of its tokens ends a text; a bare JSON file never does."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,10 @@ def _from_file(name: str, separator: str | None) -> Tokenizer:
     loaded.no_truncation()
     loaded.no_padding()
     ids = loaded.get_vocab()
-    known = next((token for token in END_OF_TEXT if token in ids), None)
     return Tokenizer(
         Path(name).name,
         max(ids.values()) + 1,
-        _separator_id(name, ids, separator or known),
+        _separator_id(name, ids, separator or _known(ids)),
         lambda texts: [one.ids for one in loaded.encode_batch_fast(list(texts), add_special_tokens=False)],
     )
 
@@ -86,9 +86,13 @@ def _from_transformers(name: str, separator: str | None) -> Tokenizer:
     return Tokenizer(
         name,
         max(ids.values()) + 1,
-        _separator_id(name, ids, separator or loaded.eos_token),
+        _separator_id(name, ids, separator or loaded.eos_token or _known(ids)),
         lambda texts: loaded(list(texts), add_special_tokens=False, truncation=False, verbose=False)["input_ids"],
     )
+
+
+def _known(ids: dict[str, int]) -> str | None:
+    return next((token for token in END_OF_TEXT if token in ids), None)
 
 
 def _separator_id(name: str, ids: dict[str, int], token: str | None) -> int | None:
