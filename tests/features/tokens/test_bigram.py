@@ -21,7 +21,7 @@ def dense(law):
 def by_grid(law, points=2_000_000):
     """K from its definition: points spread evenly over [0, 1) are moved piece by piece."""
     x = (np.arange(points) + 0.5) / points
-    jumps, edges = law.jumps.numpy(), law.cdf.numpy()
+    jumps, edges = law.jumps.numpy(), law.cuts.numpy()
     moved = x + jumps[(x * law.pieces).astype(int)]
     joint = np.zeros((law.vocabulary_size,) * 2)
     np.add.at(joint, (np.searchsorted(edges, x, side="right"), np.searchsorted(edges, moved, side="right")), 1 / points)

@@ -17,7 +17,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from superdyn.features.tokens.permutation import permuted
-from superdyn.features.tokens.zipf import cumulative, entropy, invert, zipf_frequencies
+from superdyn.features.tokens.zipf import borders, entropy, invert, zipf_frequencies
 
 
 class Successors(NamedTuple):
@@ -41,7 +41,7 @@ class BigramTokens(nn.Module):
         ValueError: a value that is not allowed.
     """
 
-    cdf: Float64[Tensor, "v"]
+    cuts: Float64[Tensor, "inner"]
     starts: Float64[Tensor, "v"]
     widths: Float64[Tensor, "v"]
     jumps: Float64[Tensor, "g"]
@@ -58,10 +58,10 @@ class BigramTokens(nn.Module):
             raise ValueError(f"pieces={pieces}: must be at least 1.")
         self.vocabulary_size, self.strength, self.pieces = vocabulary_size, strength, pieces
         self.frequencies = zipf_frequencies(vocabulary_size, exponent)
-        cdf, place = cumulative(self.frequencies), np.arange(pieces)
-        self.register_buffer("cdf", torch.from_numpy(cdf))
-        self.register_buffer("starts", torch.from_numpy(np.concatenate(([0.0], cdf[:-1]))))
-        self.register_buffer("widths", torch.from_numpy(np.diff(cdf, prepend=0.0)))
+        cuts, place = borders(self.frequencies), np.arange(pieces)
+        self.register_buffer("cuts", torch.from_numpy(cuts))
+        self.register_buffer("starts", torch.from_numpy(np.concatenate(([0.0], cuts))))
+        self.register_buffer("widths", torch.from_numpy(np.diff(cuts, prepend=0.0, append=1.0)))
         self.register_buffer("jumps", torch.from_numpy((permuted(place, pieces, language, 0) - place) / pieces))
 
     def words(self, length: int) -> int:
@@ -73,8 +73,8 @@ class BigramTokens(nn.Module):
         follows, share = u < self.strength, self.strength
         # Products with reciprocals: a GPU divides by a number in this way, and bits must not depend on the device.
         within = u * (1 / share) if share > 0 else u
-        fresh = invert(self.cdf, (u - share) * (1 / (1 - share))) if share < 1 else torch.zeros_like(u).long()
-        token = invert(self.cdf, u[..., 0])
+        fresh = invert(self.cuts, (u - share) * (1 / (1 - share))) if share < 1 else torch.zeros_like(u).long()
+        token = invert(self.cuts, u[..., 0])
         found = [token]
         for t in range(1, u.shape[-1]):
             token = torch.where(follows[..., t], self._successor(token, within[..., t]), fresh[..., t])
@@ -84,19 +84,18 @@ class BigramTokens(nn.Module):
     def _successor(self, token: Int64[Tensor, "*s"], within: Float64[Tensor, "*s"]) -> Int64[Tensor, "*s"]:
         """Draw from K(·|token)."""
         x = self.starts[token] + self.widths[token] * within
-        return invert(self.cdf, x + self.jumps[(x * self.pieces).long().clamp(max=self.pieces - 1)])
+        return invert(self.cuts, x + self.jumps[(x * self.pieces).long().clamp(max=self.pieces - 1)])
 
     def successors(self) -> Successors:
         """K, exactly: [0, 1) is cut wherever the token, the piece or the successor changes."""
-        cdf, jumps = self.cdf.cpu().numpy(), self.jumps.cpu().numpy()
-        borders = np.arange(1, self.pieces) / self.pieces
+        cuts, jumps = self.cuts.cpu().numpy(), self.jumps.cpu().numpy()
         landed = np.argsort(np.arange(self.pieces) + np.rint(jumps * self.pieces))
-        back = cdf[:-1] - jumps[landed[np.minimum((cdf[:-1] * self.pieces).astype(np.int64), self.pieces - 1)]]
-        cuts = np.unique(np.concatenate(([0.0, 1.0], cdf[:-1], borders, back)))
-        middle, width = (cuts[1:] + cuts[:-1]) / 2, np.diff(cuts)
+        back = cuts - jumps[landed[np.minimum((cuts * self.pieces).astype(np.int64), self.pieces - 1)]]
+        edges = np.unique(np.concatenate((np.arange(self.pieces + 1) / self.pieces, cuts, back)))
+        middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
         piece = np.minimum((middle * self.pieces).astype(np.int64), self.pieces - 1)
-        token = np.searchsorted(cdf, middle, side="right")
-        successor = np.searchsorted(cdf, middle + jumps[piece], side="right").clip(max=self.vocabulary_size - 1)
+        token = np.searchsorted(cuts, middle, side="right")
+        successor = np.searchsorted(cuts, middle + jumps[piece], side="right")
         pair, where = np.unique(token * self.vocabulary_size + successor, return_inverse=True)
         token, successor = np.divmod(pair, self.vocabulary_size)
         return Successors(token, successor, np.bincount(where, weights=width) / self.frequencies[token])

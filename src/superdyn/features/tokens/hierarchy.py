@@ -13,7 +13,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor, nn
 
 from superdyn.features.tokens.permutation import permuted
-from superdyn.features.tokens.zipf import cumulative, entropy, invert, zipf_frequencies
+from superdyn.features.tokens.zipf import borders, entropy, invert, zipf_frequencies
 
 
 class HierarchicalTokens(nn.Module):
@@ -31,8 +31,8 @@ class HierarchicalTokens(nn.Module):
         ValueError: a value that is not allowed, or more tuples than the level below has.
     """
 
-    root_cdf: Float64[Tensor, "y"]
-    rule_cdf: Float64[Tensor, "m"]
+    root_cuts: Float64[Tensor, "_"]
+    rule_cuts: Float64[Tensor, "_"]
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class HierarchicalTokens(nn.Module):
                 raise ValueError(f"{name}={value}: must be at least {least}.")
         self.vocabulary_size, self.depth, self.branching = vocabulary_size, depth, branching
         self.root, self.rule = zipf_frequencies(symbols, exponent), zipf_frequencies(rules, exponent)
-        self.register_buffer("root_cdf", torch.from_numpy(cumulative(self.root)))
-        self.register_buffer("rule_cdf", torch.from_numpy(cumulative(self.rule)))
+        self.register_buffer("root_cuts", torch.from_numpy(borders(self.root)))
+        self.register_buffer("rule_cuts", torch.from_numpy(borders(self.rule)))
         below = [symbols] * (depth - 1) + [vocabulary_size]
         grammar = [_tuples(symbols, rules, n, branching, language, level) for level, n in enumerate(below)]
         for level, table in enumerate(grammar):
@@ -87,10 +87,10 @@ class HierarchicalTokens(nn.Module):
     def tokens(self, u: Float64[Tensor, "*s words"]) -> Int64[Tensor, "*s t"]:
         """Whole sentences from uniform numbers."""
         u = u.unflatten(-1, (-1, 1 + self.rewritings))
-        symbols, used = invert(self.root_cdf, u[..., :1]), 1
+        symbols, used = invert(self.root_cuts, u[..., :1]), 1
         for table in self.tables:
             nodes = symbols.shape[-1]
-            rule = invert(self.rule_cdf, u[..., used : used + nodes])
+            rule = invert(self.rule_cuts, u[..., used : used + nodes])
             symbols, used = table[symbols, rule].flatten(-2), used + nodes
         return symbols.flatten(-2)
 

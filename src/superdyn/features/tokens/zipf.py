@@ -19,10 +19,10 @@ def entropy(p: Float64[np.ndarray, "..."]) -> float:
     return -float(np.sum(p * np.log(p, out=np.zeros_like(p), where=p > 0)))
 
 
-def cumulative(p: Float64[np.ndarray, "v"]) -> Float64[np.ndarray, "v"]:
-    """Partial sums that end at exactly 1."""
+def borders(p: Float64[np.ndarray, "v"]) -> Float64[np.ndarray, "inner"]:
+    """The V − 1 places at which [0, 1) is cut into intervals of these lengths."""
     sums = np.cumsum(p)
-    return sums / sums[-1]
+    return sums[:-1] / sums[-1]
 
 
 def zipf_frequencies(vocabulary_size: int, exponent: float) -> Float64[np.ndarray, "v"]:
@@ -38,21 +38,21 @@ def zipf_frequencies(vocabulary_size: int, exponent: float) -> Float64[np.ndarra
     return feature_probabilities(vocabulary_size, exponent)
 
 
-def invert(cdf: Float64[Tensor, "v"], u: Float64[Tensor, "*t"]) -> Int64[Tensor, "*t"]:
-    """The token v with cdf[v − 1] ≤ u < cdf[v]."""
-    return torch.searchsorted(cdf, u.contiguous(), right=True).clamp(max=len(cdf) - 1)
+def invert(cuts: Float64[Tensor, "inner"], u: Float64[Tensor, "*t"]) -> Int64[Tensor, "*t"]:
+    """The token in whose interval u lies: cuts[v − 1] ≤ u < cuts[v]."""
+    return torch.searchsorted(cuts, u.contiguous(), right=True)
 
 
 class ZipfTokens(nn.Module):
     """A `TokenLaw` without structure; buffers move with `.to(device)`."""
 
-    cdf: Float64[Tensor, "v"]
+    cuts: Float64[Tensor, "inner"]
     unit = 1
 
     def __init__(self, vocabulary_size: int, exponent: float) -> None:
         super().__init__()
         self.vocabulary_size, self.frequencies = vocabulary_size, zipf_frequencies(vocabulary_size, exponent)
-        self.register_buffer("cdf", torch.from_numpy(cumulative(self.frequencies)))
+        self.register_buffer("cuts", torch.from_numpy(borders(self.frequencies)))
 
     def cross_entropy(self) -> float:
         """The least mean loss of a next-token prediction, in nats."""
@@ -64,4 +64,4 @@ class ZipfTokens(nn.Module):
 
     def tokens(self, u: Float64[Tensor, "*s t"]) -> Int64[Tensor, "*s t"]:
         """Tokens from uniform numbers."""
-        return invert(self.cdf, u)
+        return invert(self.cuts, u)
