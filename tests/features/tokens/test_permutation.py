@@ -25,9 +25,9 @@ def test_seeds_and_epochs_give_other_orders():
     assert np.abs(correlation).max() * np.sqrt(500) < 4.5
 
 
-@pytest.mark.parametrize("size", [2, 3, 7, 10])
+@pytest.mark.parametrize("size", [2, 3, 10])
 def test_over_epochs_a_place_goes_everywhere_equally_often(size):
-    epochs = 1500
+    epochs = 800
     went = np.array([permuted(np.arange(size), size, 1, epoch) for epoch in range(epochs)])
     for place in range(size):
         counts = np.bincount(went[:, place], minlength=size)
