@@ -11,8 +11,8 @@ import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {"validation": "config", "theory": "features", "conf_path": "config", "identity": "config"}
-ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench"}
+BESIDE = {"atomic": "config", "validation": "config", "theory": "features", "conf_path": "config", "identity": "config"}
+ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
 
 
 def room_of(path: Path) -> str:

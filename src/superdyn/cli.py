@@ -1,4 +1,4 @@
-"""The command line: `superdyn train | status | retry | fit | report | reproduce | doctor`.
+"""The command line: `superdyn train | status | retry | fit | report | reproduce | tokens | doctor`.
 
 Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
 by Ctrl-C, 143 by SIGTERM.
@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+
+from superdyn.tokens_command import add_tokens_verb
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 
@@ -68,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
     reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
     reproduce.set_defaults(run=_reproduce)
+
+    add_tokens_verb(verbs)
 
     doctor = verbs.add_parser("doctor", help="versions, devices, W&B mode, writable folders")
     doctor.set_defaults(run=_doctor)

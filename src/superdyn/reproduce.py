@@ -10,12 +10,12 @@ from pathlib import Path
 
 from superdyn.analysis import load_sweep
 from superdyn.analysis.claims import ClaimRow, judge
+from superdyn.atomic import write_atomically
 from superdyn.conf_path import conf_path
 from superdyn.config import ConfigError
 from superdyn.hydra_app import train
 from superdyn.report import write_report
 from superdyn.report.terminal import claim_table, console
-from superdyn.runs.atomic import write_atomically
 from superdyn.sweeps.points import Experiment
 from superdyn.sweeps.resolvers import TIERS
 

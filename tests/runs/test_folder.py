@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superdyn.runs.atomic import write_atomically
+from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
 

@@ -24,10 +24,15 @@ class Stream(IntEnum):
     EVAL = 2
 
 
+def key_words(seed: int, stream: Stream, tag: str = "") -> tuple[int, int]:
+    """The two 64-bit words of the key of a sequence."""
+    label = int.from_bytes(hashlib.sha256(tag.encode()).digest()[:7], "little") if tag else 0
+    return seed, int(stream) | label << _STREAM_BITS
+
+
 def _generator(seed: int, stream: Stream, tag: str, first_block: int) -> np.random.Generator:
     """A generator whose next word is the first of `first_block`."""
-    label = int.from_bytes(hashlib.sha256(tag.encode()).digest()[:7], "little") if tag else 0
-    key = np.array([seed, int(stream) | label << _STREAM_BITS], dtype=np.uint64)
+    key = np.array(key_words(seed, stream, tag), dtype=np.uint64)
     # NumPy increments the counter before it computes a block, the first one included.
     counter = (first_block - 1) % _COUNTER_VALUES
     return np.random.Generator(np.random.Philox(counter=counter, key=key))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from superdyn.runs.atomic import remove_abandoned, write_atomically
+from superdyn.atomic import remove_abandoned, write_atomically
 
 KEPT = 2
 

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import yaml
 from jaxtyping import Float, Int, Shaped
 
-from superdyn.runs.atomic import remove_abandoned, write_atomically
+from superdyn.atomic import remove_abandoned, write_atomically
 from superdyn.runs.environment import describe_environment
 from superdyn.runs.status import Status
 

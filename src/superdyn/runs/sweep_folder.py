@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from superdyn.runs.atomic import write_atomically
+from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
 

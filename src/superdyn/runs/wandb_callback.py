@@ -17,8 +17,8 @@ from jaxtyping import Float, Int
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from superdyn.config import RunConfig
+from superdyn.features.rank_bins import bin_edges, binned_mean
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.spectrum_bins import bin_edges, binned_mean
 from superdyn.runs.wandb_run import WandbRun
 from superdyn.training.measurement import Measurement
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from superdyn.runs.atomic import write_atomically
+from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point, point_of

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from superdyn.runs.spectrum_bins import bin_edges, binned_mean
+from superdyn.features.rank_bins import bin_edges, binned_mean
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 64, 1024, 150_000])

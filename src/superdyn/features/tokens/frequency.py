@@ -1,0 +1,71 @@
+"""How often each token occurs, and bins of tokens by it: the features whose losses are followed.
+
+A token's rank is its place by descending frequency, ties by id; bins are equally wide in log rank. Tokens that never
+occur have no loss and lie in no bin. Axis legend: `v` token of the vocabulary, `m` bin.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float64, Int64, Real
+
+from superdyn.features.rank_bins import bin_edges
+from superdyn.features.tokens.corpus import TokenCorpus
+
+NO_BIN = -1
+
+
+def count_tokens(corpus: TokenCorpus) -> Int64[np.ndarray, "v"]:
+    """Occurrences of every id, in one pass over the corpus."""
+    counts = np.zeros(corpus.vocabulary_size, dtype=np.int64)
+    for chunk in corpus.chunks():
+        counts += np.bincount(chunk, minlength=corpus.vocabulary_size)
+    return counts
+
+
+@dataclass(frozen=True)
+class FrequencyBins:
+    """Bins by frequency rank, the most frequent tokens first.
+
+    Attributes:
+        bin_of: (v,) the bin of each token, `NO_BIN` for those that never occur.
+        edges: ranks at which the bins begin, counted from 1, and one past the last.
+        types: (m,) how many tokens of the vocabulary lie in each.
+        share: (m,) the part of all occurrences that falls into each; the sum is 1.
+    """
+
+    bin_of: Int64[np.ndarray, "v"]
+    edges: Int64[np.ndarray, "edges"]
+    types: Int64[np.ndarray, "m"]
+    share: Float64[np.ndarray, "m"]
+
+    def mean(self, total: Float64[np.ndarray, "v"], occurrences: Real[np.ndarray, "v"]) -> Float64[np.ndarray, "m"]:
+        """Mean per occurrence in each bin of what was summed over the occurrences of each token, such as its loss.
+
+        nan where a bin did not occur.
+        """
+        present = self.bin_of != NO_BIN
+        sums, counts = (
+            np.bincount(self.bin_of[present], weights=x[present], minlength=len(self.types))
+            for x in (total, occurrences)
+        )
+        return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
+
+
+def frequency_bins(frequencies: Real[np.ndarray, "v"], bins: int = 16) -> FrequencyBins:
+    """Bins from counts of a corpus or known frequencies.
+
+    Raises:
+        ValueError: no bins are asked for, or no token occurs.
+    """
+    if bins < 1:
+        raise ValueError(f"bins={bins}: must be at least 1.")
+    present = int(np.count_nonzero(frequencies))
+    if present == 0:
+        raise ValueError("frequencies: no token occurs; at least one must.")
+    order = np.argsort(-frequencies.astype(np.float64), kind="stable")[:present]
+    edges = bin_edges(present, bins)
+    bin_of = np.full(len(frequencies), NO_BIN, dtype=np.int64)
+    bin_of[order] = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+    share = np.add.reduceat(frequencies[order].astype(np.float64), edges[:-1] - 1) / float(frequencies.sum())
+    return FrequencyBins(bin_of, edges, np.diff(edges), share)

@@ -1,0 +1,50 @@
+"""From what a user names, a file, a folder, a pattern or several, to open shards in a fixed order.
+
+Imports no torch, so that looking into files is quick.
+"""
+
+from collections.abc import Sequence
+from glob import glob
+from pathlib import Path
+
+from superdyn.features.tokens.formats import open_tokens
+from superdyn.features.tokens.manifest import check_against, read_manifest
+from superdyn.features.tokens.token_file import TokenFile
+
+_WILD = "*?["
+
+
+def shard_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
+    """The `.bin` files of a file, a folder (in the manifest's order, else by name), a pattern, or several of these.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    if not isinstance(source, str | Path):
+        return [path for part in source for path in shard_paths(part)]
+    path = Path(source).expanduser()
+    if path.is_dir():
+        manifest = read_manifest(path)
+        found = [path / shard.file for shard in manifest.shards] if manifest else sorted(path.glob("*.bin"))
+    elif any(mark in str(path) for mark in _WILD):
+        found = [Path(name) for name in sorted(glob(str(path), recursive=True)) if not name.endswith(".idx")]
+    else:
+        found = [path]
+    if not found:
+        raise FileNotFoundError(f"{source}: no token file there; a .bin file, a folder or a pattern of them is needed.")
+    return found
+
+
+def open_shards(source: str | Path | Sequence[str | Path], vocabulary_size: int) -> list[TokenFile]:
+    """Map the shards, and compare them with the manifests beside them.
+
+    Raises:
+        FileNotFoundError: no shard.
+        ValueError: a shard of another format or vocabulary, or one that was cut short.
+    """
+    files = [open_tokens(path) for path in shard_paths(source)]
+    manifests = {folder: read_manifest(folder) for folder in {file.path.parent for file in files}}
+    for file in files:
+        if manifest := manifests[file.path.parent]:
+            check_against(manifest, file, vocabulary_size)
+    return files
