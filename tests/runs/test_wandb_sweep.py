@@ -1,5 +1,9 @@
 """A real sweep in W&B: one offline run per point, which shows what the point's files hold."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from test_wandb_callback import read_back
@@ -60,3 +64,18 @@ def test_without_a_logger_there_is_no_trace_of_wandb(tmp_path):
     assert outcome is not None
     assert outcome.done == 4
     assert not list(tmp_path.rglob("wandb*"))
+
+
+@pytest.mark.slow
+def test_a_server_that_cannot_be_reached_costs_seconds_and_no_row(tmp_path, monkeypatch):
+    for key, value in {"MODE": "online", "API_KEY": "0" * 40, "BASE_URL": "http://127.0.0.1:9"}.items():
+        monkeypatch.setenv(f"WANDB_{key}", value)
+    command = [str(Path(sys.executable).with_name("superdyn")), "train", "-m", *GRID, *TINY, "logger=wandb"]
+    done = subprocess.run([*command, f"hydra.sweep.dir={tmp_path / 'far'}"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("W&B cannot be used online") == 1
+    assert "wandb sync" in done.stderr
+    shown = read_back(tmp_path / "far")
+    for run in run_folders(tmp_path / "far"):
+        (view,) = shown[run.name]
+        assert len(view["history"]) == len(run.curve()["step"])  # pyright: ignore[reportOptionalSubscript]

@@ -20,12 +20,12 @@ class Progress(Callback):
     """Progress of a sweep, pack after pack; one object serves them all.
 
     Args:
-        total_runs: runs of the sweep.
+        total_runs: runs of the sweep; None where other processes share them and only the own ones can be counted.
         done_runs: those that were done before this process began.
         console: where to write; standard output by default.
     """
 
-    def __init__(self, total_runs: int, done_runs: int = 0, console: Console | None = None):
+    def __init__(self, total_runs: int | None, done_runs: int = 0, console: Console | None = None):
         self._total, self._done_before, self._done = total_runs, done_runs, done_runs
         self._console = console or Console()
         self._live: Live | None = None
@@ -74,7 +74,7 @@ class Progress(Callback):
         seconds = time.monotonic() - self._pack_started
         speed = (step - self._first_step) / seconds if seconds > 0 else 0.0
         parts = [
-            f"{self._done}/{self._total} runs finished",
+            f"{self._done} runs finished" if self._total is None else f"{self._done}/{self._total} runs finished",
             f"step {step:,}/{self._max_steps:,}",
             f"{speed:,.0f} steps/s",
         ]
@@ -89,7 +89,7 @@ class Progress(Callback):
     def _seconds_left(self, step: int, speed: float) -> float:
         """This pack's rest at its present speed, and the other runs at the mean time of a run so far."""
         pack = (self._max_steps - step) / speed
-        others = max(self._total - self._done - self._members, 0)
+        others = 0 if self._total is None else max(self._total - self._done - self._members, 0)
         finished = self._done - self._done_before
         per_run = (time.monotonic() - self._pack_started + pack) / self._members
         if finished:

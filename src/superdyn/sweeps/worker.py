@@ -35,7 +35,7 @@ def run_task(task: Task) -> int:
     """Train the points of a task in this process; returns the exit code that says how it went."""
     launch = task.launch()
     try:
-        InProcess(launch, Progress(len(launch.points))).run(launch.points)
+        InProcess(launch, Progress(None)).run(launch.points)
     except SweepStoppedError as error:
         print(error, flush=True)
         return STORAGE_FAULT if fault_of(error) == "storage" else DEVICE_FAULT

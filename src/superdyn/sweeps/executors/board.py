@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from superdyn.runs.ownership import current_status
 from superdyn.sweeps.launch import Launch
@@ -55,10 +56,10 @@ class Board:
         if self._live is None:
             self._print(self.headline(len(logs)))
             return
-        table = Table(title=self.headline(len(logs)), title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False, show_header=False)
         for slot, log in logs.items():
             table.add_row(slot, last_line(log).replace("[", r"\["))
-        self._live.update(table, refresh=True)
+        self._live.update(Group(Text(self.headline(len(logs))), table), refresh=True)
 
     def say(self, message: str) -> None:
         """A message above the table, whether or not the table is shown."""
