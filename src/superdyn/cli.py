@@ -101,6 +101,8 @@ def _retry(options: argparse.Namespace) -> int:
     from superdyn.sweeps.sweep import retry
 
     outcome = retry(options.folder)
+    if outcome is None:  # a rank that follows another
+        return 0
     _say(outcome.summary())
     return outcome.exit_code
 
@@ -155,3 +157,7 @@ def _one_line(message: Warning | str, category: type[Warning], *_: object) -> st
 
 def _say(line: str) -> None:
     print(line, flush=True)
+
+
+if __name__ == "__main__":  # torchrun -m superdyn.cli
+    sys.exit(main())

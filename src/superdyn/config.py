@@ -93,7 +93,9 @@ class TrainerConfig(Section):
 
     max_steps: Count
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
-    devices: int | str = 1
+    devices: Count = 1
+    num_nodes: Count = 1
+    strategy: Literal["single", "ddp"] = "single"
     precision: Literal["32-true", "64-true"] = "32-true"
     matmul: Literal["float32", "tf32", "bf16"] = "float32"
     deterministic: bool = False
@@ -102,6 +104,11 @@ class TrainerConfig(Section):
     points_per_decade: Annotated[int, Field(ge=1, le=50)] = 25
     checkpoint_minutes: Positive = 1.0
     progress: bool = True
+
+    @property
+    def n_ranks(self) -> int:
+        """Processes that train one run together, each on a device of its own."""
+        return self.devices * self.num_nodes
 
 
 class LoggerConfig(Section):
@@ -219,6 +226,8 @@ class RunConfig(Section):
                 "switches": self._switches_are_rates(),
                 "trainer.chunk_steps": self.trainer.chunk_steps,
                 "trainer.accelerator": self.trainer.accelerator,
+                "trainer.devices": self.trainer.devices,
+                "trainer.num_nodes": self.trainer.num_nodes,
                 "trainer.deterministic": self.trainer.deterministic,
                 "trainer.compile": self.trainer.compile,
             }

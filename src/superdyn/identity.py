@@ -23,6 +23,8 @@ INCIDENTAL_FIELDS = (
     "sweep",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "trainer.deterministic",
     "trainer.compile",
     "trainer.chunk_steps",

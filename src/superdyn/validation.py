@@ -48,6 +48,7 @@ def check_run(config: RunConfig) -> None:
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
     _check_solver(config)
+    _check_ranks(config)
     if config.trainer.matmul != "float32" and config.trainer.precision != "32-true":
         raise ConfigError(
             f"trainer.matmul={config.trainer.matmul}: rounds the operands of float32 products, and trainer.precision="
@@ -92,6 +93,30 @@ def _check_solver(config: RunConfig) -> None:
                 f"solver=gradient_flow: the closed form needs {key}={allowed}, and it is {value}; "
                 f"use solver=steps or change {key}."
             )
+
+
+def _check_ranks(config: RunConfig) -> None:
+    trainer, ranks = config.trainer, config.trainer.n_ranks
+    if ranks == 1:
+        return
+    asked = f"trainer.devices={trainer.devices}"
+    if trainer.num_nodes > 1:
+        asked += f", trainer.num_nodes={trainer.num_nodes}"
+    if trainer.strategy == "single":
+        raise ConfigError(
+            f"{asked}: a run takes one device, unless trainer.strategy=ddp lets several share every batch: "
+            f"trainer=ddp {asked.replace(', ', ' ')}; packs of a sweep take several devices with launcher=local."
+        )
+    if config.solver == "gradient_flow" or config.loss == "population":
+        key = "solver=gradient_flow" if config.solver == "gradient_flow" else "loss=population"
+        raise ConfigError(
+            f"{asked}: with {key} there is no batch to split, and all {ranks} ranks would do the same; allowed is 1."
+        )
+    if config.data.batch_size % ranks:
+        raise ConfigError(
+            f"data.batch_size={config.data.batch_size}: each of {ranks} ranks ({asked}) draws an equal slice of a "
+            f"batch; a multiple of {ranks} is allowed."
+        )
 
 
 def _check_width(model: ModelConfig, n_features: int) -> None:

@@ -1,7 +1,8 @@
 """Writes the run folders of a pack while it trains: curve, spectrum, checkpoint, status, each on a clock.
 
 Order on disk: curve and spectrum, then the checkpoint, then the status. A kill between any two writes
-therefore leaves a curve that holds every row up to the newest checkpoint; resuming drops the rows after it.
+therefore leaves a curve that holds every row up to the newest checkpoint; resuming drops the rows after it. Of several
+ranks the first writes, and all stop at the end of the same chunk.
 Axis legend: `r` member.
 """
 
@@ -21,6 +22,7 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.interrupt import DeferredInterrupt
 from superdyn.runs.record import Record
 from superdyn.runs.status import State, Status
+from superdyn.training.data_parallel import Ranks
 from superdyn.training.measurement import Measurement
 
 HEARTBEAT_SECONDS = 60.0
@@ -48,6 +50,9 @@ class RunFiles(Callback):
         """Members that are neither done nor failed."""
         self._between_chunks = True
         self._interrupt = DeferredInterrupt()
+        self._ranks = Ranks(0, 1)
+        self._stop = 0
+        """The signal at which all ranks stop."""
         self._next_save = self._next_heartbeat = 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,7 +61,9 @@ class RunFiles(Callback):
         Raises:
             ValueError: there is not one folder per member, or a folder holds another run.
         """
-        if not trainer.is_global_zero:
+        self._ranks = Ranks.current()
+        if not self._ranks.is_first:
+            self._interrupt.install(alone=False)
             return
         module: Any = pl_module
         self._configs = list(module.configs)
@@ -69,12 +76,11 @@ class RunFiles(Callback):
         self._open = list(range(len(self.folders)))
         self._write_statuses("running", module.step)
         self._next_save = time.monotonic() + self._save_seconds()
-        self._interrupt.install()
+        self._interrupt.install(alone=self._ranks.size == 1)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Stop here if Ctrl+C was pressed during the last chunk, whose end every callback has now seen."""
-        if self._interrupt.requested:
-            raise KeyboardInterrupt
+        self._interrupt.stop(self._interrupt.requested if self._ranks.size == 1 else self._stop)
         self._between_chunks = False
 
     def on_train_batch_end(
@@ -82,13 +88,15 @@ class RunFiles(Callback):
     ) -> None:
         """Take in the chunk's measurement; write everything, or a heartbeat, when it is time."""
         self._between_chunks = True
-        if not trainer.is_global_zero:
-            return
-        module: Any = pl_module
-        if outputs["measurement"] is not None:
-            self._take(outputs["measurement"])
-        if not self._open:
-            trainer.should_stop = True
+        if self._ranks.is_first:
+            self._write(pl_module, outputs["measurement"])
+        finished = int(self._ranks.is_first and not self._open)
+        self._stop, finished = self._ranks.largest([self._interrupt.requested, finished])
+        trainer.should_stop = trainer.should_stop or bool(finished)
+
+    def _write(self, module: Any, measurement: Measurement | None) -> None:
+        if measurement is not None:
+            self._take(measurement)
         now = time.monotonic()
         if now >= min(self._next_save, self._next_heartbeat):
             self._leave_what_others_took()
@@ -102,7 +110,7 @@ class RunFiles(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the folders: done, or interrupted if the trainer was told to stop early."""
-        if not trainer.is_global_zero:
+        if not self._ranks.is_first:
             return
         module: Any = pl_module
         self._leave_what_others_took()
@@ -119,9 +127,9 @@ class RunFiles(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the folders of the members still at work.
 
-        Interrupted by a signal, or by a fault of memory, device or disk, which is not theirs; failed by an error.
+        Interrupted by a signal, by the end of another rank, or by a fault of memory, device or disk, which is not theirs; failed by an error.
         """
-        if not trainer.is_global_zero or not self._records:
+        if not self._records:
             return
         module: Any = pl_module
         self._leave_what_others_took()

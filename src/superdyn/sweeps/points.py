@@ -12,6 +12,7 @@ from superdyn.conf_path import conf_path
 from superdyn.config import ClaimConfig, RunConfig
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import read_manifest, run_folder_name
+from superdyn.sweeps.ranks import check_multirun
 from superdyn.sweeps.resolvers import register_resolvers, to_run_config
 from superdyn.training.feasible import check_feasible
 
@@ -70,6 +71,7 @@ def compose_grid(
         if signature in points:
             continue
         check_feasible(config)
+        check_multirun(config)
         values = {key: value for key, value in _pairs(job) if key in swept}
         name = known.get(signature) or run_folder_name(values, signature)
         points[signature] = Point(tuple(job), config, RunFolder(sweep_dir / name))

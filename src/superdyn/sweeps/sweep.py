@@ -20,6 +20,8 @@ from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
 from superdyn.sweeps.plan import print_plan
 from superdyn.sweeps.points import Grid, Point, missing_points, point_of
+from superdyn.sweeps.ranks import check_start, joined
+from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 
 _TRIES = 3
 """A point that is free again after this many turns stays as it is until the next launch."""
@@ -39,7 +41,7 @@ def launch_grid(grid: Grid, sweep_dir: Path) -> SweepOutcome | None:
         print_plan(grid.points, sweep_dir, retry_failed=settings.retry)
         return None
     outcome = run_sweep(grid.points, sweep_dir, retry_failed=settings.retry)
-    return replace(outcome, experiments=grid.experiments)
+    return None if outcome is None else replace(outcome, experiments=grid.experiments)
 
 
 def launch_single(point: Point, folder: Path) -> SweepOutcome | None:
@@ -53,7 +55,7 @@ def launch_single(point: Point, folder: Path) -> SweepOutcome | None:
 
 def run_sweep(
     points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool = False, single: bool = False
-) -> SweepOutcome:
+) -> SweepOutcome | None:
     """Train every point that is neither done nor (unless `retry_failed`) failed; wait for those in training elsewhere.
 
     Ctrl-C, a lost device or a full disk stop the sweep; the outcome then says so and the same call goes on from there.
@@ -64,9 +66,25 @@ def run_sweep(
         retry_failed: train failed points too.
         single: there is one point, and no manifest is kept.
 
+    Returns:
+        None in a process that follows the first of several ranks.
+
     Raises:
-        ConfigError: the folder cannot be written.
+        ConfigError: the folder cannot be written, or the runs do not fit the ranks that were started.
     """
+    configs = [point.config for point in points]
+    check_start(configs)
+    with joined(configs) as ranks:
+        if not ranks.is_first:
+            follow_packs()
+            return None
+        outcome = _lead(points, sweep_dir, retry_failed, single)
+        if not outcome.interrupted and outcome.stopped is None:
+            dismiss_followers()
+        return outcome
+
+
+def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: bool) -> SweepOutcome:
     _open_folders(points, sweep_dir, single)
     states = {point.signature: current_status(point.folder) for point in points}
     failed = {signature for signature, status in states.items() if status is not None and status.state == "failed"}
@@ -81,7 +99,7 @@ def run_sweep(
     return outcome_of(points, sweep_dir, skipped)
 
 
-def retry(sweep_dir: Path) -> SweepOutcome:
+def retry(sweep_dir: Path) -> SweepOutcome | None:
     """Train the failed, interrupted and missing points of a sweep or run, as its folder describes them.
 
     Raises:

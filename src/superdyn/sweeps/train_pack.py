@@ -1,4 +1,7 @@
-"""Trains one pack through Lightning's Trainer and leaves every member's files behind."""
+"""Trains one pack through Lightning's Trainer and leaves every member's files behind.
+
+Of several ranks the first decides what is trained and hands it, checkpoints included, to those that follow.
+"""
 
 import logging
 import warnings
@@ -7,7 +10,6 @@ from contextlib import contextmanager
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from superdyn.analysis import run_result, running_exponent
@@ -19,6 +21,8 @@ from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
 from superdyn.sweeps.packing import Pack
+from superdyn.sweeps.ranks import lightning_placement
+from superdyn.training.data_parallel import RankLost, Ranks
 from superdyn.training.module import SuperpositionModule
 from superdyn.training.threads import cpu_threads, keep_freed_memory
 
@@ -36,23 +40,44 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     """
     configs = [point.config for point in pack.points]
     folders = [point.folder for point in pack.points]
-    trainer_config = configs[0].trainer
-    if pack.start_step >= trainer_config.max_steps:
+    if pack.start_step >= configs[0].trainer.max_steps:
         _finish(pack)
         return
+    callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
+    if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
+        callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
+    Ranks.current().from_first(pack)
+    _train(pack, callbacks)
+
+
+def follow_packs() -> None:
+    """Train what the first rank trains, until `dismiss_followers`.
+
+    Raises:
+        KeyboardInterrupt, SystemExit, Exception: as `train_pack`.
+    """
+    nothing_yet: Pack | None = None
+    while (pack := Ranks.current().from_first(nothing_yet)) is not None:
+        _train(pack, [RunFiles([])])
+
+
+def dismiss_followers() -> None:
+    """Tell the other ranks that nothing is left to train."""
+    Ranks.current().from_first(None)
+
+
+def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
+    configs = [point.config for point in pack.points]
+    trainer_config, ranks = configs[0].trainer, Ranks.current()
     keep_freed_memory()
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
-    data = FeatureDataModule(configs, module.boundaries, start_step=pack.start_step)
-    callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
-    if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
-        callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
+    data = FeatureDataModule(configs, module.boundaries, pack.start_step, ranks.rank, ranks.size)
     operands = matmul_operands(trainer_config.matmul)
     with _quiet_lightning(), _deterministic_mode_ends(), cpu_threads(configs), operands:
         trainer = pl.Trainer(
-            accelerator=trainer_config.accelerator,
-            devices=trainer_config.devices,
+            **lightning_placement(trainer_config),
             deterministic=trainer_config.deterministic,
             max_epochs=1,
             callbacks=callbacks,
@@ -62,8 +87,6 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
             enable_model_summary=False,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            # Named, so that Lightning does not take a SLURM job over or advise against a cluster's login node.
-            plugins=[LightningEnvironment()],
         )
         _fit(trainer, module, data)
 
@@ -74,6 +97,8 @@ def _fit(trainer: pl.Trainer, module: SuperpositionModule, data: FeatureDataModu
         trainer.fit(module, datamodule=data)
     except SIGTERMException:
         raise SystemExit(TERMINATED) from None
+    except RankLost:
+        raise
     except SystemExit:  # how Lightning ends after Ctrl-C
         raise KeyboardInterrupt from None
 

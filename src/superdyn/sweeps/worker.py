@@ -15,10 +15,14 @@ from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
 from superdyn.sweeps.executors.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
+from superdyn.sweeps.ranks import check_start, joined
 from superdyn.sweeps.task import Task
+from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 
 STORAGE_FAULT, DEVICE_FAULT = 74, 75
 """EX_IOERR and EX_TEMPFAIL of sysexits.h."""
+
+INTERRUPTED = 128 + signal.SIGINT
 
 PARENT_ON_STDIN = "--end-with-parent"
 
@@ -32,10 +36,22 @@ def main(arguments: list[str]) -> int:
 
 
 def run_task(task: Task) -> int:
-    """Train the points of a task in this process; returns the exit code that says how it went."""
+    """Train the points of a task in this process; returns the exit code that says how it went.
+
+    One of several ranks either leads or follows.
+    """
     launch = task.launch()
+    configs = [point.config for point in launch.points]
+    check_start(configs)
     try:
-        InProcess(launch, Progress(None)).run(launch.points)
+        with joined(configs) as ranks:
+            if not ranks.is_first:
+                follow_packs()
+                return 0
+            InProcess(launch, Progress(None)).run(launch.points)
+            dismiss_followers()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except SweepStoppedError as error:
         print(error, flush=True)
         return STORAGE_FAULT if fault_of(error) == "storage" else DEVICE_FAULT

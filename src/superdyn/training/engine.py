@@ -19,6 +19,7 @@ from superdyn.features.batching import DenseBatches
 from superdyn.features.device_draws import DevicePoints
 from superdyn.models.measures import superposition_measures
 from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student, is_linear
+from superdyn.training.data_parallel import Ranks
 from superdyn.training.evaluation import Evaluation
 from superdyn.training.graph import CapturedStep, ChunkBuffer
 from superdyn.training.objective import Objective
@@ -48,6 +49,7 @@ class Engine(nn.Module):
     def __init__(self, configs: Sequence[RunConfig]):
         super().__init__()
         self.configs = list(configs)
+        self.ranks = Ranks.current()
         self.student = build_student(configs)
         self.objective = Objective(configs)
         self.evaluation = Evaluation(configs, linear=is_linear(self.student, configs[0]))
@@ -67,11 +69,16 @@ class Engine(nn.Module):
         self._untrained: dict[str, Tensor] = getattr(self.student, "untrained", {})
         self.optimizer = make_optimizer(trained, [config.optimizer for config in self.configs], self._untrained)
 
+    def agree(self) -> None:
+        """Give all ranks the first one's state, from which they take the same steps."""
+        fixed = (p for p in self.student.parameters() if not p.requires_grad)
+        self.ranks.copy_first([*self.optimizer.everything(), *self.buffers(), *fixed])
+
     def run(self, first_step: int, n_steps: int, batches: Batches | None) -> None:
         """Train steps `first_step` … `first_step + n_steps − 1`; `batches` is None for exact gradients."""
         if n_steps == 0:
             return
-        if self.rates.is_cuda and (batches is None or isinstance(batches, DevicePoints)):
+        if self.rates.is_cuda and (batches is None or isinstance(batches, DevicePoints)):  # never with several ranks
             self._replay(first_step, n_steps, batches)
             return
         for i in range(n_steps):
@@ -80,7 +87,7 @@ class Engine(nn.Module):
 
     def run_step(self, step: int, batch: SparseBatch | None) -> None:
         """Train step `step` on its batch, or on the exact risk."""
-        loss, gradients = self.objective.gradients(self.student, batch)
+        loss, gradients = self.ranks.mean(self.objective.gradients(self.student, batch))
         rates = self.rates[step]
         # On the CPU looking is free, and a sum is finite only if every term is.
         if loss.is_cpu and self._all_alive and math.isfinite(loss.sum().item()):

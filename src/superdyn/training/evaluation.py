@@ -1,7 +1,7 @@
 """The loss of every feature of every member: what is recorded at a measurement step.
 
 Linear students are measured exactly. Others are measured on a fixed evaluation set of their own, importance weighted so
-that rare features are represented (`features/evaluation.py`), block by block.
+that rare features are represented (`features/evaluation.py`), block by block; of several ranks each takes every W-th block.
 Axis legend: `r` run, `s` sample, `n` feature, `b` block.
 """
 
@@ -19,6 +19,7 @@ from superdyn.features.evaluation import evaluation_set
 from superdyn.features.sampler import Points, sample_dtype
 from superdyn.models.protocol import ExplicitStudent, LinearStudent
 from superdyn.models.risk import Population, population_feature_loss
+from superdyn.training.data_parallel import Ranks
 
 _BLOCK = 256
 """Samples evaluated at once, where it divides the evaluation set."""
@@ -32,6 +33,7 @@ class Evaluation(nn.Module):
     def __init__(self, configs: Sequence[RunConfig], *, linear: bool):
         super().__init__()
         self.linear = linear
+        self.ranks = Ranks.current()
         if not linear:
             sets = [evaluation_set(config) for config in configs]
             size = configs[0].data.eval_size
@@ -53,14 +55,14 @@ class Evaluation(nn.Module):
     def _evaluated(self, student: nn.Module, population: Population) -> Float[Tensor, "r n"]:
         self._blocks = self._blocks.to(self.weights.device)
         total = torch.zeros_like(population.importance, dtype=torch.float64)
-        for b in range(len(self._blocks)):
+        for b in range(self.ranks.rank, len(self._blocks), self.ranks.size):
             batch = self._blocks.step(b)
             weights = self.weights[b].to(population.importance.dtype)
             if isinstance(student, ExplicitStudent):
                 total += student.sampled_feature_loss(batch, population.importance, weights)
             else:
                 total += _dense_feature_loss(student, batch, population.importance, weights)
-        return total * (0.5 / self.weights.shape[0] / self.weights.shape[2])
+        return self.ranks.total(total) * (0.5 / self.weights.shape[0] / self.weights.shape[2])
 
 
 def _dense_feature_loss(

@@ -33,14 +33,13 @@ def check_feasible(config: RunConfig) -> None:
 
 def _check_device(config: RunConfig) -> None:
     trainer = config.trainer
-    if trainer.devices != 1:
-        # Lightning would start this command again for each further device, and each would train the whole sweep.
-        raise ConfigError(
-            f"trainer.devices={trainer.devices}: a pack trains on one device, so only 1 is allowed; for several GPUs "
-            f"start one command for each, with its own CUDA_VISIBLE_DEVICES and part of the grid."
-        )
     if trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise ConfigError("trainer.accelerator=gpu: torch sees no GPU here; allowed are cpu and auto.")
+    if trainer.accelerator != "cpu" and torch.cuda.is_available() and trainer.devices > torch.cuda.device_count():
+        raise ConfigError(
+            f"trainer.devices={trainer.devices}: this machine has {torch.cuda.device_count()} GPUs; at most as many "
+            f"are allowed, or more ranks on CPUs with trainer.accelerator=cpu."
+        )
 
 
 def _check_density(config: RunConfig) -> None:

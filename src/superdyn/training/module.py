@@ -71,6 +71,7 @@ class SuperpositionModule(pl.LightningModule):
             for r, state in enumerate(self._resumed):
                 for name, tensor in self.engine.member_state(r).items():
                     tensor.copy_(state[name])
+        self.engine.agree()
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
         """Train one chunk; the result carries a `Measurement` when the chunk ends on a measurement step."""
@@ -106,10 +107,11 @@ class SuperpositionModule(pl.LightningModule):
         self.engine.run(chunk.start, chunk.stop - chunk.start, self._batches(chunk))
 
     def _batches(self, chunk: Chunk) -> Batches | None:
-        """The chunk's data: drawn on a GPU where it can, else drawn by the host and moved."""
+        """The chunk's data: drawn on a GPU where it can (whole batches only), else drawn by the host and moved."""
         if chunk.draws is None:
             return None
-        if self.device.type == "cuda" and all(can_draw_on_device(config) for config in self.configs):
+        whole = self.engine.ranks.size == 1
+        if whole and self.device.type == "cuda" and all(can_draw_on_device(config) for config in self.configs):
             trainer = self.configs[0].trainer
             if self._device_points is None:
                 dtype = DTYPES[trainer.precision]

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
+from superdyn.sweeps.ranks import place
 
 
 @runtime_checkable
@@ -31,6 +32,10 @@ def make_executor(launch: Launch, config: RunConfig, skipped: int) -> Executor:
         skipped: how many points of the launch were done before.
     """
     match config.launcher.name:
+        case "pack" if config.trainer.n_ranks > 1 and place() is None:
+            from superdyn.sweeps.executors.rank_groups import RankGroups
+
+            return RankGroups(launch)
         case "pack":
             from superdyn.runs.progress import Progress
             from superdyn.sweeps.executors.in_process import InProcess

@@ -17,6 +17,7 @@ from superdyn.sweeps.launch import Launch, write_failed
 from superdyn.sweeps.packing import Pack, loaded, make_packs
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.train_pack import train_pack
+from superdyn.training.data_parallel import Ranks
 
 
 class InProcess:
@@ -56,7 +57,8 @@ class InProcess:
     def _after(self, pack: Pack, error: Exception) -> list[tuple[Point, ...]]:
         """Record what stopped the pack; returns the groups of points that are to be tried instead."""
         fault, text, members = fault_of(error), f"{type(error).__name__}: {error}", pack.points
-        if fault == "memory" and len(members) > 1:
+        alone = Ranks.current().size == 1
+        if fault == "memory" and len(members) > 1 and alone:
             warnings.warn(f"{len(members)} runs do not fit in memory and are tried in halves ({text})", stacklevel=2)
             error.__traceback__ = None
             _free_memory()
@@ -67,7 +69,10 @@ class InProcess:
         with suppress(OSError):
             write_failed(members, text)
         warnings.warn(f"{len(members)} runs stopped: {error}", stacklevel=2)
-        return []
+        if alone:
+            return []
+        # The other ranks wait in the middle of a step; the end of this process ends theirs.
+        raise SystemExit(1) from error
 
 
 def _free_memory() -> None:

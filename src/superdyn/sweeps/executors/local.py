@@ -9,7 +9,6 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -23,6 +22,7 @@ from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.slots import Slot, slots_of
+from superdyn.sweeps.group import worker_command
 from superdyn.sweeps.launch import Launch, write_failed
 from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
@@ -85,7 +85,7 @@ class LocalProcesses:
         log = path.with_suffix(".log")
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "superdyn.sweeps.worker", str(path), PARENT_ON_STDIN],
+                worker_command(self._points[0].config.trainer.n_ranks, [str(path), PARENT_ON_STDIN]),
                 stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **slot.environment},
                 start_new_session=True,  # Ctrl-C reaches this process alone, which tells its workers
             )  # fmt: skip

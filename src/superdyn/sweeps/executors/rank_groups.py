@@ -1,0 +1,53 @@
+"""Trains runs of several ranks one after the other, each by a torchrun group of its own in the foreground."""
+
+import signal
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from superdyn.runs.faults import SweepStoppedError
+from superdyn.runs.ownership import current_status
+from superdyn.sweeps.group import run_group
+from superdyn.sweeps.launch import Launch, write_failed
+from superdyn.sweeps.points import Point
+from superdyn.sweeps.task import Task
+from superdyn.sweeps.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
+
+_DIED = 128
+"""Exit codes above it mean a signal."""
+
+
+class RankGroups:
+    """Executor of a run over several devices, in the place of `InProcess`."""
+
+    def __init__(self, launch: Launch):
+        self._launch = launch
+
+    def run(self, points: Sequence[Point]) -> None:
+        """Train the points.
+
+        Raises:
+            SweepStoppedError: a device is gone, the disk cannot be written, or a rank was killed.
+            KeyboardInterrupt, SystemExit: the user or the system stopped the launch.
+        """
+        for point in points:
+            self._after(point, self._train(point))
+
+    def _train(self, point: Point) -> int:
+        with tempfile.TemporaryDirectory() as directory:
+            task = Task.of(self._launch, [point]).write(Path(directory) / "task.json")
+            return run_group(point.config.trainer.devices, [str(task), PARENT_ON_STDIN])
+
+    def _after(self, point: Point, code: int) -> None:
+        if code == _DIED + signal.SIGINT:
+            raise KeyboardInterrupt
+        if code == _DIED + signal.SIGTERM:
+            raise SystemExit(code)
+        if code in (STORAGE_FAULT, DEVICE_FAULT):
+            raise SweepStoppedError("the ranks said why above; the same command goes on where they stopped")
+        if code > _DIED:
+            name = signal.Signals(code - _DIED).name
+            raise SweepStoppedError(f"a rank was ended by {name}; the same command goes on where it was")
+        status = current_status(point.folder)
+        if status is None or status.state not in ("done", "failed"):
+            write_failed([point], f"its ranks ended with exit code {code} and said why on the terminal")

@@ -1,0 +1,108 @@
+"""Data parallelism: what the ranks of one run tell each other.
+
+Each of W ranks draws 1/W of the global batch, and its loss and gradient are means over that slice, so that
+    L = (1/W) Σ_w L_w,  g = (1/W) Σ_w g_w
+are those of the global batch. Gradients are not autograd's, so torch's wrapper has nothing to hook into: the engine
+reduces one flat buffer a step, gradients and losses together. Without a process group every method is the identity.
+Axis legend: `r` run.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Shaped
+from torch import Tensor
+
+from superdyn.models.chain import Gradients
+
+Value = TypeVar("Value")
+
+
+class RankLost(SystemExit):
+    """Another rank is gone, and this process ends too; its runs can be resumed."""
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that train one run together, seen from one of them."""
+
+    rank: int
+    size: int
+
+    @classmethod
+    def current(cls) -> "Ranks":
+        """Those of this process's group; a process without one is alone."""
+        if dist.is_available() and dist.is_initialized():
+            return cls(dist.get_rank(), dist.get_world_size())
+        return cls(0, 1)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process decides, reads and writes for all."""
+        return self.rank == 0
+
+    @torch.no_grad()
+    def mean(self, found: Gradients) -> Gradients:
+        """Loss and gradients of the global batch; one that is not finite anywhere is so everywhere."""
+        if self.size == 1:
+            return found
+        dtype = next(iter(found.by_name.values())).dtype
+        parts = [found.loss.to(dtype), *found.by_name.values()]
+        # Divided first, so that a sum of finite losses stays finite.
+        flat = torch.cat([part.reshape(-1) for part in parts]).div_(self.size)
+        with _together():
+            dist.all_reduce(flat)
+        loss, *gradients = (
+            piece.view(part.shape)
+            for piece, part in zip(flat.split([part.numel() for part in parts]), parts, strict=True)
+        )
+        return Gradients(loss, dict(zip(found.by_name, gradients, strict=True)))
+
+    def total(self, tensor: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+        """The sum over the ranks, in place."""
+        if self.size > 1:
+            with _together():
+                dist.all_reduce(tensor)
+        return tensor
+
+    def largest(self, numbers: Sequence[int]) -> list[int]:
+        """The largest of each number over the ranks."""
+        if self.size == 1:
+            return list(numbers)
+        flags = torch.tensor(numbers)
+        with _together():
+            dist.all_reduce(flags, op=dist.ReduceOp.MAX)
+        return flags.tolist()
+
+    def from_first(self, value: Value) -> Value:
+        """What the first rank has; any object that can be pickled."""
+        if self.size == 1:
+            return value
+        box = [value]
+        with _together():
+            dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    @torch.no_grad()
+    def copy_first(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite every tensor by the first rank's: machines may differ in the last bit of a logarithm."""
+        if self.size == 1:
+            return
+        for tensor in tensors:
+            whole = tensor.contiguous()
+            with _together():
+                dist.broadcast(whole, src=0)
+            tensor.copy_(whole)
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Around a collective operation, which the backends end with a RuntimeError when another process is gone."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankLost(f"another rank of this run has stopped ({error})") from error
