@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
 """A run that trains in milliseconds."""
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_config() -> Callable[..., RunConfig]:
     """Build a small `RunConfig`; keyword arguments are dotted keys with `__` for the dot."""
 

@@ -1,0 +1,125 @@
+"""A run on two ranks (real processes, gloo) is the run of one process at the same global batch."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training.test_packs import final_state
+
+from superdyn.cli import main
+from superdyn.runs.folder import RunFolder
+from superdyn.sweeps.group import run_group
+from superdyn.sweeps.points import Point
+from superdyn.sweeps.sweep import run_sweep
+
+DOUBLE = {"trainer__precision": "64-true", "trainer__max_steps": 40, "data__eval_size": 1024}
+LINEAR = {"model__activation": "linear", "model__core_init_scale": 0.1}
+OWN = {"model__name": "own", "model__width": 32}
+RUNS = {
+    "sgd": {"optimizer__momentum": 0.9},
+    "sgd, another member": {"optimizer__momentum": 0.9, "seed": 1, "optimizer__lr": 0.05},
+    "normalized": {"optimizer__name": "normalized"},
+    "adam": {"optimizer__name": "adam", "optimizer__lr": 0.01, "model__bias": True},
+    "adamw": {"optimizer__name": "adamw", "optimizer__lr": 0.01, "optimizer__weight_decay": 0.1},
+    "muon": {"optimizer__name": "muon", "optimizer__lr": 0.02, "optimizer__momentum": 0.9},
+    "linear": LINEAR,
+    "float32": {"trainer__precision": "32-true", "logger__name": "wandb"},
+    "own": {**OWN, "model___target_": "training.rank_students.OneLayer"},
+}
+"""Each a pack of its own, but for the first two; relu students are measured on their evaluation set, linear ones exactly."""
+
+FRAGILE = {"fragile": {**OWN, "model___target_": "training.rank_students.Fragile"}}
+
+
+def train_on_two_ranks(root, configs):
+    """Train the folders of these configurations with one group; returns its exit code."""
+    folders = {name: RunFolder(root / name) for name in configs}
+    for name, config in configs.items():
+        folders[name].prepare(config.to_mapping(), config.signature())
+    task = root / "task.json"
+    task.write_text(json.dumps({"sweep_dir": str(root), "folders": list(configs), "retry": False}))
+    return folders, run_group(2, [str(task)])
+
+
+@pytest.fixture(scope="module")
+def trained(make_config, tmp_path_factory):
+    """By name: the run folders of two ranks and those of one process; and the exit code of the ranks."""
+    root = tmp_path_factory.mktemp("ranks")
+    changes = {name: {**DOUBLE, **own} for name, own in {**FRAGILE, **RUNS}.items()}
+    ranks = {"trainer__devices": 2, "trainer__strategy": "ddp"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=":")
+        patch.setenv("WANDB_MODE", "offline")
+        together, code = train_on_two_ranks(root, {n: make_config(**c, **ranks) for n, c in changes.items()})
+        alone = {name: RunFolder(root / "alone" / name) for name in RUNS}
+        run_sweep([Point((), make_config(**changes[name]), alone[name]) for name in RUNS], root / "alone")
+    return together, alone, code
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_ranks_train_as_one_process_at_the_same_global_batch(name, trained):
+    together, alone, _ = trained
+    one, two = alone[name], together[name]
+    assert two.status().state == "done"
+    np.testing.assert_array_equal(two.curve()["step"], one.curve()["step"])
+    np.testing.assert_allclose(two.curve()["loss"], one.curve()["loss"], rtol=1e-6)
+    rtol = 1e-4 if name == "float32" else 1e-6  # rare features are tiny in float32
+    np.testing.assert_allclose(two.spectrum()[1], one.spectrum()[1], rtol=rtol)
+    assert two.status().signature == one.status().signature
+
+
+@pytest.mark.parametrize("name", ["sgd", "muon", "own"])
+def test_the_state_to_resume_from_is_that_of_one_process(name, trained):
+    together, alone, _ = trained
+    state = final_state(alone[name])
+    for key, tensor in final_state(together[name]).items():
+        torch.testing.assert_close(tensor, state[key], rtol=1e-7, atol=1e-9)
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_fails_the_run_on_all_and_the_next_run_trains(trained):
+    together, _, code = trained
+    status = together["fragile"].status()
+    assert status.state == "failed"
+    assert "diverged at step 10:" in status.error
+    assert code == 1
+    assert together["own"].status().state == "done"
+
+
+def test_one_rank_writes_to_wandb(trained):
+    assert len(list((trained[0]["float32"].path / "wandb").glob("offline-run-*"))) == 1
+
+
+PLACES = {
+    "torchrun": {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"},
+    "srun": {"SLURM_PROCID": "1", "SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2", "SLURM_LOCALID": "1"},
+}
+
+
+@pytest.mark.parametrize("starter", PLACES)
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("", ["trainer.devices=1", "trainer=ddp trainer.devices=2 trainer.num_nodes=2"]),
+        ("trainer=ddp trainer.devices=4", ["trainer.devices=4", "trainer.devices=2 trainer.num_nodes=2"]),
+        ("-m seed=0,1", ["-m:", "launcher=local trainer=ddp trainer.devices=2"]),
+    ],
+)
+def test_ranks_that_do_not_fit_the_command_are_refused(starter, command, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for key, value in PLACES[starter].items():
+        monkeypatch.setenv(key, value)
+    assert main(["train", *command.split()]) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    for word in [f"{starter} started 4 ranks", *words]:
+        assert word in sentence
+    assert not list(tmp_path.rglob("config.yaml"))
+
+
+def test_a_batch_script_without_srun_is_one_process(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for key, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "SLURM_JOB_ID": "7"}.items():
+        monkeypatch.setenv(key, value)
+    small = ["logger=none", "trainer.max_steps=2", "trainer.progress=false", "data.eval_size=64", "data.batch_size=8"]
+    assert main(["train", *small]) == 0
