@@ -41,7 +41,10 @@ REFUSED = {
     "train trainer=ddp trainer.devices=two": ["trainer.devices='two'", "integer"],
     "train trainer=ddp trainer.devices=2 trainer.num_nodes=2": ["trainer.num_nodes=2", "torchrun --nnodes 2", "srun"],
     "train trainer=ddp trainer.devices=3": ["data.batch_size=256", "multiple of 3"],
-    "train trainer=ddp trainer.devices=2 model=no_superposition loss=population": ["trainer.devices=2", "loss=population"],
+    "train trainer=ddp trainer.devices=2 model=no_superposition loss=population": [
+        "trainer.devices=2",
+        "loss=population",
+    ],
     "train -m trainer=ddp trainer.devices=2 seed=0,1": ["trainer.devices=2", "launcher=local trainer=ddp"],
     "train model.width=128": ["model.width=128", "64"],
     "reproduce foo": ["claim='foo'", "universality"],

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, SWITCH_FIELDS
+from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
@@ -220,18 +220,8 @@ class RunConfig(Section):
         shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
         if self._switches_are_rates():
             shared += SWITCH_FIELDS
-        return _digest(
-            {k: v for k, v in self.flat().items() if not _under(k, shared)}
-            | {
-                "switches": self._switches_are_rates(),
-                "trainer.chunk_steps": self.trainer.chunk_steps,
-                "trainer.accelerator": self.trainer.accelerator,
-                "trainer.devices": self.trainer.devices,
-                "trainer.num_nodes": self.trainer.num_nodes,
-                "trainer.deterministic": self.trainer.deterministic,
-                "trainer.compile": self.trainer.compile,
-            }
-        )
+        same = {k: v for k, v in self.flat().items() if k in PACK_FIELDS or not _under(k, shared)}
+        return _digest(same | {"switches": self._switches_are_rates()})
 
     def _switches_are_rates(self) -> bool:
         return (

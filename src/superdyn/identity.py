@@ -32,3 +32,13 @@ INCIDENTAL_FIELDS = (
     "trainer.progress",
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
+
+PACK_FIELDS = (
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.deterministic",
+    "trainer.compile",
+    "trainer.chunk_steps",
+)
+"""Those of them in which the members of a pack agree all the same, since they train in one place and one rhythm."""

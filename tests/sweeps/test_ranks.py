@@ -28,7 +28,7 @@ RUNS = {
     "float32": {"trainer__precision": "32-true", "logger__name": "wandb"},
     "own": {**OWN, "model___target_": "training.rank_students.OneLayer"},
 }
-"""Each a pack of its own, but for the first two; relu students are measured on their evaluation set, linear ones exactly."""
+"""Each a pack of its own, but for the first two; the linear one is measured exactly, the others on evaluation sets."""
 
 FRAGILE = {"fragile": {**OWN, "model___target_": "training.rank_students.Fragile"}}
 

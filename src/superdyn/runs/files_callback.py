@@ -127,7 +127,8 @@ class RunFiles(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Close the folders of the members still at work.
 
-        Interrupted by a signal, by the end of another rank, or by a fault of memory, device or disk, which is not theirs; failed by an error.
+        Interrupted by a signal, by the end of another rank, or by a fault of memory, device or disk, which is not
+        theirs; failed by an error.
         """
         if not self._records:
             return

@@ -16,7 +16,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class DeferredInterrupt:
-    """Remembers the first signal; a second Ctrl-C interrupts at once, as usual, where no other rank would be left alone.
+    """Remembers the first signal; alone, a second Ctrl-C interrupts at once, as usual.
 
     Attributes:
         requested: the number of the signal, 0 while there was none.
@@ -28,7 +28,7 @@ class DeferredInterrupt:
         self._previous: dict[int, object] = {}
 
     def install(self, *, alone: bool = True) -> None:
-        """Start to listen, to SIGTERM too if not `alone`; does nothing outside the main thread, where Python forbids it."""
+        """Start to listen, to SIGTERM too if not `alone`; does nothing outside the main thread, as Python wants."""
         if threading.current_thread() is not threading.main_thread():
             return
         self._alone = alone

@@ -1,7 +1,8 @@
 """One torchrun group on this machine: N ranks of `superdyn.sweeps.worker` that train one task together.
 
 `python -m superdyn.sweeps.group N TASK` is torchrun with an exit code that says what happened: 143 after SIGTERM, 130
-after Ctrl-C, else that of the first rank that failed. Signals reach the ranks once, through torchrun. Nothing heavy is imported.
+after Ctrl-C, else that of the first rank that failed. Signals reach the ranks once, through torchrun. Nothing heavy is
+imported, so that torchrun starts at once.
 """
 
 import logging

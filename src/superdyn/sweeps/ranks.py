@@ -1,7 +1,7 @@
 """This process's place among the ranks of a data-parallel run, as torchrun or srun gives it, and how Lightning sees it.
 
-superdyn and Lightning start no ranks by themselves: `group.py` starts torchrun, or the user starts torchrun or srun, and
-every rank finds its place in the environment.
+Lightning starts no ranks: `group.py` starts torchrun, or the user starts torchrun or srun, and every rank finds its
+place in the environment.
 """
 
 import os
@@ -13,12 +13,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 import torch.distributed as dist
-from pytorch_lightning.plugins.environments import (
-    ClusterEnvironment,
-    LightningEnvironment,
-    SLURMEnvironment,
-    TorchElasticEnvironment,
-)
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
 from superdyn.config import ConfigError, RunConfig, TrainerConfig
@@ -127,8 +125,8 @@ def joined(configs: Sequence[RunConfig]) -> Iterator[Ranks]:
 class RankStrategy(DDPStrategy):
     """Lightning's DDP without its launcher, its wrapper (the engine reduces gradients itself) and its signal handler.
 
-    That handler answers SIGTERM with a broadcast, which would meet the reductions that the signal interrupts; `RunFiles`
-    listens instead.
+    That handler answers SIGTERM with a broadcast, which would meet the reductions that the signal interrupts;
+    `RunFiles` listens instead.
     """
 
     def setup(self, trainer: pl.Trainer) -> None:

@@ -1,7 +1,7 @@
 """The loss of every feature of every member: what is recorded at a measurement step.
 
 Linear students are measured exactly. Others are measured on a fixed evaluation set of their own, importance weighted so
-that rare features are represented (`features/evaluation.py`), block by block; of several ranks each takes every W-th block.
+that rare features are represented (`features/evaluation.py`), block by block; of W ranks each takes every W-th block.
 Axis legend: `r` run, `s` sample, `n` feature, `b` block.
 """
 
