@@ -126,7 +126,9 @@ class LocalProcesses:
         self._deaths.update(point.signature for point in victims)
         hopeless = [point for point in victims if self._deaths[point.signature] > self._settings.retries]
         write_failed(hopeless, f"its process died {self._settings.retries + 1} times, last with {how}: {worker.log}")
-        return bool(self._launch.waiting())
+        # Those that die with nothing in their hands, or as a group of ranks, count against their slot.
+        self._deaths[slot.name] += not victims
+        return self._deaths[slot.name] <= self._settings.retries and bool(self._launch.waiting())
 
     def _end_workers(self) -> None:
         """Have every worker save its runs and end."""
