@@ -104,3 +104,9 @@ def test_the_named_fields_exist(make_config):
     flat = make_config().flat()
     for field in (*MEMBER_FIELDS, *INCIDENTAL_FIELDS):
         assert field in flat or any(key.startswith(field + ".") for key in flat), field
+
+
+def test_the_number_of_ranks_is_no_part_of_a_run_but_its_packs_agree_in_it(make_config):
+    one, two = make_config(), make_config(trainer__devices=2, trainer__strategy="ddp")
+    assert one.signature() == two.signature()
+    assert one.pack_key() != two.pack_key()

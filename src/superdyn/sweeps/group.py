@@ -15,6 +15,9 @@ from types import FrameType
 
 WORKER = "superdyn.sweeps.worker"
 
+_DIED = 128
+"""Exit codes above it mean a signal, as in a shell."""
+
 PATIENCE_SECONDS = "300"
 """How long torchrun lets ranks finish their chunk and save before it kills them; its own is 30."""
 
@@ -42,7 +45,8 @@ def run_group(n_ranks: int, arguments: Sequence[str]) -> int:
 
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        return process.wait()
+        code = process.wait()
+        return code if code >= 0 else _DIED - code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -63,10 +67,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         run(parse_args(["--standalone", "--nproc-per-node", n_ranks, "-m", WORKER, *task]))
     except SignalException as error:
-        return 128 + error.sigval
+        return _DIED + error.sigval
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
-        return code if code > 0 else 128 - code
+        return code if code > 0 else _DIED - code
     return 0
 
 
