@@ -30,6 +30,9 @@ RUNS = {
 }
 """Each a pack of its own, but for the first two; the linear one is measured exactly, the others on evaluation sets."""
 
+LAST = {"failing": {**OWN, "model___target_": "training.rank_students.Failing"}}
+"""An error ends the group."""
+
 FRAGILE = {"fragile": {**OWN, "model___target_": "training.rank_students.Fragile"}}
 
 
@@ -47,7 +50,7 @@ def train_on_two_ranks(root, configs):
 def trained(make_config, tmp_path_factory):
     """By name: the run folders of two ranks and those of one process; and the exit code of the ranks."""
     root = tmp_path_factory.mktemp("ranks")
-    changes = {name: {**DOUBLE, **own} for name, own in {**FRAGILE, **RUNS}.items()}
+    changes = {name: {**DOUBLE, **own} for name, own in {**FRAGILE, **RUNS, **LAST}.items()}
     ranks = {"trainer__devices": 2, "trainer__strategy": "ddp"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=":")
@@ -85,6 +88,12 @@ def test_a_loss_that_is_not_finite_on_one_rank_fails_the_run_on_all_and_the_next
     assert "diverged at step 10:" in status.error
     assert code == 1
     assert together["own"].status().state == "done"
+
+
+def test_an_error_on_one_rank_is_the_runs_and_ends_the_group(trained):
+    status = trained[0]["failing"].status()
+    assert status.state == "failed"
+    assert status.error == "RuntimeError on rank 1: the second rank is on fire"
 
 
 def test_one_rank_writes_to_wandb(trained):

@@ -1,4 +1,4 @@
-"""Students of a user's own for runs of several ranks: one that is plain, one that breaks on the second rank."""
+"""Students of a user's own for runs of several ranks: one that is plain, two that break on the second rank."""
 
 import os
 from collections.abc import Sequence
@@ -37,3 +37,12 @@ class Fragile(OneLayer):
         self.steps += torch.is_grad_enabled()
         broken = self.steps > 10 and os.environ.get("RANK") == "1"
         return super().forward(x) * (float("nan") if broken else 1.0)
+
+
+class Failing(OneLayer):
+    """Raises an error in the first training step, on one rank only."""
+
+    def forward(self, x: Float[Tensor, "r s n"]) -> Float[Tensor, "r s n"]:
+        if torch.is_grad_enabled() and os.environ.get("RANK") == "1":
+            raise RuntimeError("the second rank is on fire")
+        return super().forward(x)

@@ -174,19 +174,21 @@ class RunFiles(Callback):
         self._open.remove(member)
 
     def _leave_what_others_took(self) -> None:
-        """Write no more to a folder that another process trains in or has finished.
+        """Write no more to a folder that another process trains in or has finished, or where another rank failed.
 
         Another host takes a run over when it has not heard of this one for ten minutes, e.g. while this one slept.
         """
         for member in list(self._open):
             status = self.folders[member].status()
-            if status is not None and status.state in ("running", "done") and not status.is_ours():
+            if status is None or status.state == "interrupted" or status.is_ours():
+                continue
+            if status.state != "failed":
                 warnings.warn(
                     f"{self.folders[member].path} was taken over by process {status.pid} on {status.host}; "
                     "this process leaves it",
                     stacklevel=2,
                 )
-                self._open.remove(member)
+            self._open.remove(member)
 
     def _save(self, module: Any) -> None:
         for member in self._open:

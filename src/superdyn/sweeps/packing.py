@@ -138,4 +138,5 @@ def member_bytes(config: RunConfig) -> int:
 def _free_bytes(config: RunConfig) -> int:
     if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
         return torch.cuda.mem_get_info()[0]
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # The ranks of a run share it.
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // config.trainer.devices

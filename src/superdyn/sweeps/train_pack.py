@@ -6,7 +6,7 @@ Of several ranks the first decides what is trained and hands it, checkpoints inc
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytorch_lightning as pl
 import torch
@@ -15,11 +15,13 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from superdyn.analysis import run_result, running_exponent
 from superdyn.features.datamodule import FeatureDataModule
 from superdyn.models.product import matmul_operands
+from superdyn.runs.faults import fault_of
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
+from superdyn.sweeps.launch import write_failed
 from superdyn.sweeps.packing import Pack
 from superdyn.sweeps.ranks import lightning_placement
 from superdyn.training.data_parallel import RankLost, Ranks
@@ -56,9 +58,17 @@ def follow_packs() -> None:
     Raises:
         KeyboardInterrupt, SystemExit, Exception: as `train_pack`.
     """
+    ranks = Ranks.current()
     nothing_yet: Pack | None = None
-    while (pack := Ranks.current().from_first(nothing_yet)) is not None:
-        _train(pack, [RunFiles([])])
+    while (pack := ranks.from_first(nothing_yet)) is not None:
+        try:
+            _train(pack, [RunFiles([])])
+        except Exception as error:
+            # Written while the first rank still waits for this one, so that it finds out why this one is gone.
+            if fault_of(error) in ("run", "memory"):
+                with suppress(OSError):
+                    write_failed(pack.points, f"{type(error).__name__} on rank {ranks.rank}: {error}")
+            raise
 
 
 def dismiss_followers() -> None:
