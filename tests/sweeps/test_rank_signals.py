@@ -16,7 +16,7 @@ from training.test_packs import assert_same_run
 
 from superdyn.runs.folder import RunFolder
 
-MAX_STEPS = 400
+MAX_STEPS = 1600
 OVERRIDES = [
     "trainer=ddp",
     "trainer.devices=2",
