@@ -15,7 +15,7 @@ from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
 from superdyn.sweeps.executors.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
-from superdyn.sweeps.ranks import check_start, joined
+from superdyn.sweeps.ranks import check_start, joined, place
 from superdyn.sweeps.task import Task
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 
@@ -56,7 +56,8 @@ def run_task(task: Task) -> int:
         print(error, flush=True)
         return STORAGE_FAULT if fault_of(error) == "storage" else DEVICE_FAULT
     outcome = outcome_of(launch.points, launch.sweep_dir, skipped=0)
-    print(outcome.summary(), flush=True)
+    if place() is None:  # a group of ranks speaks to the user, whose own command sums up
+        print(outcome.summary(), flush=True)
     return outcome.exit_code
 
 
