@@ -174,11 +174,11 @@ def derived_heads(width: int) -> int:
     return next((h for h in range(width // narrowest, 1, -1) if width % h == 0 and width // h % 2 == 0), 1)
 
 
-def _head_width(width: float) -> int:
+def _head_width(width: float | int) -> int:
     return 64 if width >= 512 else 32 if width >= 128 else 16
 
 
-def _rounded_width(width: float) -> int:
+def _rounded_width(width: float | int) -> int:
     head = _head_width(width)
     return head * max(1, round(width / head))
 
@@ -210,8 +210,8 @@ def _check(shape: DecoderShape) -> None:
         )
     if shape.head_rank is not None and shape.tied:
         raise ConfigError(
-            f"model.decoder.head_rank={shape.head_rank}: a factorised unembedding cannot be the embedding; allowed with "
-            f"model.tied=false."
+            f"model.decoder.head_rank={shape.head_rank}: a factorised unembedding cannot be the embedding; allowed "
+            f"with model.tied=false."
         )
     if shape.head_rank is not None and shape.head_rank > shape.width:
         raise ConfigError(

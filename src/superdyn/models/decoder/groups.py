@@ -1,8 +1,8 @@
 """Which parameters of a decoder are embeddings, matrices and vectors: what weight decay and update rules tell apart.
 
-Embeddings (`encoder`, `decoder`) have a column per feature or token, and are what `weight_decay_on=encoder` and row-norm
-growth act on; matrices are the linear maps of the blocks, the factor `head` and learned positions; vectors are
-gains and biases, which are customarily left out of weight decay.
+Embeddings (`encoder`, `decoder`) have a column per feature or token, and are what `weight_decay_on=encoder` and
+row-norm growth act on; matrices are the linear maps of the blocks, the factor `head` and learned positions; vectors
+are gains and biases, which are customarily left out of weight decay.
 """
 
 from collections.abc import Iterable, Mapping

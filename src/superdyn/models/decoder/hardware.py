@@ -41,7 +41,11 @@ def peak_flops(device_name: str, precision: Precision) -> float | None:
 
 
 def model_flops_utilisation(
-    tokens_per_second: float, flops_per_token: float, device_name: str, precision: Precision, n_devices: int = 1
+    tokens_per_second: float | int,
+    flops_per_token: float | int,
+    device_name: str,
+    precision: Precision,
+    n_devices: int = 1,
 ) -> float | None:
     """MFU, 0 to 1; None where the peak is not known."""
     peak = peak_flops(device_name, precision)
