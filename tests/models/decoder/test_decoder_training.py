@@ -18,7 +18,7 @@ from superdyn.training.optimizers import make_optimizer
 
 V = 48
 RULES: dict[str, dict[str, Any]] = {
-    "sgd": {"lr": 0.3, "momentum": 0.9, "weight_decay": 0.01},
+    "sgd": {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01},
     "adamw": {"lr": 3e-3, "betas": (0.9, 0.95), "weight_decay": 0.1},
     "muon": {"lr": 0.02, "momentum": 0.95, "nesterov": True, "weight_decay": 0.1},
 }
@@ -134,3 +134,13 @@ def test_names_of_the_plain_model_are_those_of_the_stacked_one():
     plain = PlainDecoder(shape_of(bias=True), V, last_norm=True)
     names = [stacked_name(name) for name, _ in plain.named_parameters()]
     assert sorted(names) == sorted(name for name, _ in LanguageModel(shape_of(bias=True), [0], V).named_parameters())
+
+
+def test_only_attention_reaches_an_earlier_position():
+    x = (torch.rand(1, 32, 16, V) < 1 / torch.arange(1, V + 1)) * torch.rand(1, 32, 16, V)
+    final = []
+    for n_layers in (0, 2):
+        model = FeatureTransformer(shape_of(n_layers=n_layers, norm="rms"), [0], V)
+        losses = train(model, lambda m=model: sampled_loss(*lagged_pair(m(x), x, 1), torch.ones(1, V)), "adamw", 200)
+        final.append(losses[-1].item())
+    assert final[1] < 0.6 * final[0]
