@@ -48,17 +48,19 @@ def test_bits_do_not_depend_on_the_pack(kind):
     assert torch.equal(together.per_token[1:2], alone.per_token)
 
 
-def test_no_more_than_a_tile_of_logits_exists(monkeypatch):
+def test_no_more_than_a_tile_of_logits_exists_and_gradients_only_where_wanted(monkeypatch):
     from superdyn.models.decoder import losses
 
-    widths = []
+    shapes = []
     multiply = losses.multiply
-    monkeypatch.setattr(losses, "multiply", lambda a, b: widths.append(a.shape[1]) or multiply(a, b))
+    monkeypatch.setattr(losses, "multiply", lambda a, b: shapes.append((a.shape[1], b.shape[2])) or multiply(a, b))
+    hidden, decoder = torch.randn(1, 100, 8, requires_grad=True), torch.randn(1, 8, V, requires_grad=True)
+    targets, tile_bytes = torch.randint(V, (1, 100)), 40 * V * 4
     with torch.no_grad():
-        token_loss(
-            torch.randn(1, 100, 8), torch.randn(1, 8, V), torch.randint(V, (1, 100)), "cross_entropy", V * 4 * 40
-        )
-    assert widths == [32, 32, 32, 4]
+        token_loss(hidden, decoder, targets, "cross_entropy", tile_bytes)
+    assert shapes == [(32, V), (32, V), (32, V), (4, V)]
+    token_loss(hidden, decoder, targets, "cross_entropy", tile_bytes)
+    assert shapes[4:7] == [(32, V), (32, 8), (8, V)]
 
 
 def test_bfloat16_logits_are_summed_in_float32():

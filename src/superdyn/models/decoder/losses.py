@@ -42,16 +42,18 @@ def token_loss(
     """Losses of every member's tokens; at most `tile_bytes` of a member's logits exist at a time."""
     fitting = tile_bytes // (decoder.shape[2] * 4) // _TILE_MULTIPLE * _TILE_MULTIPLE
     tile = max(_TILE_MULTIPLE, fitting)
-    mean, per_token = _TiledLoss.apply(hidden, decoder, targets, kind, tile)  # pyright: ignore[reportGeneralTypeIssues]
+    # Without gradients a function is still told which of its inputs could have one.
+    wanted = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, decoder)]
+    mean, per_token = _TiledLoss.apply(hidden, decoder, targets, kind, tile, wanted)  # pyright: ignore[reportGeneralTypeIssues]
     return TokenLoss(mean, per_token)
 
 
 class _TiledLoss(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx, hidden: Tensor, decoder: Tensor, targets: Tensor, kind: LossKind, tile: int
+        ctx, hidden: Tensor, decoder: Tensor, targets: Tensor, kind: LossKind, tile: int, wanted: list[bool]
     ) -> tuple[Tensor, Tensor]:
-        needs_hidden, needs_decoder = ctx.needs_input_grad[:2]
+        needs_hidden, needs_decoder = wanted
         losses, d_hidden, d_decoder = [], [], None
         for h, y in zip(hidden.split(tile, dim=1), targets.split(tile, dim=1), strict=True):
             loss, slope = _LOSSES[kind](_in_float32(multiply(h, decoder)), y.unsqueeze(2))
@@ -68,11 +70,11 @@ class _TiledLoss(torch.autograd.Function):
         return member_sum(per_token.clone()) / per_token.shape[1], per_token
 
     @staticmethod
-    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+    def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         d_hidden, d_decoder = (
             None if d is None else d * gradients[0].to(d.dtype)[:, None, None] for d in ctx.saved_tensors
         )
-        return d_hidden, d_decoder, None, None, None
+        return d_hidden, d_decoder, None, None, None, None
 
 
 def _in_float32(logits: Float[Tensor, "r m v"]) -> Float[Tensor, "r m v"]:
