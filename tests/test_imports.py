@@ -11,7 +11,14 @@ import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {"atomic": "config", "validation": "config", "theory": "features", "conf_path": "config", "identity": "config"}
+BESIDE = {
+    "atomic": "config",
+    "validation": "config",
+    "decoder_settings": "config",
+    "theory": "features",
+    "conf_path": "config",
+    "identity": "config",
+}
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
 
 

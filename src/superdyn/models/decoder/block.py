@@ -1,0 +1,51 @@
+"""Pre-norm decoder blocks and their stack: x += attention(norm(x)); x += mlp(norm(x)).
+
+Axis legend: `r` run, `s` sample, `t` position, `k` hidden.
+"""
+
+import math
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from superdyn.decoder_settings import DecoderShape
+from superdyn.models.decoder.attention import Attention
+from superdyn.models.decoder.initial import Initial
+from superdyn.models.decoder.mlp import MLP
+from superdyn.models.decoder.norm import StackedNorm
+
+
+class Block(nn.Module):
+    """Parts: `attention_norm`, `attention`, `mlp_norm`, `mlp`."""
+
+    def __init__(self, shape: DecoderShape, initial: Initial, name: str):
+        super().__init__()
+        residual = 1 / math.sqrt(2 * shape.n_layers) if shape.residual_scaling else 1.0
+        self.attention_norm = StackedNorm(shape, initial)
+        self.attention = Attention(shape, initial, f"{name}.attention", residual)
+        self.mlp_norm = StackedNorm(shape, initial)
+        self.mlp = MLP(shape, initial, f"{name}.mlp", residual)
+
+    def forward(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s t k"]:
+        x = x + self.attention(self.attention_norm(x))
+        return x + self.mlp(self.mlp_norm(x))
+
+
+class Blocks(nn.Module):
+    """Learned positions where asked for, and the blocks in order; without layers the identity.
+
+    Parameters: `positions` (r, context, k) or None, and `layers`.
+    """
+
+    def __init__(self, shape: DecoderShape, initial: Initial, name: str):
+        super().__init__()
+        learned = shape.positions == "learned" and shape.n_layers > 0
+        self.positions = initial.weights(f"{name}.positions", (shape.context, shape.width)) if learned else None
+        self.layers = nn.ModuleList(Block(shape, initial, f"{name}.layers.{i}") for i in range(shape.n_layers))
+
+    def forward(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s t k"]:
+        if self.positions is not None:
+            x = x + self.positions[:, None, : x.shape[2]]
+        for layer in self.layers:
+            x = layer(x)
+        return x

@@ -1,0 +1,24 @@
+"""Which parameters of a decoder are embeddings, matrices and vectors: what weight decay and update rules tell apart.
+
+Embeddings (`encoder`, `decoder`) have a column per feature or token, and are what `weight_decay_on=encoder` and
+row-norm growth act on; matrices are the linear maps of the blocks, the factor `head` and learned positions; vectors
+are gains and biases, which are customarily left out of weight decay.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+from torch import Tensor
+
+Group = Literal["embedding", "matrix", "vector"]
+
+EMBEDDING_NAMES = ("encoder", "decoder")
+"""As `training.optimizers.decay.EMBEDDINGS`, which is of a later room; a test holds them together."""
+
+
+def parameter_groups(parameters: Iterable[tuple[str, Tensor]]) -> Mapping[Group, tuple[str, ...]]:
+    """Names by group, in order; parameters have the run axis first."""
+    groups: dict[Group, list[str]] = {"embedding": [], "matrix": [], "vector": []}
+    for name, parameter in parameters:
+        groups["embedding" if name in EMBEDDING_NAMES else "matrix" if parameter.ndim == 3 else "vector"].append(name)
+    return {group: tuple(names) for group, names in groups.items()}

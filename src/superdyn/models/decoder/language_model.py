@@ -1,0 +1,87 @@
+"""A decoder-only language model: logits_t = W_dᵀ P norm(blocks(W_e[x])_t), tokens in the place of features.
+
+W_e (k×V) has a column per token, W_d (k×V; tied: W_e) unembeds; with `head_rank` P (rank×k) comes before a W_d of
+rank × V, else it is the identity. A pack of one is a language model like any other.
+Axis legend: `r` run, `s` sample, `t` position, `v` token of the vocabulary, `k` hidden.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from superdyn.decoder_settings import DecoderShape
+from superdyn.models.decoder.block import Blocks
+from superdyn.models.decoder.initial import Initial
+from superdyn.models.decoder.losses import LossKind, TokenLoss, token_loss
+from superdyn.models.decoder.norm import StackedNorm
+from superdyn.models.product import product
+
+
+class LanguageModel(nn.Module):
+    """Stacked language models, one per seed.
+
+    Args:
+        seeds, init_scales: one per member; without scales every member has `shape.init_scale`.
+
+    Attributes:
+        encoder: W_e, (r, k, V).
+        decoder: W_d, (r, k or rank, V), or None when tied.
+        head: P, (r, rank, k), or None.
+        blocks: the blocks.
+        norm: the last norm.
+    """
+
+    def __init__(
+        self,
+        shape: DecoderShape,
+        seeds: Sequence[int],
+        vocabulary: int,
+        *,
+        init_scales: Sequence[float] | None = None,
+        dtype: torch.dtype = torch.float32,
+    ):
+        super().__init__()
+        initial = Initial(seeds, [shape.init_scale] * len(seeds) if init_scales is None else init_scales, dtype)
+        rank = shape.head_rank or shape.width
+        self._shape = shape
+        self.encoder = initial.weights("encoder", (shape.width, vocabulary))
+        self.decoder = None if shape.tied else initial.weights("decoder", (rank, vocabulary))
+        self.head = initial.unit("head", (rank, shape.width), rank**-0.5) if shape.head_rank else None
+        self.blocks = Blocks(shape, initial, "blocks")
+        self.norm = StackedNorm(shape, initial)
+
+    def forward(self, tokens: Int[Tensor, "r s t"]) -> Float[Tensor, "r s t v"]:
+        """Logits of the next token at every position.
+
+        Raises:
+            ConfigError: the sequences are longer than the context.
+        """
+        return product(self.hidden(tokens), self.output_embedding()).unflatten(1, tokens.shape[1:])
+
+    def loss(self, tokens: Int[Tensor, "r s t"], targets: Int[Tensor, "r s t"], kind: LossKind) -> TokenLoss:
+        """Loss of predicting `targets` (the tokens one position later), without all logits at once."""
+        return token_loss(self.hidden(tokens), self.output_embedding(), targets.flatten(1), kind)
+
+    def hidden(self, tokens: Int[Tensor, "r s t"]) -> Float[Tensor, "r m k"]:
+        """What the unembedding multiplies, positions of all samples in one axis `m`."""
+        self._shape.check_length(tokens.shape[2])
+        hidden = self.norm(self.blocks(looked_up(self.encoder, tokens))).flatten(1, 2)
+        return hidden if self.head is None else product(hidden, self.head.mT)
+
+    def output_embedding(self) -> Float[Tensor, "r k v"]:
+        """W_d, one column per token."""
+        return self.encoder if self.decoder is None else self.decoder
+
+    def embedding(self) -> Float[Tensor, "r k v"]:
+        """W_e, one column per token."""
+        return self.encoder
+
+
+def looked_up(encoder: Float[Tensor, "r k v"], tokens: Int[Tensor, "r s t"]) -> Float[Tensor, "r s t k"]:
+    """The column of each token. Copies the embedding once, which costs less than a product with it."""
+    runs, width, vocabulary = encoder.shape
+    first = torch.arange(runs, device=tokens.device)[:, None, None] * vocabulary
+    return F.embedding(tokens + first, encoder.mT.reshape(runs * vocabulary, width))
