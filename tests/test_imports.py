@@ -11,7 +11,14 @@ import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {"atomic": "config", "validation": "config", "theory": "features", "conf_path": "config", "identity": "config"}
+BESIDE = {
+    "atomic": "config",
+    "validation": "config",
+    "theory": "features",
+    "conf_path": "config",
+    "identity": "config",
+    "targets": "config",
+}
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
 
 
@@ -43,7 +50,7 @@ def test_no_import_goes_against_the_stream(path):
 
 
 def test_analysis_report_and_theory_import_no_torch():
-    rooms = "superdyn.analysis, superdyn.report, superdyn.theory, superdyn.runs.folder"
+    rooms = "superdyn.analysis, superdyn.report, superdyn.theory, superdyn.runs.folder, superdyn.hydra_app"
     code = f"import sys, {rooms}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 

@@ -1,5 +1,8 @@
 """Which keys of a configuration are a run's identity, and which may differ between the members of a pack."""
 
+from collections.abc import Sequence
+from functools import cache
+
 MEMBER_FIELDS = (
     "seed",
     "data.data_exponent",
@@ -18,6 +21,7 @@ INCIDENTAL_FIELDS = (
     "name",
     "tier",
     "claim",
+    "notes",
     "logger",
     "launcher",
     "sweep",
@@ -30,3 +34,14 @@ INCIDENTAL_FIELDS = (
     "trainer.progress",
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
+
+
+@cache
+def is_incidental(key: str) -> bool:
+    """Whether a dotted key is left out of the signature."""
+    return is_under(key, INCIDENTAL_FIELDS)
+
+
+def is_under(key: str, roots: Sequence[str]) -> bool:
+    """Whether a dotted key is one of these or lies in one of these sections."""
+    return any(key == root or key.startswith(root + ".") for root in roots)
