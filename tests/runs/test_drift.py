@@ -83,8 +83,8 @@ def test_the_kept_diff_has_the_recorded_digest_and_gives_the_code_back(own_packa
     state = state_now()
     keep_diff(state, tmp_path / "code")
     (kept,) = (tmp_path / "code").iterdir()
-    assert state.diff == hashlib.sha256(kept.read_bytes()).hexdigest()
-    assert kept.name == f"{state.diff[:8]}.diff"
+    digest = hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert (state.diff, kept.name) == (digest, f"{digest[:8]}.diff")
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(own_package.parent), str(clone))
     git(clone, "apply", str(kept))
@@ -172,6 +172,8 @@ def test_a_resumed_run_is_warned_of_and_keeps_the_record_of_its_first_code(tmp_p
         UserWarning, match=r"^1 unfinished run began under other code \(superdyn .* and will go on under"
     ):
         warn_of_drift([], [run])
+    run.checkpoints.mkdir()
+    (run.checkpoints / "step-0000000005.pt").touch()
     for _ in range(2):  # the second process runs the same code as the first
         run.prepare({}, SIGNATURE)
     environment = run.environment() or {}

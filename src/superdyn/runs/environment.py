@@ -45,10 +45,17 @@ def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def continued(before: Mapping[str, Any] | None, now: dict[str, Any]) -> dict[str, Any]:
-    """`now` for a run that `before` began, with its first signature and, under `earlier`, the other code it ran on."""
+def continued(before: Mapping[str, Any] | None, now: dict[str, Any], resumes: bool) -> dict[str, Any]:
+    """`now` for a run that `before` began, with its first signature.
+
+    Args:
+        resumes: there is a checkpoint, so a part of the run stays that other code may have made; under `earlier` it is
+            then kept in mind.
+    """
     if before is None:
         return now
+    if not resumes:
+        return now | {key: before[key] for key in ("first_signature",) if key in before}
     kept = {key: before[key] for key in _KEPT if key in before}
     code = {key: before.get(key) for key in _CODE_KEYS}
     if code != {key: now.get(key) for key in _CODE_KEYS}:

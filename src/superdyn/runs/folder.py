@@ -71,7 +71,8 @@ class RunFolder:
             with suppress(ValueError):  # a damaged record of the past is no reason not to go on
                 before = self.environment()
         environment = describe_environment(config) | {"config": _digest(_yaml(config))}
-        self._write_json("environment.json", continued(before, environment))
+        resumes = any(self.checkpoints.glob("step-*.pt"))
+        self._write_json("environment.json", continued(before, environment, resumes))
         keep_code(config, self.path.parent if (self.path.parent / MANIFEST).is_file() else self.path)
         self.write_config(config)
 

@@ -9,6 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -84,7 +85,9 @@ def _point_in(folder: RunFolder) -> SweepPoint | None:
     status = current_status(folder)
     if status is None:
         return None
-    return SweepPoint(status.signature, folder.name, schema=(folder.environment() or {}).get("schema", ""))
+    with suppress(ValueError):  # without the record the run is read again where it matters
+        return SweepPoint(status.signature, folder.name, schema=(folder.environment() or {}).get("schema", ""))
+    return SweepPoint(status.signature, folder.name)
 
 
 def merge_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> list[SweepPoint]:
