@@ -71,6 +71,15 @@ def test_a_folder_that_cannot_be_written_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_packages_that_a_configuration_may_name_are_listed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert room.check_targets().detail == "a configuration may name superdyn, torch.optim"
+    monkeypatch.setenv("SUPERDYN_PACKAGES", "low_rank_elsewhere")
+    assert room.check_targets().outcome == "warn"
+    (tmp_path / "pyproject.toml").write_text("[tool.superdyn]\npackages = 3")
+    assert room.check_targets().outcome == "fail"
+
+
 def test_leftovers_of_a_launcher_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -18,6 +18,7 @@ BESIDE = {
     "theory": "features",
     "conf_path": "config",
     "identity": "config",
+    "targets": "config",
 }
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
 
@@ -50,7 +51,7 @@ def test_no_import_goes_against_the_stream(path):
 
 
 def test_analysis_report_and_theory_import_no_torch():
-    rooms = "superdyn.analysis, superdyn.report, superdyn.theory, superdyn.runs.folder"
+    rooms = "superdyn.analysis, superdyn.report, superdyn.theory, superdyn.runs.folder, superdyn.hydra_app"
     code = f"import sys, {rooms}; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 

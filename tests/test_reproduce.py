@@ -125,7 +125,8 @@ def own_judge(name, claim, frame):
     return [finding(name, "share fitted", "all", float(frame["alpha_long"].notna().mean()), held=True)]
 
 
-def test_a_judge_of_ones_own_is_found_by_its_name(smoke):
+def test_a_judge_of_ones_own_is_found_by_its_name(smoke, monkeypatch):
+    monkeypatch.setenv("SUPERDYN_PACKAGES", "test_reproduce")
     _, folder, _ = smoke
     frame = load_sweep(folder)
     rows = judge("mine", claim("test_reproduce:own_judge"), frame, list(frame["signature"]))

@@ -26,8 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.raiseExceptions = False  # a library's log that cannot be written (full disk) is not worth a traceback
     from superdyn.refusals import USER_ERRORS, sentence
 
-    # A user's package usually lies in the working directory; console scripts do not look there by themselves.
-    sys.path.insert(0, os.getcwd())
+    # A user's package usually lies in the working directory; console scripts do not look there by themselves. Last, so
+    # that a folder with a file such as yaml.py or torch.py in it does not replace what is installed.
+    sys.path.append(os.getcwd())
     try:
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS
+from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
@@ -183,6 +183,7 @@ class RunConfig(Section):
     launcher: LauncherConfig = LauncherConfig()
     sweep: SweepConfig = SweepConfig()
     claim: ClaimConfig | None = None
+    notes: str = ""
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":
@@ -208,7 +209,7 @@ class RunConfig(Section):
 
     def signature(self) -> str:
         """Hex digest of everything that can change the result; names the run's folder and its W&B run."""
-        return _digest({k: v for k, v in self.flat().items() if not _under(k, INCIDENTAL_FIELDS)})
+        return _digest({key: value for key, value in self.flat().items() if not is_incidental(key)})
 
     def pack_key(self) -> str:
         """Equal for runs that can train as members of one pack: all but the member fields agree.
@@ -220,7 +221,7 @@ class RunConfig(Section):
         shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
         if self._switches_are_rates():
             shared += SWITCH_FIELDS
-        same = {k: v for k, v in self.flat().items() if k in PACK_FIELDS or not _under(k, shared)}
+        same = {k: v for k, v in self.flat().items() if k in PACK_FIELDS or not is_under(k, shared)}
         return _digest(same | {"switches": self._switches_are_rates()})
 
     def _switches_are_rates(self) -> bool:
@@ -238,10 +239,6 @@ def _flatten(mapping: Mapping[str, Any], prefix: str = ""):
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
-
-
-def _under(key: str, roots: tuple[str, ...]) -> bool:
-    return any(key == root or key.startswith(root + ".") for root in roots)
 
 
 def _digest(content: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ Every check answers ok, warn (works, with a cost) or fail (do not start a sweep 
 remedy. Nothing is changed, no network is used, and no secret is printed.
 """
 
+import importlib.util
 import netrc
 import os
 import platform
@@ -20,6 +21,8 @@ from packaging.specifiers import SpecifierSet
 from rich.table import Table
 
 from superdyn.runs.environment import git_state
+from superdyn.targets import BUILT_IN, allowed_packages
+from superdyn.validation import ConfigError
 
 Outcome = Literal["ok", "warn", "fail"]
 STYLES: dict[Outcome, str] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -65,6 +68,7 @@ def doctor() -> list[Check]:
         check_wandb_login(),
         *(check_folder(name, path) for name, path in _folders().items()),
         check_launcher_variables(),
+        check_targets(),
         check_code(),
     ]
 
@@ -169,6 +173,19 @@ def check_launcher_variables() -> Check:
     names = " ".join(entry.split("=")[0] for entry in found)
     remedy = f"unless torchrun or a scheduler set them just now: unset {names}"
     return Check("launcher", "warn", ", ".join(found), remedy)
+
+
+def check_targets() -> Check:
+    """From which packages a configuration may name classes, and whether the user's own are found."""
+    try:
+        packages = allowed_packages()
+    except ConfigError as error:
+        return Check("targets", "fail", str(error), "correct the entry")
+    detail = f"a configuration may name {', '.join((*BUILT_IN, *packages))}"
+    absent = [package for package in packages if importlib.util.find_spec(package.partition(".")[0]) is None]
+    if absent:
+        return Check("targets", "warn", f"{detail}; not found: {', '.join(absent)}", "put them on PYTHONPATH")
+    return Check("targets", "ok", detail)
 
 
 def check_code() -> Check:

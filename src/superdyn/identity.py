@@ -1,5 +1,8 @@
 """Which keys of a configuration are a run's identity, and which may differ between the members of a pack."""
 
+from collections.abc import Sequence
+from functools import cache
+
 MEMBER_FIELDS = (
     "seed",
     "data.data_exponent",
@@ -18,6 +21,7 @@ INCIDENTAL_FIELDS = (
     "name",
     "tier",
     "claim",
+    "notes",
     "logger",
     "launcher",
     "sweep",
@@ -42,3 +46,14 @@ PACK_FIELDS = (
     "trainer.chunk_steps",
 )
 """Those of them in which the members of a pack agree all the same, since they train in one place and one rhythm."""
+
+
+@cache
+def is_incidental(key: str) -> bool:
+    """Whether a dotted key is left out of the signature."""
+    return is_under(key, INCIDENTAL_FIELDS)
+
+
+def is_under(key: str, roots: Sequence[str]) -> bool:
+    """Whether a dotted key is one of these or lies in one of these sections."""
+    return any(key == root or key.startswith(root + ".") for root in roots)

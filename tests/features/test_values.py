@@ -48,6 +48,7 @@ def own_law(tmp_path, monkeypatch):
             _LAW.format(name=name, mean=mean, second=second, quantile=quantile)
         )
         monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.setenv("SUPERDYN_PACKAGES", f"own_{name.lower()}")
         return f"own_{name.lower()}.{name}"
 
     return write
@@ -82,10 +83,11 @@ def test_an_inconsistent_class_is_refused_with_the_reason(own_law, name, mean, s
     [
         ("gaussian", "allowed: uniform, constant, half_normal, signed"),
         ("no_such_package.Law", "no_such_package"),
-        ("math.Law", "no class 'Law'"),
+        ("math.Law", "no attribute 'Law'"),
         ("fractions.Fraction", "`quantile"),
     ],
 )
-def test_an_unknown_law_is_refused_by_name(name: str, reason: str):
+def test_an_unknown_law_is_refused_by_name(name: str, reason: str, monkeypatch):
+    monkeypatch.setenv("SUPERDYN_PACKAGES", "no_such_package,math,fractions")
     with pytest.raises(ValueError, match=rf"^data\.value_law='{name}'.*{reason}"):
         value_law(name)

@@ -2,10 +2,12 @@
 
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from synthetic_sweep import ATTACK, MISSING, SMALL, Plan, add_run, run_config, write_sweep
 
+from superdyn.config import RunConfig
 from superdyn.report.page import symbols, write_report
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
 
@@ -80,3 +82,28 @@ def test_folder_without_runs_is_refused(tmp_path: Path):
 
 def test_symbols_are_set_below_and_above_the_line():
     assert symbols("α_seq < i^a, run_name") == "α<sub>seq</sub> &lt; i<sup>a</sup>, run_name"
+
+
+def test_what_a_run_calls_itself_is_text_on_the_page_and_in_the_figures(tmp_path: Path):
+    plan = Plan(n_features=32, max_steps=500)
+    for seed, notes in enumerate((ATTACK, "second run")):
+        named = run_config(ATTACK, (1.5, 0.0), seed, plan).to_mapping() | {"notes": notes, "name": ATTACK}
+        add_run(tmp_path, RunConfig.from_mapping(named), state="done" if seed else "failed", error=ATTACK)
+        add_run(tmp_path, run_config(f"$\\frac_{ATTACK}--><b>", (1.5, 0.0), seed, plan))
+    first = run_folders(tmp_path)[0].path
+    first.rename(first.with_name("<img src=x onerror=alert(1)>"))
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert not re.search(r"<(script>alert|img|b>.*onerror)", page)
+    assert "&lt;script&gt;alert(&#39;run&#39;)&lt;/script&gt;" in page
+    assert ">second run<" in page
+    for figure in (tmp_path / "figures").glob("*.svg"):
+        tags = {element.tag.rpartition("}")[2] for element in ElementTree.parse(figure).iter()}
+        assert not tags & {"script", "img", "b", "foreignObject"}, figure
+
+
+def test_notes_that_all_runs_share_stand_once_above_the_tables(tmp_path: Path):
+    for seed in range(2):
+        config = run_config("trained_embedding", (1.5, 0.0), seed, SMALL).to_mapping() | {"notes": "a & b"}
+        add_run(tmp_path, RunConfig.from_mapping(config), state="interrupted")
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert page.count("Notes: a &amp; b") == page.count("a &amp; b") == 1

@@ -54,3 +54,28 @@ def test_members_go_on_together_from_the_newest_step_that_they_share(tmp_path: P
     save(tmp_path / "c", 30, 40)
     names = [tmp_path / name for name in ("a", "b", "c", "never made")]
     assert resume_groups(names) == [(0, [3]), (10, [0, 1]), (40, [2])]
+
+
+class Intruder:
+    """Pickled, it asks whoever unpickles it to make a file."""
+
+    def __init__(self, mark: Path):
+        self.mark = mark
+
+    def __reduce__(self):
+        return Path.touch, (self.mark,)
+
+
+@pytest.mark.parametrize("where", ["state", "meta", "all"])
+def test_a_checkpoint_that_would_run_code_is_refused_and_the_one_before_it_used(tmp_path: Path, where: str) -> None:
+    save(tmp_path, 10)
+    bad = Intruder(tmp_path / "mark")
+    content = {"step": 20, "state": {"w": torch.zeros(1)}, "meta": {}} | ({} if where == "all" else {where: bad})
+    torch.save(bad if where == "all" else content, tmp_path / "step-0000000020.pt")
+    with pytest.warns(
+        UserWarning, match=r"step-0000000020\.pt cannot be read, an older checkpoint is used: it names getattr"
+    ):
+        latest = load_latest(tmp_path)
+    assert latest is not None
+    assert latest.step == 10
+    assert not (tmp_path / "mark").exists()

@@ -68,3 +68,16 @@ def faults(tmp_path, monkeypatch):
     monkeypatch.setenv("SUPERDYN_PACKAGES", "sweeps")
     monkeypatch.setenv("PYTHONPATH", ":".join(filter(None, sys.path)))
     return folder
+
+
+@pytest.fixture
+def sweep_plan(tmp_path, monkeypatch, capsys):
+    """Call with overrides; returns what `sweep.plan=true` prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def launch(*overrides):
+        capsys.readouterr()
+        assert train(["-m", *TINY, *overrides, "sweep.plan=true"]) is None
+        return capsys.readouterr().out
+
+    return launch

@@ -55,6 +55,7 @@ def trained(make_config, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=":")
         patch.setenv("WANDB_MODE", "offline")
+        patch.setenv("SUPERDYN_PACKAGES", "training")
         together, code = train_on_two_ranks(root, {n: make_config(**c, **ranks) for n, c in changes.items()})
         alone = {name: RunFolder(root / "alone" / name) for name in RUNS}
         run_sweep([Point((), make_config(**changes[name]), alone[name]) for name in RUNS], root / "alone")

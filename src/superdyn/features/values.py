@@ -5,7 +5,6 @@ E v and E v², from which all moments of the data follow. The default, uniform(0
 Gore 2025. Users name their own class as `package.module.Class`. Imports no torch.
 """
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ import numpy as np
 from jaxtyping import Float64
 from scipy.integrate import quad
 from scipy.special import ndtri
+
+from superdyn.targets import resolve_target
 
 
 @runtime_checkable
@@ -97,22 +98,18 @@ def value_law(name: str) -> ValueLaw:
     """The law with this name, or an instance of the user's class at this dotted path.
 
     Raises:
-        ValueError: `data.value_law` names no known law and no class that satisfies `ValueLaw`.
+        ValueError: `data.value_law` names no known law and no allowed class that satisfies `ValueLaw`.
     """
     if name in VALUE_LAWS:
         return VALUE_LAWS[name]()
-    module_name, _, class_name = name.rpartition(".")
-    if not module_name:
+    if "." not in name and ":" not in name:
         raise ValueError(
             f"data.value_law={name!r}: allowed: {', '.join(VALUE_LAWS)}, or a class as 'package.module.Class'."
         )
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"data.value_law={name!r}: importing {module_name!r} fails: {error}.") from error
-    if not isinstance(getattr(module, class_name, None), type):
-        raise ValueError(f"data.value_law={name!r}: {module_name!r} has no class {class_name!r}.")
-    return _checked(getattr(module, class_name)(), name)
+    found = resolve_target("data.value_law", name)
+    if not isinstance(found, type):
+        raise ValueError(f"data.value_law={name!r}: must be a class with `mean`, `second_moment` and `quantile(u)`.")
+    return _checked(found(), name)
 
 
 def _checked(law: object, name: str) -> ValueLaw:

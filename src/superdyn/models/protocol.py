@@ -4,7 +4,6 @@ A student holds the parameters of every member of a pack, run axis first, and ma
 Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
 """
 
-import pkgutil
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -16,6 +15,7 @@ from superdyn.config import ConfigError, RunConfig
 from superdyn.features.batches import SparseBatch
 from superdyn.models.chain import Gradients
 from superdyn.models.risk import Population
+from superdyn.targets import resolve_target
 
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64}
 
@@ -72,12 +72,9 @@ def student_class(target: str) -> type[nn.Module]:
     """The class that `model._target_` names.
 
     Raises:
-        ConfigError: it cannot be imported, or is not a `torch.nn.Module`.
+        ConfigError: it may not be named or cannot be imported, or is not a `torch.nn.Module`.
     """
-    try:
-        found = pkgutil.resolve_name(target)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"model._target_={target!r}: cannot be imported ({error}).") from error
+    found = resolve_target("model._target_", target)
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ConfigError(f"model._target_={target!r}: must be a torch.nn.Module that maps (r, s, n) to (r, s, n).")
     return found

@@ -81,6 +81,7 @@ def _render(study: Study, figures: list[PageFigure]) -> str:
         folder=shlex.quote(str(study.root)),
         counts=_counts(study),
         varied=_varied(study),
+        notes=study.notes[0] if len(study.notes) == 1 else "",
         n_runs=len(study.frame),
         figures=figures,
         claims=claims_table(study.root),

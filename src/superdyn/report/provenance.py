@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from superdyn.report.study import Study
+from superdyn.runs.drift import made_by
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import run_folders
 from superdyn.runs.sweep_status import sweep_status
@@ -31,7 +32,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
         ("Made by", f"superdyn report {shlex.quote(str(study.root))}"),
         ("Runs started", _span(e.get("started") for e in environments)),
         ("Last sign of life", _span(heartbeats)),
-        ("Code of the runs", _distinct(_commit(e) for e in environments)),
+        ("Code of the runs", _distinct(made_by(part) for e in environments for part in (e, *e.get("earlier", ())))),
         ("Versions of the runs", _distinct(_versions(e) for e in environments)),
         ("Machines", _distinct(f"{e.get('host')}, {e.get('platform')}" for e in environments)),
         ("Versions of this report", f"Python {platform.python_version()}, {report_versions}"),
@@ -41,13 +42,6 @@ def provenance(study: Study) -> list[tuple[str, str]]:
 def _heartbeat(folder: RunFolder) -> str | None:
     status = folder.status()
     return None if status is None else datetime.fromtimestamp(status.heartbeat, UTC).isoformat(timespec="seconds")
-
-
-def _commit(environment: dict[str, Any]) -> str | None:
-    git = environment.get("git")
-    if git is None:
-        return None
-    return f"commit {git['commit'][:12]}" + (" with uncommitted changes" if git["dirty"] else "")
 
 
 def _versions(environment: dict[str, Any]) -> str:

@@ -85,6 +85,12 @@ class Study:
         return dict(list(self.groups.items())[:MAX_PANELS])
 
     @property
+    def notes(self) -> list[str]:
+        """The distinct texts under `notes`, those of runs made before the key existed left out."""
+        found = self.frame["notes"].tolist() if "notes" in self.frame else []
+        return sorted({note for note in found if isinstance(note, str)} - {""})
+
+    @property
     def scheduled(self) -> bool:
         """Whether any run changed its learning rate, so that τ and not t is the time axis."""
         return any(_scheduled(run.row) for run in self.runs)

@@ -78,7 +78,12 @@ def runs_table(study: Study) -> Table:
     """Every run of the sweep, finished or not, with its state and error."""
     columns = ["run", "state", *_WHERE, "seed", "step", "L(end) / L(0)", "α long window", "null α (K = N)",
                *_MORE, "z", "deviation from theory", "error or note"]  # fmt: skip
-    return Table(columns, [_run_row(row) for row in records(study.frame)])
+    rows = [_run_row(row) for row in records(study.frame)]
+    if len(study.notes) > 1:  # a single one stands above all tables
+        columns.append("notes")
+        notes = (text(row.get("notes"), "note") for row in records(study.frame))
+        rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
+    return Table(columns, rows)
 
 
 def unfinished_table(study: Study) -> Table:

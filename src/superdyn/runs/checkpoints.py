@@ -58,14 +58,21 @@ def checkpoint_steps(directory: str | Path) -> list[int]:
 
 
 def load_checkpoint(directory: str | Path, step: int) -> Checkpoint | None:
-    """The checkpoint of this step on the CPU; None, with a warning that names the file, if it is damaged."""
+    """The checkpoint of this step on the CPU; None, with a warning naming the file, if it is damaged or has code."""
     path = Path(directory) / f"step-{step:010d}.pt"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return Checkpoint(content["step"], content["state"], content["meta"])
     except Exception as error:  # torch raises whatever the damaged bytes provoke
-        warnings.warn(f"{path} cannot be read, an older checkpoint is used: {error}", stacklevel=2)
+        warnings.warn(f"{path} cannot be read, an older checkpoint is used: {_reason(error)}", stacklevel=2)
         return None
+
+
+def _reason(error: Exception) -> str:
+    """The error in one line, without torch's advice to load whatever the file holds."""
+    if named := re.search(r"Unsupported \w+: GLOBAL (\S+)", str(error)):
+        return f"it names {named[1]}, and a checkpoint may hold tensors and plain values only"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def load_latest(directory: str | Path) -> Checkpoint | None:

@@ -1,59 +1,90 @@
-"""Where a run was made: versions, the code's git commit, host and start time, for `environment.json`.
+"""Where a run was made: versions, the code as git sees it, host and start time, for `environment.json`.
 
-None of it can change which run this is (that is the signature's matter); all of it may explain a difference.
+None of it can change which run this is (that is the signature's matter); all of it may explain a difference, and
+`runs/drift.py` says where it differs from the present.
 """
 
 import functools
 import platform
 import socket
-import subprocess
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from superdyn.runs.code_state import code_state, keep_diff
+from superdyn.runs.schema import schema_fingerprint
+from superdyn.targets import user_package
+
 RECORDED_PACKAGES = ("superdyn", "torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy")
 
+CODE_FOLDER = "code"
 
-def describe_environment() -> dict[str, Any]:
-    """Plain mapping: versions, git commit and dirty flag, platform, host, start time (UTC, ISO 8601)."""
+_CODE_KEYS = ("versions", "git", "packages")
+_KEPT = ("first_signature", "earlier")
+"""Entries that a run keeps when a later process goes on with it."""
+
+
+def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain mapping: versions, code of superdyn and of the user's packages that `config` names, host, start time (UTC).
+
+    Args:
+        config: the run's nested configuration.
+    """
+    packages = {name: code_state(name) for name in user_packages(config)}
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": dict(recorded_versions()),
         "git": git_state(),
+        "packages": {name: state.record() for name, state in packages.items() if state is not None},
+        "schema": schema_fingerprint(),
     }
 
 
+def continued(before: Mapping[str, Any] | None, now: dict[str, Any], resumes: bool) -> dict[str, Any]:
+    """`now` for a run that `before` began, with its first signature.
+
+    Args:
+        resumes: there is a checkpoint, so a part of the run stays that other code may have made; under `earlier` it is
+            then kept in mind.
+    """
+    if before is None:
+        return now
+    if not resumes:
+        return now | {key: before[key] for key in ("first_signature",) if key in before}
+    kept = {key: before[key] for key in _KEPT if key in before}
+    code = {key: before.get(key) for key in _CODE_KEYS}
+    if code != {key: now.get(key) for key in _CODE_KEYS}:
+        kept["earlier"] = [*kept.get("earlier", []), code | {"started": before.get("started")}]
+    return now | kept
+
+
+def keep_code(config: Mapping[str, Any], folder: Path) -> None:
+    """Store uncommitted changes of superdyn and of the user's packages once per sweep, or in a single run's folder."""
+    for package in ("superdyn", *user_packages(config)):
+        keep_diff(code_state(package), folder / CODE_FOLDER)
+
+
+def user_packages(config: Mapping[str, Any]) -> list[str]:
+    """The packages of the user's own from which a run's student and value law come."""
+    targets = (config.get("model", {}).get("_target_"), config.get("data", {}).get("value_law"))
+    found = [user_package(target) for target in targets if isinstance(target, str)]
+    return sorted({package for package in found if package is not None})
+
+
 @functools.cache
-def _versions() -> dict[str, str]:
+def recorded_versions() -> dict[str, str]:
+    """Installed versions by distribution."""
     return {package: version(package) for package in RECORDED_PACKAGES}
 
 
-@functools.cache
 def git_state() -> dict[str, Any] | None:
-    """`{"commit": hex, "dirty": bool}` of the repository that holds this package's source.
-
-    None when there is none, e.g. for an installed wheel: a repository that merely surrounds the virtual
-    environment does not track this file and says nothing about the code.
-    """
-    source = Path(__file__).resolve()
-    if _git(source.parent, "ls-files", "--error-unmatch", source.name) is None:
+    """`{"commit": hex, "dirty": bool, "diff": SHA-256 or None}` of superdyn's own source; None if no git tracks it."""
+    state = code_state("superdyn")
+    if state is None or state.commit is None:
         return None
-    commit = _git(source.parent, "rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "dirty": _git(source.parent, "status", "--porcelain", "--", "..") != ""}
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    """Standard output of a git command, None if it fails or git is absent."""
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=False
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout.strip() if answer.returncode == 0 else None
+    return {"commit": state.commit, "dirty": state.diff is not None, "diff": state.diff}

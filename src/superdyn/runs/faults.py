@@ -7,8 +7,6 @@ on another device, or when there is room again.
 import errno
 from typing import Literal
 
-import torch
-
 from superdyn.validation import causes
 
 Fault = Literal["run", "memory", "device", "storage"]
@@ -36,6 +34,8 @@ def fault_of(error: BaseException) -> Fault:
 def _kind(error: BaseException) -> Fault:
     if isinstance(error, OSError):
         return "storage" if error.errno in _STORAGE else "run"
+    import torch  # here, because whoever only looks at a sweep need not wait for it
+
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "memory"
     if isinstance(error, RuntimeError):

@@ -1,14 +1,16 @@
 """A run's folder: the files that are the truth about one run, each written atomically and read without torch.
 
-`config.yaml` the configuration; `status.json` the state; `environment.json` versions and commit;
+`config.yaml` the configuration; `status.json` the state; `environment.json` versions and code;
 `curve.parquet` one row per measurement (`step`, `lr_time` τ, `loss` L, superposition measures);
 `spectrum.parquet` (`step`, `loss` the per-feature losses ℓ_i); `result.json` the fit; `checkpoints/`. Axis
 legend: `t` measurement, `n` feature.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,8 +21,11 @@ import yaml
 from jaxtyping import Float, Int, Shaped
 
 from superdyn.atomic import remove_abandoned, write_atomically
-from superdyn.runs.environment import describe_environment
+from superdyn.runs.environment import continued, describe_environment, keep_code
 from superdyn.runs.status import Status
+
+MANIFEST = "sweep.json"
+"""In the folder above, if the run is one of a sweep; see `sweep_folder.py`."""
 
 CURVE_COLUMNS = ("step", "lr_time", "loss")
 
@@ -61,16 +66,44 @@ class RunFolder:
             )
         self.path.mkdir(parents=True, exist_ok=True)
         remove_abandoned(self.path)
-        self._write_text("environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+        before = None
+        if status is not None:
+            with suppress(ValueError):  # a damaged record of the past is no reason not to go on
+                before = self.environment()
+        environment = describe_environment(config) | {"config": _digest(_yaml(config))}
+        resumes = any(self.checkpoints.glob("step-*.pt"))
+        self._write_json("environment.json", continued(before, environment, resumes))
+        keep_code(config, self.path.parent if (self.path.parent / MANIFEST).is_file() else self.path)
         self.write_config(config)
+
+    def readdress(self, config: Mapping[str, Any], signature: str, schema: str) -> None:
+        """Describe the same run by a later schema: its configuration, its signature and the schema's fingerprint.
+
+        The fingerprint comes last: until then the run counts as one of an older schema, and doing this again completes
+        what a kill cut short.
+        """
+        status = self._read("status.json", _read_json)
+        environment = self.environment() or {}
+        if status is not None:
+            environment.setdefault("first_signature", status["signature"])
+            self._write_json("environment.json", environment)
+        self.write_config(config)
+        if status is not None:
+            self._write_json("status.json", status | {"signature": signature})
+        self._write_json("environment.json", environment | {"schema": schema, "config": _digest(_yaml(config))})
+
+    def is_as_written(self) -> bool:
+        """Whether `config.yaml` is what a run's process wrote, as far as that was recorded."""
+        recorded = (self.environment() or {}).get("config")
+        return recorded is None or recorded == _digest((self.path / "config.yaml").read_text(encoding="utf-8"))
 
     def write_config(self, config: Mapping[str, Any]) -> None:
         """Write the configuration, a plain nested mapping, as `config.yaml`."""
-        self._write_text("config.yaml", yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
+        self._write_text("config.yaml", _yaml(config))
 
     def config(self) -> dict[str, Any] | None:
         """The configuration as plain nested mappings."""
-        return self._read("config.yaml", lambda path: yaml.safe_load(path.read_text(encoding="utf-8")))
+        return self._read("config.yaml", lambda path: yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader))
 
     def environment(self) -> dict[str, Any] | None:
         """Versions, git commit, host and start time of the process that wrote last."""
@@ -78,7 +111,7 @@ class RunFolder:
 
     def write_status(self, status: Status) -> None:
         """Write `status.json` with this moment's heartbeat."""
-        self._write_text("status.json", json.dumps(status.stamped(), indent=2) + "\n")
+        self._write_json("status.json", status.stamped())
 
     def status(self) -> Status | None:
         """The run's status as it was last written; `Status.is_stale` tells whether to believe a "running"."""
@@ -86,7 +119,7 @@ class RunFolder:
 
     def write_result(self, result: Mapping[str, Any]) -> None:
         """Write the fit as `result.json`; numbers that are not finite become null, as JSON has no others."""
-        self._write_text("result.json", json.dumps(_finite(result), indent=2, allow_nan=False) + "\n")
+        self._write_json("result.json", _finite(result))
 
     def result(self) -> dict[str, Any] | None:
         """The fit."""
@@ -126,6 +159,9 @@ class RunFolder:
         loss = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
         return table["step"].to_numpy(), loss
 
+    def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        self._write_text(name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
     def _write_text(self, name: str, text: str) -> None:
         write_atomically(self.path / name, lambda file: file.write(text.encode()))
 
@@ -143,12 +179,20 @@ class RunFolder:
             ValueError: the file is there and is not whole, e.g. because a copy of the folder was cut short.
         """
         path = self.path / name
-        if not path.is_file():
-            return None
         try:
             return read(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
         except (ValueError, TypeError, OSError, yaml.YAMLError) as error:  # pyarrow's errors are ValueErrors
             raise ValueError(f"{path} cannot be read, it may be cut short: {error}") from error
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    return yaml.dump(dict(config), Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read_json(path: Path) -> Any:

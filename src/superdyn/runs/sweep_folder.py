@@ -5,28 +5,34 @@ trace counts as missing rather than forgotten. Launching a bigger grid into the 
 """
 
 import json
+import os
 import re
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from superdyn.atomic import write_atomically
-from superdyn.runs.folder import RunFolder
+from superdyn.runs.folder import MANIFEST, RunFolder
 from superdyn.runs.ownership import current_status
+from superdyn.runs.schema import schema_fingerprint
 
-MANIFEST = "sweep.json"
 MAX_NAME_LENGTH = 120
 SIGNATURE_DIGITS = 8
 
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """One point of a sweep: its signature, its folder's name and the overrides that make it."""
+    """One point of a sweep: its signature, its folder's name, the overrides that make it.
+
+    `schema` is the fingerprint of the schema that gave the signature; empty where it was not recorded.
+    """
 
     signature: str
     folder: str
     overrides: tuple[str, ...] = ()
+    schema: str = ""
 
 
 def run_folder_name(swept: Mapping[str, str], signature: str) -> str:
@@ -64,25 +70,59 @@ def read_manifest(sweep: str | Path) -> list[SweepPoint]:
         return []
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["points"]
-        return [SweepPoint(r["signature"], r["folder"], tuple(r["overrides"])) for r in rows]
+        points = [SweepPoint(r["signature"], r["folder"], tuple(r["overrides"]), r.get("schema", "")) for r in rows]
     except (ValueError, KeyError, TypeError) as error:
         warnings.warn(f"{path} cannot be read and is made anew from the run folders: {error}", stacklevel=2)
-        found = [(folder.name, current_status(folder)) for folder in run_folders(sweep)]
-        return [SweepPoint(status.signature, name) for name, status in found if status is not None]
+        return [point for folder in run_folders(sweep) if (point := _point_in(folder)) is not None]
+    for point in points:
+        if point.folder in ("", ".", "..") or "/" in point.folder or os.sep in point.folder:
+            raise ValueError(f"{path}: folder={point.folder!r} must be the name of a folder inside the sweep")
+    return points
+
+
+def _point_in(folder: RunFolder) -> SweepPoint | None:
+    """The point whose run began in this folder, as its own files say."""
+    status = current_status(folder)
+    if status is None:
+        return None
+    with suppress(ValueError):  # without the record the run is read again where it matters
+        return SweepPoint(status.signature, folder.name, schema=(folder.environment() or {}).get("schema", ""))
+    return SweepPoint(status.signature, folder.name)
 
 
 def merge_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> list[SweepPoint]:
-    """Add points to the folder's manifest; a signature that is there already keeps its folder.
+    """Add points, whose signatures are of the present schema, to the folder's manifest.
+
+    A signature that is there already keeps its folder, and a folder its signature.
 
     Returns:
         All points of the folder. Whoever launches holds the sweep's lock meanwhile (`ownership.py`).
     """
-    merged = {point.signature: point for point in read_manifest(sweep)}
+    known = read_manifest(sweep)
+    merged, taken = {point.signature: point for point in known}, {point.folder for point in known}
     for point in points:
-        merged.setdefault(point.signature, point)
-    content = json.dumps({"points": [asdict(point) for point in merged.values()]}, indent=1) + "\n"
-    write_atomically(Path(sweep) / MANIFEST, lambda file: file.write(content.encode()))
+        if point.folder not in taken:
+            merged.setdefault(point.signature, replace(point, schema=schema_fingerprint()))
+    _write_manifest(sweep, merged.values())
     return list(merged.values())
+
+
+def rename_points(sweep: str | Path, signatures: Mapping[str, str]) -> None:
+    """Give the points in these folders the signature that the present schema gives the same runs."""
+    points = [
+        replace(point, signature=signatures[point.folder], schema=schema_fingerprint())
+        if point.folder in signatures
+        else point
+        for point in read_manifest(sweep)
+    ]
+    _write_manifest(sweep, points)
+
+
+def _write_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> None:
+    content = json.dumps({"points": [asdict(point) for point in points]}, indent=1) + "\n"
+    path = Path(sweep) / MANIFEST
+    if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != content:
+        write_atomically(path, lambda file: file.write(content.encode()))
 
 
 def run_folders(path: str | Path) -> list[RunFolder]:

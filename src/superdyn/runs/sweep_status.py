@@ -1,17 +1,22 @@
 """What became of every point of a sweep: done, running, failed, interrupted or missing.
 
-Reads one small file per run and the manifest; a run that says it is running while its process is gone or
-silent is shown as interrupted.
+Reads the manifest and two small files per run; a run that says it is running while its process is gone or
+silent is shown as interrupted, and one that other code made is marked (`drift.py`).
 """
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from superdyn.runs.adopt import refusals
+from superdyn.runs.drift import Drift, done_line, drift_of, environments
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
 from superdyn.runs.sweep_folder import read_manifest, run_folders
@@ -78,26 +83,44 @@ def _row_of_status(folder: RunFolder, status: Status) -> RunRow:
     )
 
 
-def status_table(path: str | Path) -> Table:
+def status_table(path: str | Path) -> Group:
     """The rows of `sweep_status` for a terminal, with the count of each state as title.
 
-    More than a hundred done runs are only counted.
+    More than a hundred done runs are only counted. Where other code than this process runs made a run, a column names
+    it; where a run's configuration can no longer be read, a line below says why.
     """
     rows = sweep_status(path)
+    folders = run_folders(path)
+    recorded = environments(folders)
+    drifts = drift_of(recorded)
     counts = Counter(row.state for row in rows)
     title = ", ".join(f"{counts[state]} {state}" for state in ROW_STATES if counts[state]) or "no runs"
+    below = _remarks(rows, drifts, refusals(folders, recorded))
     table = Table(title=f"{len(rows)} runs: {title}", title_justify="left", box=None, pad_edge=False)
-    for column in ("run", "state", "step", "last sign of life", "error"):
-        table.add_column(column, overflow="fold", justify="right" if column == "step" else "left")
     if counts["done"] > MOST_DONE_LISTED:
-        table.caption = f"the {counts['done']} done runs are not listed"
         rows = [row for row in rows if row.state != "done"]
+    marked = any(row.name in drifts for row in rows)
+    for column in ("run", "state", "step", "last sign of life", *(["made by"] if marked else []), "error"):
+        table.add_column(column, overflow="fold", justify="right" if column == "step" else "left")
     for row in rows:
         step = "" if row.step is None else f"{row.step:,} / {row.max_steps:,}"
         age = "" if row.heartbeat_age is None else _age(row.heartbeat_age)
         state = f"[{STYLES[row.state]}]{row.state}[/]"
-        table.add_row(_literal(row.name), state, step, age, _literal(row.error or ""))
-    return table
+        made_by = [_literal(drifts[row.name].then if row.name in drifts else "")] if marked else []
+        table.add_row(_literal(row.name), state, step, age, *made_by, _literal(row.error or ""))
+    return Group(table, *map(Text, below))
+
+
+def _remarks(rows: list[RunRow], drifts: Mapping[str, Drift], refused: Mapping[str, str]) -> list[str]:
+    """What a reader must know beside the rows."""
+    done = {row.name for row in rows if row.state == "done"}
+    lines = [f"the {len(done)} done runs are not listed"] if len(done) > MOST_DONE_LISTED else []
+    if drifted := [drift for name, drift in drifts.items() if name in done]:
+        lines.append(done_line(drifted, len(done)))
+    if refused:
+        name, why = next(iter(refused.items()))
+        lines.append(f"{len(refused)} described by an older schema that this version cannot read, e.g. {name}: {why}")
+    return lines
 
 
 def _literal(text: str) -> str:

@@ -62,12 +62,14 @@ class WandbRuns(Callback):
                 self.not_logged.append(folder.name)
                 continue
             with self._unharmed(member):
+                signature, environment = config.signature(), folder.environment() or {}
                 content = config.to_mapping() | {
-                    "signature": config.signature(),
+                    "signature": signature,
                     "spectrum_bin_edges": self._edges[member].tolist(),
-                    "environment": folder.environment(),
+                    "environment": environment,
                 }
-                self._runs[member] = WandbRun(folder, config.signature(), config.logger, self._group, content)
+                named = environment.get("first_signature", signature)
+                self._runs[member] = WandbRun(folder, named, config.logger, self._group, content)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

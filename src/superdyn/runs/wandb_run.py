@@ -58,10 +58,10 @@ class WandbRun:
 
     Args:
         folder: the run's folder; W&B writes to its `wandb/`.
-        signature: of the configuration.
+        signature: under which the run first began; makes its id.
         logger: project, entity and tags.
         group: the sweep's name.
-        config: plain nested mapping to show as the run's configuration.
+        config: plain nested mapping to show as the run's configuration; its `notes` are the W&B run's too.
     """
 
     def __init__(self, folder: RunFolder, signature: str, logger: LoggerConfig, group: str, config: Mapping[str, Any]):
@@ -74,6 +74,7 @@ class WandbRun:
             tags=list(logger.tags),
             group=group,
             name=folder.name,
+            notes=config.get("notes") or None,
             id=signature[:ID_LENGTH],
             resume="allow",
             reinit="create_new",

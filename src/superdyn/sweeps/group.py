@@ -15,6 +15,9 @@ from types import FrameType
 
 WORKER = "superdyn.sweeps.worker"
 
+SAFE_PATH = {"PYTHONSAFEPATH": "1"}
+"""For the environment of workers: no file in the working directory may stand in for an installed package."""
+
 _DIED = 128
 """Exit codes above it mean a signal, as in a shell."""
 
@@ -38,7 +41,12 @@ def run_group(n_ranks: int, arguments: Sequence[str]) -> int:
     Its standard input is a pipe, which closes when this process is killed.
     """
     # A session of its own: a terminal sends Ctrl-C to every process in its foreground, and ranks must hear of it once.
-    process = subprocess.Popen(group_command(n_ranks, arguments), stdin=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        group_command(n_ranks, arguments),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        env={**os.environ, **SAFE_PATH},
+    )
 
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)

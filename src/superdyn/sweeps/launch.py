@@ -6,11 +6,14 @@ Executors (`executors/`) differ in where they train; what may be trained, and by
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from superdyn.runs.ownership import current_status, take
 from superdyn.runs.status import Status
-from superdyn.sweeps.packing import Pack
 from superdyn.sweeps.points import Point
+
+if TYPE_CHECKING:
+    from superdyn.sweeps.packing import Pack  # imports torch, for which a launch with nothing to do need not wait
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Launch:
         statuses = [(point, current_status(point.folder)) for point in self.points]
         return [(p, status) for p, status in statuses if status and status.is_live() and not status.is_ours()]
 
-    def take(self, pack: Pack) -> list[Point]:
+    def take(self, pack: "Pack") -> list[Point]:
         """The members of the pack that nobody else trains; they are this process's own from now on."""
         return take(
             pack.points,

@@ -3,6 +3,7 @@
 `${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${run_folder:}` names a single run.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -21,14 +22,14 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
 
 
-def to_run_config(config: DictConfig) -> RunConfig:
-    """The typed configuration in a composed one, Hydra's own node left out.
+def to_run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
+    """The typed configuration in a composed or already resolved one, Hydra's own node left out.
 
     Raises:
         ConfigError: one sentence about the first key that is wrong.
     """
-    mapping = OmegaConf.to_container(without_hydra(config), resolve=True)
-    assert isinstance(mapping, dict)
+    mapping = OmegaConf.to_container(without_hydra(config), resolve=True) if isinstance(config, DictConfig) else config
+    assert isinstance(mapping, Mapping)
     return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
 
 

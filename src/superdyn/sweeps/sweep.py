@@ -11,17 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from superdyn.config import ConfigError
+from superdyn.runs.adopt import adopt_runs
+from superdyn.runs.drift import warn_of_drift
 from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
+from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 from superdyn.sweeps.executors import make_executor
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
-from superdyn.sweeps.plan import print_plan
-from superdyn.sweeps.points import Grid, Point, missing_points, point_of
-from superdyn.sweeps.ranks import check_start, joined
-from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
+from superdyn.sweeps.place import check_start, place
+from superdyn.sweeps.points import Grid, Point, recorded_points
 
 _TRIES = 3
 """A point that is free again after this many turns stays as it is until the next launch."""
@@ -38,6 +38,8 @@ def launch_grid(grid: Grid, sweep_dir: Path) -> SweepOutcome | None:
     """
     settings = grid.points[0].config.sweep
     if settings.plan:
+        from superdyn.sweeps.plan import print_plan  # with torch and Lightning, for which a done sweep need not wait
+
         print_plan(grid.points, sweep_dir, retry_failed=settings.retry)
         return None
     outcome = run_sweep(grid.points, sweep_dir, retry_failed=settings.retry)
@@ -48,6 +50,8 @@ def launch_single(point: Point, folder: Path) -> SweepOutcome | None:
     """As `launch_grid`, for one run in a folder of its own."""
     settings = point.config.sweep
     if settings.plan:
+        from superdyn.sweeps.plan import print_plan  # with torch and Lightning, for which a done sweep need not wait
+
         print_plan([point], folder, retry_failed=settings.retry)
         return None
     return run_sweep([point], folder, retry_failed=settings.retry, single=True)
@@ -74,6 +78,11 @@ def run_sweep(
     """
     configs = [point.config for point in points]
     check_start(configs)
+    if place() is None:
+        return _lead(points, sweep_dir, retry_failed, single)
+    from superdyn.sweeps.ranks import joined  # with torch and Lightning, for which a done sweep need not wait
+    from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
+
     with joined(configs) as ranks:
         if not ranks.is_first:
             follow_packs()
@@ -85,11 +94,14 @@ def run_sweep(
 
 
 def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: bool) -> SweepOutcome:
+    """`run_sweep` in the process that decides what is trained: the only one, or the first of several ranks."""
     _open_folders(points, sweep_dir, single)
     states = {point.signature: current_status(point.folder) for point in points}
     failed = {signature for signature, status in states.items() if status is not None and status.state == "failed"}
-    skipped = sum(status is not None and status.state == "done" for status in states.values())
+    done = {signature for signature, status in states.items() if status is not None and status.state == "done"}
+    skipped = len(done)
     launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
+    warn_of_drift([p.folder for p in points if p.signature in done], [p.folder for p in launch.waiting()])
     try:
         _train_all(launch, skipped)
     except KeyboardInterrupt:
@@ -105,9 +117,7 @@ def retry(sweep_dir: Path) -> SweepOutcome | None:
     Raises:
         ValueError: `sweep_dir` holds no run.
     """
-    points = [point_of(folder) for folder in run_folders(sweep_dir)] + missing_points(sweep_dir)
-    if not points:
-        raise ValueError(f"path={str(sweep_dir)!r}: holds no run folder")
+    points = recorded_points(sweep_dir)
     single = RunFolder(sweep_dir).exists()
     return run_sweep(points, sweep_dir, retry_failed=True, single=single)
 
@@ -116,6 +126,7 @@ def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> Non
     try:
         sweep_dir.mkdir(parents=True, exist_ok=True)
         with sweep_lock(sweep_dir):
+            adopt_runs(sweep_dir, [(point.folder, point.signature) for point in points])
             if not single:
                 merge_manifest(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
             for point in points:

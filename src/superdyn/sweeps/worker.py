@@ -15,7 +15,8 @@ from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
 from superdyn.sweeps.executors.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
-from superdyn.sweeps.ranks import check_start, joined, place
+from superdyn.sweeps.place import check_start, place
+from superdyn.sweeps.ranks import joined
 from superdyn.sweeps.task import Task
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 
@@ -30,6 +31,7 @@ PARENT_ON_STDIN = "--end-with-parent"
 def main(arguments: list[str]) -> int:
     """Train the points of a task; with `--end-with-parent` stop, as on SIGTERM, when standard input closes."""
     warnings.formatwarning = lambda message, category, *_: f"{category.__name__}: {message}\n"
+    sys.path.append(os.getcwd())  # where a user's package usually lies; last, as in the command line
     if PARENT_ON_STDIN in arguments:
         threading.Thread(target=_end_with_parent, daemon=True).start()
     return run_task(Task.read(Path(arguments[0])))

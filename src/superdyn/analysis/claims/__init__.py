@@ -4,7 +4,6 @@ A judge is `judge(name, claim, frame) -> list[ClaimRow]`, `frame` being `load_sw
 runs. `claim.judge` names one of ours or a user's own as `package.module:function`.
 """
 
-import pkgutil
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -16,6 +15,7 @@ from superdyn.analysis.claims.exact import exact_exponents, travelling_wave
 from superdyn.analysis.claims.row import ClaimRow
 from superdyn.analysis.claims.universality import universality
 from superdyn.config import ClaimConfig
+from superdyn.targets import resolve_target
 
 Judge = Callable[[str, ClaimConfig, pd.DataFrame], list[ClaimRow]]
 
@@ -35,7 +35,7 @@ def judge(name: str, claim: ClaimConfig, frame: pd.DataFrame, signatures: Sequen
     """The rows of one claim; runs that are not done are named in a `missing` row and left out.
 
     Raises:
-        ValueError: `claim.judge` names no judge.
+        ValueError: `claim.judge` names no judge, or one that may not be named.
     """
     own = frame[frame["signature"].isin(signatures) & (frame["state"] == "done")]
     rows = _find(claim.judge)(name, claim, own) if len(own) else []
@@ -55,4 +55,4 @@ def _find(name: str) -> Judge:
         raise ValueError(
             f"claim.judge={name!r}: must be one of {', '.join(JUDGES)}, or your own package.module:function."
         )
-    return pkgutil.resolve_name(name)
+    return resolve_target("claim.judge", name)

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.place import place
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks import place
 
 
 @runtime_checkable

@@ -22,7 +22,7 @@ from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.slots import Slot, slots_of
-from superdyn.sweeps.group import worker_command
+from superdyn.sweeps.group import SAFE_PATH, worker_command
 from superdyn.sweeps.launch import Launch, write_failed
 from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
@@ -86,7 +86,8 @@ class LocalProcesses:
         with log.open("wb") as out:
             process = subprocess.Popen(
                 worker_command(self._points[0].config.trainer.n_ranks, [str(path), PARENT_ON_STDIN]),
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT, env={**os.environ, **slot.environment},
+                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
+                env={**os.environ, **SAFE_PATH, **slot.environment},
                 start_new_session=True,  # Ctrl-C reaches this process alone, which tells its workers
             )  # fmt: skip
         return Worker(process, log)

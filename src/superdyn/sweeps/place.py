@@ -1,0 +1,83 @@
+"""This process's place among the ranks of a data-parallel run, as torchrun or srun gives it, and what fits it.
+
+superdyn (`group.py`) or the user starts the ranks, and every rank finds its place in the environment. Imports no torch.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from superdyn.config import ConfigError, RunConfig
+
+
+@dataclass(frozen=True)
+class Place:
+    """Rank `rank` of `size`, one of `local_size` on its machine, started by `starter`."""
+
+    starter: str
+    rank: int
+    size: int
+    local_size: int
+
+
+def place() -> Place | None:
+    """Where torchrun or srun has put this process; None where neither has started more than one.
+
+    A batch script has SLURM's variables for the tasks of its job too; those of a step (SLURM_STEP_…) mean srun.
+    """
+    found = os.environ
+    if int(found.get("WORLD_SIZE", 1)) > 1 and "RANK" in found and "LOCAL_WORLD_SIZE" in found:
+        return Place("torchrun", int(found["RANK"]), int(found["WORLD_SIZE"]), int(found["LOCAL_WORLD_SIZE"]))
+    tasks = int(found.get("SLURM_STEP_NUM_TASKS", 1))
+    if tasks > 1 and "SLURM_PROCID" in found:
+        return Place("srun", int(found["SLURM_PROCID"]), tasks, tasks // int(found.get("SLURM_STEP_NUM_NODES", 1)))
+    return None
+
+
+def check_start(configs: Sequence[RunConfig]) -> None:
+    """Refuse runs that do not fit this process's place, before anything is written.
+
+    Raises:
+        ConfigError: with the settings or the command that work.
+    """
+    here = place()
+    if len({(config.trainer.devices, config.trainer.num_nodes) for config in configs}) > 1:
+        raise ConfigError("trainer.devices, trainer.num_nodes: the runs of one launch must agree in them.")
+    for trainer in (config.trainer for config in configs[:1]):
+        asked = f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}"
+        if here is None and trainer.num_nodes > 1:
+            raise ConfigError(
+                f"{asked}: every machine must start its ranks: torchrun --nnodes {trainer.num_nodes} --nproc-per-node "
+                f"{trainer.devices} --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m superdyn.cli train … on each, "
+                f"or srun --nodes {trainer.num_nodes} --ntasks-per-node {trainer.devices} superdyn train …"
+            )
+        if here is not None and (trainer.n_ranks, trainer.devices) != (here.size, here.local_size):
+            raise ConfigError(
+                f"{asked}: {here.starter} started {here.size} ranks, {here.local_size} on each machine; allowed is "
+                f"trainer=ddp trainer.devices={here.local_size} trainer.num_nodes={here.size // here.local_size}."
+            )
+    if here is not None and here.starter == "srun" and "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise ConfigError(
+            f"SLURM_NTASKS_PER_NODE: unset, though srun started {here.size} ranks; start them with srun "
+            f"--ntasks-per-node={here.local_size}."
+        )
+
+
+def check_multirun(config: RunConfig) -> None:
+    """Refuse a point of a sweep that every rank would train whole, or whose packs have no group of ranks.
+
+    Raises:
+        ConfigError: with the command that works.
+    """
+    here = place()
+    works = "superdyn train -m launcher=local trainer=ddp trainer.devices="
+    if here is not None:
+        raise ConfigError(
+            f"-m: {here.starter} started {here.size} ranks, and each would train the whole sweep; without it, "
+            f"{works}{here.local_size} … starts a group of ranks for each point."
+        )
+    if config.trainer.n_ranks > 1 and config.launcher.name == "pack":
+        raise ConfigError(
+            f"trainer.devices={config.trainer.devices}: with -m, launcher=pack trains runs in this process on one "
+            f"device; {works}{config.trainer.devices} … starts a group of ranks for each point."
+        )
