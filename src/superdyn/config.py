@@ -124,14 +124,19 @@ class LauncherConfig(Section):
     stagger_seconds: NonNegative = 0.5
     retries: Annotated[int, Field(ge=0)] = 1
     fail_fast: bool = False
+    max_parallel: Count = 16
     cpus: Count = 1
     gpus: Annotated[int, Field(ge=0)] = 0
     memory_gib: Positive | None = None
+    wait: bool = True
+    cluster: Literal["slurm", "local"] = "slurm"
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     time_minutes: Count = 60
-    max_parallel: Count = 256
+    grace_seconds: Count = 90
+    max_timeouts: Annotated[int, Field(ge=0)] = 100
+    setup: Annotated[tuple[str, ...], Field(strict=False)] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     address: str | None = None
 

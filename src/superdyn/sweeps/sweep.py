@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from superdyn.config import ConfigError
-from superdyn.runs.faults import SweepStoppedError, fault_of
+from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
@@ -78,6 +78,8 @@ def run_sweep(
         return outcome_of(points, sweep_dir, skipped, interrupted=True)
     except SweepStoppedError as error:
         return outcome_of(points, sweep_dir, skipped, stopped=str(error))
+    except HandedOver as left:
+        return outcome_of(points, sweep_dir, skipped, handed_over=str(left))
     return outcome_of(points, sweep_dir, skipped)
 
 
