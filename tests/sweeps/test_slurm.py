@@ -170,7 +170,7 @@ def test_a_job_that_is_told_that_its_time_ends_is_requeued_and_goes_on(slurm, wh
 @pytest.mark.slow
 @needs_slurm
 def test_a_job_longer_than_its_time_limit_is_requeued_by_slurm_s_own_signal(slurm, tmp_path):
-    long = ["seed=0", "trainer.max_steps=100000"]
+    long = ["seed=0", "trainer.max_steps=60000"]
     limits = ["launcher.time_minutes=1", "launcher.grace_seconds=30"]
     assert finish(launch(tmp_path / "jobs", *long, *limits))[0] == 0
     (job,) = jobs_of(tmp_path / "jobs")

@@ -79,6 +79,7 @@ class SlurmJobs:
                     self._cut(self._collect())
                     self._submit()
                     self._show()
+                self._cluster.close()
         except SweepStoppedError:
             self._cluster.cancel(self._jobs)
             raise

@@ -10,7 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.cluster_job import ClusterJob
@@ -25,6 +25,7 @@ LARGEST_ARRAY = 1000
 _GRACE_SECONDS = 60.0
 
 
+@runtime_checkable
 class Cluster(Protocol):
     """Takes jobs, says how they are, ends them.
 
@@ -48,6 +49,10 @@ class Cluster(Protocol):
 
     def cancel(self, jobs: Collection[str]) -> None:
         """End the jobs; their workers save."""
+        ...
+
+    def close(self) -> None:
+        """Wait for what this process itself started, whose work is done."""
         ...
 
 
@@ -118,6 +123,9 @@ class SlurmCluster:
         """By scancel."""
         slurm_queue.cancel(jobs)
 
+    def close(self) -> None:
+        """Nothing: the jobs are SLURM's."""
+
 
 class LocalCluster:
     """Processes of this machine, `launcher.max_parallel` at a time, that end with the launch."""
@@ -147,12 +155,16 @@ class LocalCluster:
 
     def cancel(self, jobs: Collection[str]) -> None:
         """By SIGTERM to the process that attends the job, whose number is the job's; waits for the end."""
-        at_work = [name for name in jobs if not self._jobs[name].done()]
-        for name in at_work:
-            with suppress(ProcessLookupError):
-                os.kill(int(name), signal.SIGTERM)
+        for name in jobs:
+            if not self._jobs[name].done():
+                with suppress(ProcessLookupError):
+                    os.kill(int(name), signal.SIGTERM)
+        self.close()
+
+    def close(self) -> None:
+        """Wait for the processes, a minute at most."""
         deadline = time.monotonic() + _GRACE_SECONDS
-        while any(not self._jobs[name].done() for name in at_work) and time.monotonic() < deadline:
+        while any(not job.done() for job in self._jobs.values()) and time.monotonic() < deadline:
             time.sleep(0.1)
 
 
