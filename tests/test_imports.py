@@ -11,7 +11,15 @@ import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {"atomic": "config", "validation": "config", "theory": "features", "conf_path": "config", "identity": "config"}
+BESIDE = {
+    "atomic": "config",
+    "validation": "config",
+    "theory": "features",
+    "conf_path": "config",
+    "identity": "config",
+    "sections": "config",
+    "launcher_config": "config",
+}
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
 
 

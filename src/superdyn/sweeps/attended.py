@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from superdyn.runs.atomic import write_atomically
+from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began

@@ -4,6 +4,7 @@ A task only attends its worker, a fresh process like those of every other execut
 has picked. ray starts the task again elsewhere when a node is lost; the runs go on from their checkpoints.
 """
 
+import importlib
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,9 @@ _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 60.0
 _GIB = 2**30
 
+_VARIABLES = ("PYTHONPATH", "WANDB_MODE", "WANDB_DIR")
+"""What a worker finds as the launch does; keys of accounts are not among them, since ray shows such variables."""
+
 
 class RayTasks:
     """Executor of `launcher=ray`.
@@ -33,10 +37,7 @@ class RayTasks:
 
     def __init__(self, launch: Launch, config: RunConfig, skipped: int = 0):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray  # noqa: F401
-        except ImportError as error:
-            raise ConfigError("launcher=ray: needs ray; pip install 'superdyn[ray]'.") from error
+        _ray()
         self._launch, self._settings = launch, config.launcher
         self._reservation = reservation_of(config)
         self._folder = (launch.sweep_dir / "launch" / uuid.uuid4().hex[:8]).absolute()
@@ -53,7 +54,7 @@ class RayTasks:
             SweepStoppedError: the disk cannot be written, or a run failed under `fail_fast`.
             KeyboardInterrupt, SystemExit: the user or the system stopped the launch; the runs are saved.
         """
-        with _ray(self._settings.address), self._board:
+        with _connected(self._settings.address), self._board:
             parallel = min(self._settings.max_parallel, _fitting(self._reservation))
             self._waiting = self._units.cut(points, parallel)
             try:
@@ -68,25 +69,21 @@ class RayTasks:
                 self._cancel()
 
     def _start(self, unit: Unit) -> Any:
-        import ray
-
         reservation = self._reservation
         memory = {} if reservation.memory_gib is None else {"memory": reservation.memory_gib * _GIB}
-        task = ray.remote(
+        task = _ray().remote(
             num_cpus=reservation.cpus, num_gpus=reservation.gpus, max_retries=self._settings.retries, **memory
         )(train_unit)
         # The sources and the working directory are on storage that all nodes share; nothing is uploaded.
-        variables = {name: os.environ[name] for name in ("PYTHONPATH", "WANDB_MODE", "WANDB_DIR") if name in os.environ}
+        variables = {name: os.environ[name] for name in _VARIABLES if name in os.environ}
         return task.options(name=unit.task.stem, runtime_env={"env_vars": variables} if variables else None).remote(
             str(unit.task.absolute()), str(unit.log.absolute()), os.getcwd(), dict(reservation.environment)
         )
 
     def _collect(self) -> list[Point]:
         """Take note of tasks that have ended, waiting a little for one; returns the points to be tried again."""
-        import ray
-
         again = []
-        for reference in ray.wait(list(self._tasks), timeout=_POLL_SECONDS)[0]:
+        for reference in _ray().wait(list(self._tasks), timeout=_POLL_SECONDS)[0]:
             unit = self._tasks.pop(reference)
             code, how = _end_of(reference)
             again += self._units.after(unit, code, how, unit.log)
@@ -94,12 +91,10 @@ class RayTasks:
 
     def _cancel(self) -> None:
         """Have the tasks at work save their runs and end."""
-        import ray
-
         for reference in self._tasks:
-            ray.cancel(reference, force=False)
+            _ray().cancel(reference, force=False)
         if self._tasks:
-            ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=_GRACE_SECONDS)
+            _ray().wait(list(self._tasks), num_returns=len(self._tasks), timeout=_GRACE_SECONDS)
         self._tasks.clear()
 
 
@@ -115,20 +110,17 @@ def train_unit(task: str, log: str, directory: str, environment: Mapping[str, st
 
 def _end_of(reference: Any) -> tuple[int | None, str]:
     """(exit code of the worker, how the task ended)."""
-    import ray
-    from ray.exceptions import RayError
-
+    ray = _ray()
     try:
         code = ray.get(reference)
-    except RayError as error:
+    except ray.exceptions.RayError as error:
         return None, " ".join(str(error).split())[:200]
     return code, f"exit code {code}"
 
 
 def _fitting(reservation: Reservation) -> int:
     """How many tasks the cluster can hold at a time."""
-    import ray
-
+    ray = _ray()
     wanted = {"CPU": reservation.cpus, "GPU": reservation.gpus, "memory": (reservation.memory_gib or 0) * _GIB}
     offered = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     fitting = sum(int(min(node.get(kind, 0) // n for kind, n in wanted.items() if n)) for node in offered)
@@ -143,11 +135,22 @@ def _fitting(reservation: Reservation) -> int:
     return fitting
 
 
-@contextmanager
-def _ray(address: str | None) -> Iterator[None]:
-    """A ray that this process is connected to; one that it had to start itself ends with it."""
-    import ray
+def _ray() -> Any:
+    """The package, which is an extra.
 
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        raise ConfigError("launcher=ray: needs ray; pip install 'superdyn[ray]'.") from error
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    """A ray that this process is connected to; one that it had to start itself ends with it."""
+    ray = _ray()
     if ray.is_initialized():
         yield
         return

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superdyn.runs.atomic import write_atomically
+from superdyn.atomic import write_atomically
 
 JOBS = "jobs.json"
 
