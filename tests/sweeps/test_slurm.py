@@ -23,7 +23,7 @@ from superdyn.runs.sweep_folder import run_folders
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
-PATIENCE_SECONDS = 400.0
+PATIENCE_SECONDS = 600.0
 
 TINY = ["logger=none", "data.n_features=16", "data.batch_size=8", "data.eval_size=64", "trainer.chunk_steps=16"]
 LONG = [*TINY, "trainer.checkpoint_minutes=0.001", "trainer.max_steps=20000"]
@@ -170,8 +170,8 @@ def test_a_job_that_is_told_that_its_time_ends_is_requeued_and_goes_on(slurm, wh
 @pytest.mark.slow
 @needs_slurm
 def test_a_job_longer_than_its_time_limit_is_requeued_by_slurm_s_own_signal(slurm, tmp_path):
-    long = ["seed=0", "trainer.max_steps=60000"]
-    limits = ["launcher.time_minutes=1", "launcher.grace_seconds=30"]
+    long = ["seed=0", "trainer.max_steps=80000"]
+    limits = ["launcher.time_minutes=1", "launcher.grace_seconds=10"]
     assert finish(launch(tmp_path / "jobs", *long, *limits))[0] == 0
     (job,) = jobs_of(tmp_path / "jobs")
     assert int(shown(job).partition("Restarts=")[2].split()[0]) >= 1

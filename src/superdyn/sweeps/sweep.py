@@ -127,6 +127,8 @@ def _train_all(launch: Launch, skipped: int) -> None:
         elsewhere = launch.live()
         if not elsewhere:
             return
+        if not launch.points[0].config.launcher.wait:
+            raise HandedOver(f"{len(elsewhere)} runs are in training; follow them: superdyn status {launch.sweep_dir}")
         if time.monotonic() - said >= _SAY_SECONDS:
             by = sorted({f"process {status.pid} on {status.host}" for _, status in elsewhere})
             print(f"waiting for {len(elsewhere)} runs that {', '.join(by)} trains", flush=True)

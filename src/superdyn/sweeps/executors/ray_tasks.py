@@ -7,18 +7,17 @@ has picked. ray starts the task again elsewhere when a node is lost; the runs go
 import importlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from superdyn.config import ConfigError, RunConfig
-from superdyn.sweeps.attended import attend
 from superdyn.sweeps.executors.board import Board
 from superdyn.sweeps.executors.cluster_tasks import Unit, Units
 from superdyn.sweeps.executors.reservation import Reservation, reservation_of
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
+from superdyn.sweeps.ray_job import train_unit
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 60.0
@@ -96,16 +95,6 @@ class RayTasks:
         if self._tasks:
             _ray().wait(list(self._tasks), num_returns=len(self._tasks), timeout=_GRACE_SECONDS)
         self._tasks.clear()
-
-
-def train_unit(task: str, log: str, directory: str, environment: Mapping[str, str]) -> int:
-    """What runs on a node: attend a worker until it ends or ray cancels the task; returns the worker's exit code."""
-    os.chdir(directory)
-    with open(log, "ab") as out:
-        try:
-            return attend(Path(task), lambda: False, environment, out)
-        except KeyboardInterrupt:  # what a cancelled task gets; the worker has saved by now
-            return 130
 
 
 def _end_of(reference: Any) -> tuple[int | None, str]:

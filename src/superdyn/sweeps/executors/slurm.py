@@ -63,7 +63,7 @@ class SlurmJobs:
         Raises:
             ConfigError: the cluster refuses the jobs.
             HandedOver: `launcher.wait` is false, and everything is in the queue.
-            SweepStoppedError: the disk cannot be written, or a run failed under `fail_fast`.
+            SweepStoppedError: SLURM does not answer, the disk cannot be written, or a run failed under `fail_fast`.
             KeyboardInterrupt: the user stopped watching; jobs of a cluster go on.
         """
         self._adopt(points)
@@ -93,7 +93,9 @@ class SlurmJobs:
     def _adopt(self, points: Sequence[Point]) -> None:
         """Watch the jobs of earlier launches that are still in the queue and hold points of this one."""
         recorded = recorded_jobs(self._launch.sweep_dir)
-        states = (self._cluster.states() or {}) if recorded else {}
+        states = self._cluster.states() if recorded else {}
+        if states is None:
+            raise SweepStoppedError("squeue does not answer, and jobs of an earlier launch may still be queued")
         wanted = {point.folder.path.absolute(): point for point in points}
         for job in recorded:
             state, worker = states.get(job.job, FORGOTTEN), Worker.read(job.task)
@@ -133,7 +135,8 @@ class SlurmJobs:
             del self._jobs[name]
             free_runs(job.submitted.task)
             code = worker.code if worker is not None else None
-            how = f"exit code {code}" if ended or job.state == "COMPLETED" else job.state
+            by_itself = job.state not in ENDED or job.state in ("COMPLETED", "FAILED")
+            how = f"exit code {code}" if code is not None and by_itself else job.state
             again += self._units.after(job.unit, code, how, job.submitted.log)
         return again
 
