@@ -225,7 +225,8 @@ def test_a_step_that_gets_sigterm_exits_with_143_and_its_runs_are_submitted_agai
 def test_a_killed_worker_and_a_killed_launch_lose_nothing(slurm, whole, tmp_path):
     process = launch(tmp_path, "seed=0,1")
     wait_until(in_training(tmp_path))
-    process.send_signal(signal.SIGKILL)
+    process.kill()
+    process.communicate()
     os.kill(statuses(tmp_path)[0]["pid"], signal.SIGKILL)
     assert finish(launch(tmp_path, "seed=0,1"))[0] == 0
     assert_same_sweep(tmp_path, whole)
