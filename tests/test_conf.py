@@ -28,8 +28,11 @@ def test_every_choice_of_every_group_trains_two_steps(choice, tmp_path, monkeypa
     if choice == "trainer=gpu" and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
     monkeypatch.chdir(tmp_path)
+    if choice == "launcher=ray":
+        pytest.skip("starts a ray; tests/sweeps/test_ray.py does")
     logger = [] if choice.startswith("logger=") else ["logger=none"]
-    assert states(train([choice, *TINY, *logger])) == (1, 0)
+    cluster = ["launcher.cluster=local"] if choice == "launcher=slurm" else []
+    assert states(train([choice, *TINY, *logger, *cluster])) == (1, 0)
 
 
 @pytest.mark.parametrize("base", ["model=student", "optimizer=rule"])

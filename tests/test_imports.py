@@ -19,6 +19,8 @@ BESIDE = {
     "conf_path": "config",
     "identity": "config",
     "targets": "config",
+    "sections": "config",
+    "launcher_config": "config",
 }
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
 

@@ -6,36 +6,17 @@ or value with one sentence. Symbols (N, K, a, b, E) are those of arXiv 2602.0104
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
+from superdyn.launcher_config import LauncherConfig
+from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("must be a finite number")
-    return value
-
-
-Finite = Annotated[float, AfterValidator(_finite)]
-NonNegative = Annotated[float, Field(ge=0), AfterValidator(_finite)]
-Positive = Annotated[float, Field(gt=0), AfterValidator(_finite)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Beta = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A frozen group of keys that refuses unknown ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=(), populate_by_name=True)
 
 
 class DataConfig(Section):
@@ -119,28 +100,6 @@ class LoggerConfig(Section):
     entity: str | None = None
     tags: Annotated[tuple[str, ...], Field(strict=False)] = ()
     spectrum_bins: Count = 16
-
-
-class LauncherConfig(Section):
-    """How the runs of a sweep are placed: packs of stacked tensors, in the place that `name` says."""
-
-    name: Literal["pack", "local", "slurm", "ray"] = "pack"
-    max_pack_size: Count | None = None
-    devices: Count | None = None
-    slots: Count = 1
-    stagger_seconds: NonNegative = 0.5
-    retries: Annotated[int, Field(ge=0)] = 1
-    fail_fast: bool = False
-    cpus: Count = 1
-    gpus: Annotated[int, Field(ge=0)] = 0
-    memory_gib: Positive | None = None
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    time_minutes: Count = 60
-    max_parallel: Count = 256
-    options: dict[str, Any] = Field(default_factory=dict)
-    address: str | None = None
 
 
 class SweepConfig(Section):

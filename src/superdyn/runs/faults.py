@@ -24,6 +24,10 @@ class SweepStoppedError(RuntimeError):
     """Nothing more can be trained here for now; the message is one sentence for the user."""
 
 
+class HandedOver(Exception):
+    """A cluster trains on without this process; the message tells the user how to follow and how to cancel."""
+
+
 def fault_of(error: BaseException) -> Fault:
     """Where the error, or one that caused it, comes from."""
     kinds = {_kind(cause) for cause in causes(error)}

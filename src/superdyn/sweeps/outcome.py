@@ -17,6 +17,7 @@ class SweepOutcome:
         skipped: how many points were done before.
         interrupted: whether the user stopped the launch.
         stopped: why the launch could not go on, in one sentence, or None.
+        handed_over: who trains the unfinished points without this launch (`launcher.wait=false`), or None.
     """
 
     sweep_dir: Path
@@ -27,11 +28,14 @@ class SweepOutcome:
     unfinished: tuple[str, ...] = ()
     interrupted: bool = False
     stopped: str | None = None
+    handed_over: str | None = None
     experiments: Mapping[str, Experiment] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
-        """0 when every point is done, 1 when one is not, 130 when the user stopped."""
+        """0 when every point is done, 1 when one is not, 130 when the user stopped; points handed over do not count."""
+        if self.handed_over is not None:
+            return int(bool(self.failed))
         return 130 if self.interrupted else int(self.done < self.total)
 
     def summary(self) -> str:
@@ -43,13 +47,21 @@ class SweepOutcome:
             return f"{text}\nstopped; the same command goes on from here, or: superdyn retry {self.sweep_dir}"
         if self.stopped is not None:
             return f"{text}\nstopped: {self.stopped}"
+        if self.handed_over is not None:
+            return f"{text}\n{self.handed_over}"
         if self.failed:
             return f"{text}\nfailed: {', '.join(self.failed[:5])}; why: superdyn status {self.sweep_dir}"
         return text
 
 
 def outcome_of(
-    points: Sequence[Point], sweep_dir: Path, skipped: int, *, interrupted: bool = False, stopped: str | None = None
+    points: Sequence[Point],
+    sweep_dir: Path,
+    skipped: int,
+    *,
+    interrupted: bool = False,
+    stopped: str | None = None,
+    handed_over: str | None = None,
 ) -> SweepOutcome:
     """The outcome, from the points' folders."""
     statuses = {point.folder.name: current_status(point.folder) for point in points}
@@ -57,4 +69,4 @@ def outcome_of(
     failed = tuple(name for name, state in states.items() if state == "failed")
     done = sum(state == "done" for state in states.values())
     unfinished = tuple(name for name, state in states.items() if state not in ("failed", "done"))
-    return SweepOutcome(sweep_dir, len(points), done, failed, skipped, unfinished, interrupted, stopped)
+    return SweepOutcome(sweep_dir, len(points), done, failed, skipped, unfinished, interrupted, stopped, handed_over)

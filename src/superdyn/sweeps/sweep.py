@@ -13,7 +13,7 @@ from pathlib import Path
 from superdyn.config import ConfigError
 from superdyn.runs.adopt import adopt_runs
 from superdyn.runs.drift import warn_of_drift
-from superdyn.runs.faults import SweepStoppedError, fault_of
+from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
@@ -108,6 +108,8 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
         return outcome_of(points, sweep_dir, skipped, interrupted=True)
     except SweepStoppedError as error:
         return outcome_of(points, sweep_dir, skipped, stopped=str(error))
+    except HandedOver as left:
+        return outcome_of(points, sweep_dir, skipped, handed_over=str(left))
     return outcome_of(points, sweep_dir, skipped)
 
 
@@ -154,6 +156,8 @@ def _train_all(launch: Launch, skipped: int) -> None:
         elsewhere = launch.live()
         if not elsewhere:
             return
+        if not launch.points[0].config.launcher.wait:
+            raise HandedOver(f"{len(elsewhere)} runs are in training; follow them: superdyn status {launch.sweep_dir}")
         if time.monotonic() - said >= _SAY_SECONDS:
             by = sorted({f"process {status.pid} on {status.host}" for _, status in elsewhere})
             print(f"waiting for {len(elsewhere)} runs that {', '.join(by)} trains", flush=True)

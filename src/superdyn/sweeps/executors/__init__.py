@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
-from superdyn.config import ConfigError, RunConfig
+from superdyn.config import RunConfig
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.place import place
 from superdyn.sweeps.points import Point
@@ -18,6 +18,7 @@ class Executor(Protocol):
 
         Raises:
             SweepStoppedError: nothing more can be trained here.
+            HandedOver: a cluster trains on without this process.
             KeyboardInterrupt, SystemExit: the user or the system stopped the launch; every run can be resumed.
         """
         ...
@@ -45,5 +46,11 @@ def make_executor(launch: Launch, config: RunConfig, skipped: int) -> Executor:
             from superdyn.sweeps.executors.local import LocalProcesses
 
             return LocalProcesses(launch, config, skipped)
-        case other:
-            raise ConfigError(f"launcher={other}: not built yet; allowed are pack and local.")
+        case "slurm":
+            from superdyn.sweeps.executors.slurm import SlurmJobs
+
+            return SlurmJobs(launch, config, skipped)
+        case "ray":
+            from superdyn.sweeps.executors.ray_tasks import RayTasks
+
+            return RayTasks(launch, config, skipped)

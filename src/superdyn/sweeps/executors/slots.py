@@ -12,7 +12,7 @@ import torch
 
 from superdyn.config import ConfigError, RunConfig
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def slots_of(config: RunConfig) -> list[Slot]:
     visible = _visible_gpus() if config.trainer.accelerator != "cpu" else []
     groups = _groups(visible, launcher.devices, width)
     total = len(groups) * launcher.slots
-    threads = {name: str(max(1, _cores() // (total * (1 if visible else width)))) for name in _THREAD_VARIABLES}
+    threads = {name: str(max(1, _cores() // (total * (1 if visible else width)))) for name in THREAD_VARIABLES}
     slots = []
     for k in range(launcher.slots):
         for i, gpus in enumerate(groups):

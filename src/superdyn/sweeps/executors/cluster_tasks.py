@@ -1,0 +1,114 @@
+"""From the points of a launch to the tasks that a cluster gets, and what is tried again when one of them is lost."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from superdyn.config import RunConfig
+from superdyn.runs.faults import SweepStoppedError
+from superdyn.runs.ownership import current_status
+from superdyn.sweeps.executors.board import Board, last_line
+from superdyn.sweeps.launch import Launch, write_failed
+from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
+from superdyn.sweeps.points import Point
+from superdyn.sweeps.task import Task
+from superdyn.sweeps.worker import STORAGE_FAULT
+
+_MEMORY_SHARE = 0.5
+"""Of `launcher.memory_gib`; the estimate of a member's memory is good to a factor of about 1.5."""
+
+KILLED = 128 + 9
+"""What a worker ends with when memory runs out."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Points that one task trains, mostly one pack, and the task's file."""
+
+    points: tuple[Point, ...]
+    task: Path
+
+    @property
+    def log(self) -> Path:
+        """Where the worker writes, if its executor does not say otherwise."""
+        return self.task.with_suffix(".log")
+
+
+def folders_of(task: Path) -> list[Path]:
+    """The run folders that a task's file names."""
+    content = Task.read(task)
+    return [Path(content.sweep_dir) / name for name in content.folders]
+
+
+class Units:
+    """Cuts points into units and keeps account of those that were lost.
+
+    Args:
+        launch: what is trained.
+        config: of one of its points.
+        folder: where task files go.
+        board: where losses are told.
+    """
+
+    def __init__(self, launch: Launch, config: RunConfig, folder: Path, board: Board):
+        self._launch, self._settings, self._folder, self._board = launch, config.launcher, folder, board
+        self._on_gpu = config.trainer.accelerator != "cpu"
+        self._numbers = itertools.count()
+        self._losses: Counter[str] = Counter()
+        self._pack_limit: int | None = None
+
+    def cut(self, points: Sequence[Point], parallel: int) -> list[Unit]:
+        """One unit per group of one shape; fewer groups than tasks that run at a time are cut, so that all have work.
+
+        Memory is looked at where the task runs, but for the share of a node that `launcher.memory_gib` grants.
+        """
+        groups = len(pack_groups(points))
+        units = []
+        for piece in split_groups(points, max(1, parallel // max(groups, 1))):
+            task = Task.of(self._launch, piece, pack_limit=self._limit(piece))
+            units.append(Unit(tuple(piece), task.write(self._folder / f"{next(self._numbers):04d}.json")))
+        return units
+
+    def after(self, unit: Unit, code: int | None, how: str, log: Path) -> list[Point]:
+        """Take note of a unit that has ended; returns the points that are to be tried again.
+
+        Args:
+            unit: what has ended.
+            code: exit code of its worker, None if it left no word.
+            how: the end in the cluster's words.
+            log: what the worker wrote.
+
+        Raises:
+            SweepStoppedError: the disk cannot be written, or a run failed under `launcher.fail_fast`.
+        """
+        if code == STORAGE_FAULT:
+            raise SweepStoppedError(last_line(log))
+        if self._settings.fail_fast and any(_state(point) == "failed" for point in unit.points):
+            raise SweepStoppedError(
+                f"a run failed and launcher.fail_fast=true; why: superdyn status {self._launch.sweep_dir}"
+            )
+        free = {point.signature for point in self._launch.waiting()}
+        left = [point for point in unit.points if point.signature in free and _state(point) != "failed"]
+        if not left:
+            return []
+        if (code == KILLED or how == "OUT_OF_MEMORY") and len(left) > 1:
+            self._pack_limit = (len(left) + 1) // 2
+        self._board.say(f"{len(left)} runs were left unfinished ({how}), see {log}")
+        self._losses.update(point.signature for point in left)
+        lost = [point for point in left if self._losses[point.signature] > self._settings.retries]
+        write_failed(lost, f"not finished after {self._settings.retries + 1} attempts, the last ended by {how}: {log}")
+        return [point for point in left if point not in lost]
+
+    def _limit(self, points: Sequence[Point]) -> int | None:
+        limits = [] if self._pack_limit is None else [self._pack_limit]
+        if self._settings.memory_gib is not None and not self._on_gpu:
+            granted = _MEMORY_SHARE * self._settings.memory_gib * 2**30
+            limits.append(max(1, int(granted / member_bytes(points[0].config))))
+        return min(limits) if limits else None
+
+
+def _state(point: Point) -> str | None:
+    status = current_status(point.folder)
+    return None if status is None else status.state
