@@ -11,12 +11,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from superdyn.decoder_settings import DecoderSettings
 from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
 from superdyn.launcher_config import LauncherConfig
 from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
+
+
+class TokensConfig(Section):
+    """Where tokens come from: a synthetic language of V = `data.n_features` words, or token files (docs/tokens.md).
+
+    `strength` is the bigram language's λ; `bins` frequency bins carry the spectrum; `eval_tokens` are measured.
+    """
+
+    source: Literal["zipf", "bigram", "hierarchy", "files"] = "zipf"
+    files: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    eval_files: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    strength: Fraction = 0.5
+    bins: Count = 10
+    eval_tokens: Count = 65_536
 
 
 class DataConfig(Section):
@@ -32,6 +47,10 @@ class DataConfig(Section):
     sampler: Literal["sparse", "dense"] = "sparse"
     eval_size: Count = 8192
     eval_sampling: Literal["balanced", "plain"] = "balanced"
+    kind: Literal["features", "sequences", "tokens"] = "features"
+    length: Count = 1
+    lag: Annotated[int, Field(ge=0)] = 0
+    tokens: TokensConfig | None = None
 
 
 class ModelConfig(Section):
@@ -49,6 +68,7 @@ class ModelConfig(Section):
     bias: bool = False
     allow_overcomplete: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
+    decoder: DecoderSettings | None = None
 
 
 class OptimizerConfig(Section):
@@ -132,7 +152,7 @@ class RunConfig(Section):
     name: str = "train"
     tier: Literal["smoke", "mini", "full"] = "smoke"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    loss: Literal["sampled", "population"] = "sampled"
+    loss: Literal["sampled", "population", "cross_entropy", "probability_error", "logit_error"] = "sampled"
     solver: Literal["steps", "gradient_flow"] = "steps"
     data: DataConfig
     model: ModelConfig

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +20,7 @@ from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began
+from superdyn.sweeps.group import SAFE_PATH, worker_command
 
 TERMINATED = 128 + signal.SIGTERM
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -116,13 +116,14 @@ def free_runs(task: Path) -> None:
 
 
 def _started(task: Path, environment: Mapping[str, str], log: IO[bytes] | None) -> "subprocess.Popen[bytes]":
+    n_ranks = json.loads(task.read_text(encoding="utf-8"))["n_ranks"]
     # A blocked signal stays blocked in the child: these reach every process of a job and would end it in mid-step.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         return subprocess.Popen(
-            [sys.executable, "-m", "superdyn.sweeps.worker", str(task), "--end-with-parent"],
+            worker_command(n_ranks, [str(task), "--end-with-parent"]),
             stdin=subprocess.PIPE, stdout=log, stderr=None if log is None else subprocess.STDOUT,
-            env={**os.environ, **environment},
+            env={**os.environ, **SAFE_PATH, **environment},
         )  # fmt: skip
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

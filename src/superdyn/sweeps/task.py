@@ -26,6 +26,7 @@ class Task:
         parts: into how many packs each group of one shape is cut, at least; that many workers can then share it.
         memory_share: the part of the free memory that the worker may count on.
         pack_limit: most runs in a pack, or None.
+        n_ranks: how many ranks train each of the runs.
     """
 
     sweep_dir: str
@@ -34,6 +35,7 @@ class Task:
     parts: int = 1
     memory_share: float = 1.0
     pack_limit: int | None = None
+    n_ranks: int = 1
 
     @classmethod
     def of(
@@ -48,7 +50,8 @@ class Task:
         root = launch.sweep_dir.absolute()
         folders = tuple(str(point.folder.path.absolute().relative_to(root)) for point in points)
         retry = any(point.signature in launch.retry for point in points)
-        return cls(str(root), folders, retry, parts, memory_share, pack_limit)
+        n_ranks = points[0].config.trainer.n_ranks
+        return cls(str(root), folders, retry, parts, memory_share, pack_limit, n_ranks)
 
     def write(self, path: Path) -> Path:
         """Write the file; returns its path."""

@@ -23,7 +23,7 @@ _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 60.0
 _GIB = 2**30
 
-_VARIABLES = ("PYTHONPATH", "WANDB_MODE", "WANDB_DIR")
+_VARIABLES = ("PYTHONPATH", "SUPERDYN_PACKAGES", "WANDB_MODE", "WANDB_DIR")
 """What a worker finds as the launch does; keys of accounts are not among them, since ray shows such variables."""
 
 
