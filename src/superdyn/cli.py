@@ -82,7 +82,6 @@ def _parser() -> argparse.ArgumentParser:
 def _train(overrides: list[str]) -> int:
     from superdyn.hydra_app import train
 
-    overrides = ["sweep.plan=true" if text == "--dry-run" else text for text in overrides]
     outcome = train(overrides)
     if outcome is None:
         return 0

@@ -18,11 +18,15 @@ from superdyn.sweeps.resolvers import register_resolvers
 from superdyn.sweeps.sweep import launch_single
 
 
+DRY_RUN = "--dry-run"
+
+
 def train(overrides: Sequence[str]) -> SweepOutcome | None:
     """Train a run, or with `-m` a sweep, as Hydra's command line says.
 
     Args:
-        overrides: what follows `superdyn train`: Hydra overrides and flags, unchanged.
+        overrides: what follows `superdyn train`: Hydra overrides and flags, unchanged; `--dry-run` is short for
+            `sweep.plan=true`.
 
     Returns:
         What became of the runs; None for flags such as `--cfg job` that train nothing.
@@ -31,6 +35,8 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
         Exception: whatever Hydra, the schema or training raised; `refusals.sentence` words it for the user.
     """
     register_with_hydra()
+    if DRY_RUN in overrides:  # at the end, since Hydra wants its flags before the overrides
+        overrides = [*(text for text in overrides if text != DRY_RUN), "sweep.plan=true"]
     outcomes: list[SweepOutcome] = []
 
     refused: list[ValueError] = []
