@@ -17,7 +17,6 @@ from superdyn.sweeps.points import single_point
 from superdyn.sweeps.resolvers import register_resolvers
 from superdyn.sweeps.sweep import launch_single
 
-
 DRY_RUN = "--dry-run"
 
 
