@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,12 @@ GRID = [
 ]  # fmt: skip
 """Forty points in eight packs."""
 
-EXECUTORS = {"pack": [], "local": ["launcher=local", "launcher.slots=2", "launcher.stagger_seconds=0"]}
-LONGEST_SECONDS = {"pack": 6.0, "local": 14.0}
+EXECUTORS = {
+    "pack": [],
+    "local": ["launcher=local", "launcher.slots=2", "launcher.stagger_seconds=0"],
+    "submitit": ["launcher=slurm", "launcher.cluster=local", "launcher.max_parallel=2"],
+}
+LONGEST_SECONDS = {"pack": 6.0, "local": 14.0, "submitit": 18.0}
 
 
 def train(folder: str, overrides: list[str]) -> None:
@@ -56,10 +61,10 @@ def whole(server, tmp_path_factory):
     return folder
 
 
-def victims(pid: int) -> list[int]:
-    """The process and its workers."""
-    found = subprocess.run(["pgrep", "-P", str(pid), "-f", "superdyn.sweeps.worker"], capture_output=True, text=True)
-    return [pid, *(int(line) for line in found.stdout.split())]
+def victims(launch: int, sweep: Path) -> list[int]:
+    """The launch, and every process whose command names a file of the sweep: workers, and jobs that attend them."""
+    found = subprocess.run(["pgrep", "-f", str(sweep)], capture_output=True, text=True)
+    return [launch, *(int(line) for line in found.stdout.split())]
 
 
 def assert_readable(sweep: Path) -> None:
@@ -82,9 +87,10 @@ def test_killed_at_random_moments_and_run_again_the_sweep_is_that_of_an_undistur
         process.start()
         process.join(moments.uniform(0.0, LONGEST_SECONDS[executor]) if kills < KILLS else None)
         if process.exitcode is None:
-            os.kill(moments.choice(victims(process.pid)), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(moments.choice(victims(process.pid, sweep)), signal.SIGKILL)
             kills += 1
-            if executor == "local":
+            if executor != "pack":
                 process.join(moments.uniform(0.0, 4.0))
                 process.kill()
             process.join()
