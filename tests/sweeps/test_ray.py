@@ -106,3 +106,11 @@ def test_what_no_node_can_hold_is_refused_in_one_sentence(tmp_path):
     refused = subprocess.run(command(tmp_path, "launcher.gpus=64"), capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "a task asks for 1 CPU, 64 GPU and the nodes of this ray have at most" in refused.stderr
+
+
+def test_an_address_where_nobody_listens_is_refused_in_one_sentence(tmp_path):
+    refused = subprocess.run(
+        command(tmp_path, "launcher.address=127.0.0.1:1"), capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "launcher.address='127.0.0.1:1': nobody answers there" in refused.stderr

@@ -6,6 +6,7 @@ has picked. ray starts the task again elsewhere when a node is lost; the runs go
 
 import importlib
 import os
+import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from superdyn.sweeps.ray_job import train_unit
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 60.0
+_ANSWER_SECONDS = 10.0
 _GIB = 2**30
 
 _VARIABLES = ("PYTHONPATH", "SUPERDYN_PACKAGES", "WANDB_MODE", "WANDB_DIR")
@@ -136,6 +138,20 @@ def _ray() -> Any:
         raise ConfigError("launcher=ray: needs ray; pip install 'superdyn[ray]'.") from error
 
 
+def _check_answers(address: str) -> None:
+    """Refuse an address at which nobody listens; ray would try for many minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(
+            f"launcher.address={address!r}: nobody answers there ({error}); give HOST:PORT of a ray cluster, or null "
+            f"for one that runs on this machine or is started here."
+        ) from error
+
+
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
     """A ray that this process is connected to; one that it had to start itself ends with it."""
@@ -143,6 +159,8 @@ def _connected(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    if address is not None:
+        _check_answers(address)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address=address or "auto", **quiet)
