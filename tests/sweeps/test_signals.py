@@ -17,7 +17,7 @@ from training.test_packs import assert_same_run
 from superdyn.cli import main
 from superdyn.runs.sweep_folder import run_folders
 
-MAX_STEPS = 600
+MAX_STEPS = 2000
 OVERRIDES = [
     "logger=none",
     "data.n_features=16",
@@ -65,6 +65,7 @@ def stopped(tmp_path_factory):
         time.sleep(0.01)
         for number in [number for number in waiting if is_in_training(root / number.name)]:
             waiting.pop(number).send_signal(number)
+        assert all(process.poll() is None for process in waiting.values()), "a sweep ended before its signal was sent"
     for number, process in processes.items():
         out, err = process.communicate(timeout=PATIENCE_SECONDS)
         found[number] = root / number.name, process.returncode, out, err
