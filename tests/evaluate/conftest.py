@@ -15,7 +15,7 @@ from superdyn.features.tokens.synthetic import SyntheticTokens
 from superdyn.features.tokens.write import ShardWriter
 
 V, CONTEXT = 64, 32
-STEPS = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+STEPS = (0, 1, 4, 16, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192)
 
 transformers = pytest.importorskip("transformers", reason="the package transformers (extra llm) is not installed")
 
