@@ -73,9 +73,11 @@ def half_times_by_rank(
     rank = load_bins(run, "rank")["mean_rank"].to_numpy(np.float64)
     known = np.isfinite(losses).all(axis=0) & np.isfinite(rank)
     times = curve.set_index("step", drop=False).loc[steps, axis].to_numpy(np.float64)
-    if len(steps) < 2 or steps[0] != 0:
+    # A warmup that begins with a learning rate of 0 gives the first steps one lr-time.
+    later = np.diff(times, prepend=-1.0) > 0
+    if later.sum() < 2 or steps[0] != 0:
         return rank[known], np.full(int(known.sum()), np.nan)
-    return rank[known], half_times(times, losses[:, known])
+    return rank[known], half_times(times[later], losses[later][:, known])
 
 
 def bin_half_times(run: str | Path, curve: pd.DataFrame, axis: str) -> dict[str, Any]:

@@ -41,9 +41,7 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
     }
 
 
-def _compared(
-    run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: str, fit: PowerLawFit
-) -> dict[str, Any]:
+def _compared(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: str, fit: PowerLawFit) -> dict[str, Any]:
     """What a training on features of known frequency and importance is compared with."""
     t = curve[axis].to_numpy(np.float64)
     return {

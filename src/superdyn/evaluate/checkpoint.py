@@ -25,14 +25,14 @@ class Shape:
 
     Attributes:
         vocabulary_size: V; width: k; context: most positions, None where there is no limit;
-        mlp_width: of the widest MLP, 4k where the configuration does not say.
+        mlp_width: of the MLPs, 4k where the configuration does not say; stored: the number type of the files.
     """
 
     vocabulary_size: int
     width: int
     context: int | None
     mlp_width: int
-    heads: int
+    stored: torch.dtype
 
 
 def read_config(location: Location, revision: str) -> Any:
@@ -56,7 +56,7 @@ def shape_of(config: Any) -> Shape:
         width=width,
         context=getattr(text, "max_position_embeddings", None),
         mlp_width=mlp if isinstance(mlp, int) else 4 * width,
-        heads=getattr(text, "num_attention_heads", None) or 1,
+        stored=stored if isinstance(stored := getattr(text, "dtype", None), torch.dtype) else torch.float32,
     )
 
 
@@ -88,7 +88,7 @@ def quiet_transformers() -> Any:
 
 @contextmanager
 def _as_checkpoint_error(revision: str) -> Iterator[None]:
-    """Whatever transformers, safetensors or the hub say about a checkpoint, as one sentence; not a fault of memory or disk."""
+    """What transformers, safetensors or the hub say about a checkpoint, as one sentence; no fault of memory or disk."""
     try:
         yield
     except Exception as error:  # a damaged file makes these libraries raise errors of many kinds

@@ -1,7 +1,7 @@
 """Measures the revisions of a model one after the other and leaves a run folder.
 
-One checkpoint is in memory at a time. A revision that is stored with the same settings is not measured again; one that is
-missing or damaged is reported, and tried again when the command is repeated. A lock keeps a second process out.
+One checkpoint is in memory at a time. A revision that is stored with the same settings is not measured again; one that
+is missing or damaged is reported, and tried again when the command is repeated. A lock keeps a second process out.
 """
 
 import gc

@@ -1,7 +1,7 @@
 """Learning-rate time of the revisions, τ(t) = Σ_{s<t} η_s, from a CSV file with the columns `step` and `lr`.
 
-Between the listed steps the learning rate is interpolated linearly, beyond them it stays. Without a file η is taken as 1,
-so that τ is the step.
+Between the listed steps the learning rate is interpolated linearly, beyond them it stays. Without a file η is taken as
+1, so that τ is the step.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,10 @@
 """How much memory an evaluation needs, from shapes alone, and what to change where it is more than there is.
 
 Weights: the number of parameters, from the safetensors header or index of a checkpoint on this machine, else from its
-configuration, times the bytes of --dtype. Besides them the larger of a batch (logits of B × T × V, activations of one
-block, a block of the logits in float32) and the superposition measures (k × k in float64, see `models/measures.py`).
+configuration, times the bytes of --dtype. Besides them the largest of: loading (tensors that change their number type),
+a batch (logits of B × T × V, activations of one block, a block of the logits in float32), and the superposition
+measures (k × k in float64, see `models/measures.py`). Pages of the checkpoint's file that the system keeps are not
+counted: it drops them when memory is needed.
 """
 
 import json
@@ -27,7 +29,10 @@ _LOSS_COPIES = 3
 _LIVE_WIDTHS, _LIVE_MLPS = 8, 3
 """Activations alive at once in a block: of width k and of the MLP's width, per position."""
 
-_MEASURE_ROWS, _MEASURE_COPIES, _MEASURE_GRAMS = 4096, 3, 4
+_MEASURE_ROWS, _MEASURE_COPIES, _MEASURE_GRAMS = 4096, 6, 4
+
+_RUNTIME_BYTES = 2**26
+"""What torch takes once it works, besides any tensor."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +48,24 @@ class Load:
     def bytes(self) -> int:
         """The estimated peak."""
         word = DTYPES[self.dtype].itemsize
-        return word * self.parameters + max(self._batch_bytes(word), self._measure_bytes())
+        return (
+            _RUNTIME_BYTES
+            + word * self.parameters
+            + max(self._loading_bytes(), self._batch_bytes(word), self._measure_bytes())
+        )
+
+    def _loading_bytes(self) -> int:
+        """Tensors of another number type in the file, read by transformers a few at a time."""
+        if self.shape.stored == DTYPES[self.dtype]:
+            return 0
+        return 2 * self.shape.stored.itemsize * self.shape.width * (self.shape.vocabulary_size + self.shape.mlp_width)
 
     def _batch_bytes(self, word: int) -> int:
         positions = self.batch * self.context
         block = _LIVE_WIDTHS * self.shape.width + _LIVE_MLPS * self.shape.mlp_width
-        loss = 4 * _LOSS_COPIES * min(max(LOSS_BLOCK, self.shape.vocabulary_size), positions * self.shape.vocabulary_size)
+        loss = (
+            4 * _LOSS_COPIES * min(max(LOSS_BLOCK, self.shape.vocabulary_size), positions * self.shape.vocabulary_size)
+        )
         return word * positions * (self.shape.vocabulary_size + block) + loss
 
     def _measure_bytes(self) -> int:
@@ -65,13 +82,20 @@ def check_memory(load: Load, budget: int) -> None:
     """
     if load.bytes() <= budget:
         return
-    needed = f"needs about {load.bytes() / GIB:.3g} GiB ({load.parameters:,} parameters) and {budget / GIB:.3g} GiB are allowed"
+    needed = (
+        f"needs about {load.bytes() / GIB:.3g} GiB ({load.parameters:,} parameters) and {budget / GIB:.3g} GiB are "
+        "allowed"
+    )
     smaller = next((change for change in _changes(load) if change.bytes() <= budget), None)
     if smaller is None:
         least = replace(load, dtype="bfloat16", batch=1, context=1).bytes()
         raise ValueError(f"--memory-gib: the model {needed}; no setting needs less than {least / GIB:.3g} GiB.")
     options = {"--batch": "batch", "--dtype": "dtype", "--context": "context"}
-    words = [f"{name} {getattr(smaller, key)}" for name, key in options.items() if getattr(smaller, key) != getattr(load, key)]
+    words = [
+        f"{name} {getattr(smaller, key)}"
+        for name, key in options.items()
+        if getattr(smaller, key) != getattr(load, key)
+    ]
     raise ValueError(f"--memory-gib: the model {needed}; {' '.join(words)} would fit.")
 
 

@@ -27,6 +27,7 @@ from superdyn.features.tokens.corpus import TokenCorpus
 from superdyn.features.tokens.frequency import FrequencyBins, frequency_bins, occurrence_bins
 
 DEFAULT_CONTEXT = 1024
+_HUB_TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,18 @@ def make_plan(settings: Settings) -> Plan:
 def _first_shape(source: Source, revisions: Sequence[Revision]) -> tuple[Shape, int]:
     """Shape and number of parameters of the first revision that can be opened."""
     first_error: Exception | None = None
-    for revision in revisions:
+    # A hub that refuses several has no such model or does not answer, and each answer can take long.
+    tried = revisions if isinstance(source, FolderSource) else revisions[:_HUB_TRIES]
+    for revision in tried:
         try:
             with source.open(revision.name) as location:
                 config = read_config(location, revision.name)
                 return shape_of(config), parameter_count(location.folder, config)
         except ValueError as error:
             first_error = first_error or error
-    raise ValueError(f"MODEL: none of the {len(revisions)} revisions can be opened; {one_line(first_error or CheckpointError())}.")
+    raise ValueError(
+        f"MODEL: none of {len(tried)} revisions can be opened; {one_line(first_error or CheckpointError())}."
+    )
 
 
 def _identity(settings: Settings, source: Source, shape: Shape, tokens: EvaluationTokens) -> dict[str, Any]:

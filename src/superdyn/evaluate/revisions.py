@@ -8,6 +8,7 @@ group or a list of steps overrides that. `public` is the schedule of Pythia (Bid
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 AUTO, PUBLIC = "auto", "public"
 STEP_PATTERN = r"(?:^|[^a-z])(?:step|global_step|checkpoint|ckpt|iter)[-_]?(\d+)|^(\d+)$"
@@ -50,9 +51,11 @@ def chosen_revisions(
             f"--revisions={silent[0]}: its name does not say the optimizer step; --steps or --step-pattern gives it."
         )
     if not found:
-        raise ValueError(f"--revisions={asked}: none found; allowed are names, {PUBLIC}, or {AUTO} where there are any.")
+        raise ValueError(
+            f"--revisions={asked}: none found; allowed are names, {PUBLIC}, or {AUTO} where there are any."
+        )
     found = sorted(set(found))
-    for earlier, later in zip(found, found[1:], strict=False):
+    for earlier, later in pairwise(found):
         if earlier.step == later.step:
             raise ValueError(
                 f"--revisions: {earlier.name} and {later.name} are both step {later.step}; --step-pattern chooses "

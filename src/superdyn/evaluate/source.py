@@ -57,7 +57,9 @@ class FolderSource:
             known = self.names()
             shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
             there = f"there are {shown}" if known else "there is none"
-            raise CheckpointError(f"revision {revision}: {self.root} has no subfolder of that name with a checkpoint ({there})")
+            raise CheckpointError(
+                f"revision {revision}: {self.root} has no subfolder of that name with a checkpoint ({there})"
+            )
         yield Location(str(folder), {})
 
 

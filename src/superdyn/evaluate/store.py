@@ -1,9 +1,9 @@
 """What an evaluation leaves in its folder, and what it finds there when it is started again.
 
-`revisions/NAME.parquet`: of one measured revision the mean loss and the number of occurrences of every token that was a
-target (`id`, `loss`, `occurrences`); step, measures and settings are in the file's metadata. Each is written at once, so
-that a file that is there is a revision that is done. `curve.parquet`, `spectrum.parquet` and `bins.parquet` follow from
-these files and are written anew after each. Axis legend: `t` revision, `v` token, `m` bin.
+`revisions/NAME.parquet`: of one measured revision the sum of the loss over the occurrences of every token that was a
+target, and their number (`id`, `total`, `occurrences`); step, measures and settings are in the file's metadata. Each is
+written at once, so that a file that is there is a revision that is done. `curve.parquet`, `spectrum.parquet` and
+`bins.parquet` follow from these files and are written anew after each. Axis legend: `t` revision, `v` token, `m` bin.
 """
 
 import json
@@ -55,14 +55,8 @@ def revision_path(folder: RunFolder, name: str) -> Path:
 def write_revision(folder: RunFolder, facts: Facts, losses: TokenLoss) -> None:
     """Keep a measured revision."""
     ids = np.flatnonzero(losses.occurrences)
-    count = losses.occurrences[ids]
-    table = pa.table(
-        {
-            "id": ids.astype(np.int32),
-            "loss": (losses.total[ids] / count).astype(np.float32),
-            "occurrences": count.astype(np.int64),
-        }
-    ).replace_schema_metadata({_METADATA: json.dumps(asdict(facts)).encode()})
+    columns = {"id": ids.astype(np.int32), "total": losses.total[ids], "occurrences": losses.occurrences[ids]}
+    table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(asdict(facts)).encode()})
     path = revision_path(folder, facts.revision)
     write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
 
@@ -82,7 +76,7 @@ def read_revision(folder: RunFolder, name: str, signature: str, vocabulary_size:
     total, occurrences = np.zeros(vocabulary_size), np.zeros(vocabulary_size, dtype=np.int64)
     ids = table["id"].to_numpy()
     occurrences[ids] = table["occurrences"].to_numpy()
-    total[ids] = table["loss"].to_numpy().astype(np.float64) * occurrences[ids]
+    total[ids] = table["total"].to_numpy()
     return Measured(facts, TokenLoss(total, occurrences))
 
 
@@ -121,9 +115,7 @@ class Tables:
             "loss": np.array([fact.loss for fact in facts]),
         }
         columns |= {name: np.array([fact.measures[name] for fact in facts]) for name in facts[0].measures}
-        spectra = {
-            SPECTRA[kind]: np.stack([self._binned[step][kind] for step in steps]) for kind in self.bins
-        }
+        spectra = {SPECTRA[kind]: np.stack([self._binned[step][kind] for step in steps]) for kind in self.bins}
         _write_bins(self.folder, self.bins, self._occurrences)
         self.folder.write_spectrum(steps, spectra.pop("loss"), spectra)
         self.folder.write_curve(columns)
@@ -150,4 +142,3 @@ def _bin_rows(kind: str, bins: FrequencyBins, occurrences: Int64[np.ndarray, "v"
         }
         for number in range(len(bins.types))
     ]
-

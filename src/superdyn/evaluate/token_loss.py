@@ -1,8 +1,8 @@
 """The loss of every token of the vocabulary: cross-entropy in nats, summed over the places where it is the target.
 
 ℓ_v = Σ_{targets = v} −log p(v | what comes before it in the window). Windows do not overlap and carry no special tokens
-besides those in the files; which ones are taken is the order of `TokenWindows` with seed 0, so that `--max-tokens` takes
-a sample of the whole text. Axis legend: `s` sample, `t` position, `v` token of the vocabulary.
+besides those in the files; which ones are taken is the order of `TokenWindows` with seed 0, so that `--max-tokens`
+takes a sample of the whole text. Axis legend: `s` sample, `t` position, `v` token of the vocabulary.
 """
 
 import hashlib

@@ -32,7 +32,9 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument("model", metavar="MODEL", help="hub name, or a folder with a subfolder for each checkpoint")
     verb.add_argument("out", metavar="OUT", type=Path, help="run folder; repeat the command to go on")
     verb.add_argument("--tokens", nargs="+", required=True, metavar="FILE", help="token files, folders or patterns")
-    verb.add_argument("--revisions", default="auto", help="names with commas, public (Pythia's 154), or auto: all there are")
+    verb.add_argument(
+        "--revisions", default="auto", help="names with commas, public (Pythia's 154), or auto: all there are"
+    )
     verb.add_argument("--steps", help="optimizer step of each named revision, with commas")
     verb.add_argument("--step-pattern", help=r"regular expression whose group is the step, e.g. 'stage1-step(\d+)'")
     verb.add_argument("--bins", type=int, default=10, help="bins with an equal part of the text each")

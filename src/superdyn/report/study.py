@@ -1,8 +1,8 @@
 """A sweep as the figures see it: its table of runs, and the curve of every run that has one.
 
 Reads run folders through `analysis` once, so that the figures share what was read. A run whose state is not
-`done` stays in the table; its curve is drawn only if it is complete. Models whose checkpoints were evaluated stand apart
-from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
+`done` stays in the table; its curve is drawn only if it is complete. Models whose checkpoints were evaluated stand
+apart from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
 """
 
 from dataclasses import dataclass, field

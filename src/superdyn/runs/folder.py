@@ -149,7 +149,7 @@ class RunFolder:
         loss: Float[np.ndarray, "t n"],
         others: Mapping[str, Float[np.ndarray, "t _"]] | None = None,
     ) -> None:
-        """Write `spectrum.parquet`: `step`, `loss` as fixed-size lists of N float32, and other columns of such lists."""
+        """Write `spectrum.parquet`: `step`, `loss` as fixed-size lists of N float32, and other such columns."""
         lists = {name: _lists(values) for name, values in ({"loss": loss} | dict(others or {})).items()}
         self._write_table("spectrum.parquet", pa.table({"step": np.asarray(steps, dtype=np.int64)} | lists))
 

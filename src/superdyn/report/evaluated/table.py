@@ -27,7 +27,10 @@ def _row(run: Run) -> list[Cell]:
         _whole(row["evaluation.context"]),
         number(row["loss_initial"], ".4f"),
         number(row["loss_final"], ".4f"),
-        *(interval(row[name], row[f"{name}_low"], row[f"{name}_high"]) for name in ("alpha_long", "alpha", "alpha_strict")),
+        *(
+            interval(row[name], row[f"{name}_low"], row[f"{name}_high"])
+            for name in ("alpha_long", "alpha", "alpha_strict")
+        ),
         number(row["L_inf"], ".3f"),
         interval(row["half_time_exponent"], row["half_time_exponent_low"], row["half_time_exponent_high"], ".2f"),
         text("τ" if row["axis"] == "lr_time" else "step"),
