@@ -1,6 +1,10 @@
-"""What can be changed without measuring again: bins, frequencies, steps and the learning-rate schedule."""
+"""What can be changed without measuring again: bins, frequencies, steps, learning-rate schedule, a view in W&B."""
 
+import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,3 +67,18 @@ def test_other_steps(again):
     names = ",".join(f"step{step}" for step in STEPS)
     out = again("--revisions", names, "--steps", ",".join(str(10 * step) for step in STEPS))
     assert load_curve(out)["step"].tolist() == [10 * step for step in STEPS]
+
+
+def test_wandb_shows_one_row_per_revision(again, monkeypatch):
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    out = again("--wandb", "evaluations")
+    (path,) = out.glob("wandb/offline-run-*/*.wandb")
+    script = Path(__file__).parents[1] / "runs" / "read_wandb.py"
+    output = subprocess.run([sys.executable, script, path], capture_output=True, check=True, text=True).stdout
+    (shown,) = json.loads(output).values()
+    assert (shown["run"]["project"], shown["exit_code"]) == ("evaluations", 0)
+    for column, values in load_curve(out).items():
+        np.testing.assert_array_equal([row[column] for row in shown["history"]], values, err_msg=str(column))
+    losses = load_bin_losses(out, "occurrences")[1]
+    filled = np.flatnonzero(np.isfinite(losses[0]))
+    assert {f"bins/loss_{i:02d}" for i in filled} == {key for key in shown["history"][0] if key.startswith("bins/")}

@@ -4,6 +4,8 @@ Measures: `models/measures.py`. All rows count, also those of ids that the token
 models is padded to a round number). Where the two share one matrix, they have the same measures.
 """
 
+from typing import Any
+
 import torch
 
 from superdyn.models.measures import superposition_measures
@@ -32,7 +34,7 @@ def embedding_measures(model: torch.nn.Module) -> dict[str, float]:
 
 def _matrices(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     both = {EMBEDDING: "get_input_embeddings", UNEMBEDDING: "get_output_embeddings"}
-    weights = {name: getattr(getattr(model, getter)(), "weight", None) for name, getter in both.items()}
+    weights: dict[str, Any] = {name: getattr(getattr(model, getter)(), "weight", None) for name, getter in both.items()}
     for name, weight in weights.items():
         if weight is None or weight.ndim != 2:
             raise ValueError(f"it has no {name} matrix with a row per token")

@@ -22,6 +22,7 @@ from superdyn.evaluate.settings import Settings
 from superdyn.evaluate.source import CheckpointError, one_line
 from superdyn.evaluate.store import Facts, Tables, read_revision, write_revision
 from superdyn.evaluate.token_loss import TokenLoss, token_loss
+from superdyn.evaluate.wandb_view import show_in_wandb
 from superdyn.runs.faults import fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import STALE_AFTER_SECONDS, State, Status
@@ -141,6 +142,8 @@ class _Evaluation:
             return
         self.folder.write_result(run_result(self.folder.path) | {"not_measured": self.outcome.failed})
         self._write_status("done", problems)
+        if self.plan.settings.wandb is not None:
+            show_in_wandb(self.folder, self.plan.settings.wandb)
 
     def _heartbeat(self) -> None:
         if time.monotonic() >= self._next_heartbeat:

@@ -31,6 +31,7 @@ class Settings:
     lr_schedule: Path | None = None
     keep_cache: bool = False
     fail_fast: bool = False
+    wandb: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("bins", "rank_bins", "max_tokens", "context", "batch", "memory_gib"):

@@ -5,6 +5,7 @@ Options are described in `docs/evaluate.md`; nothing heavy is imported before th
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -16,8 +17,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
     from superdyn.evaluate.evaluation import evaluate
     from superdyn.evaluate.settings import Settings
 
-    given = {name: value for name, value in vars(options).items() if name != "run"}
-    outcome = evaluate(Settings(**given | {"tokens": tuple(options.tokens)}), lambda line: print(line, flush=True))
+    given: dict[str, Any] = {name: value for name, value in vars(options).items() if name != "run"}
+    given["tokens"] = tuple(options.tokens)
+    outcome = evaluate(Settings(**given), lambda line: print(line, flush=True))
     print(
         f"{options.out}: {len(outcome.measured)} revisions measured, {len(outcome.stored)} were there, "
         f"{len(outcome.failed)} could not be measured",
@@ -49,4 +51,5 @@ def add_evaluate_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser
     verb.add_argument("--dtype", default="float32", help="float32 or bfloat16")
     verb.add_argument("--keep-cache", action="store_true", help="keep downloaded checkpoints in the hub's cache")
     verb.add_argument("--fail-fast", action="store_true", help="stop at the first revision that cannot be measured")
+    verb.add_argument("--wandb", metavar="PROJECT", help="show the revisions in Weights & Biases, offline by default")
     verb.set_defaults(run=run_evaluate)

@@ -1,7 +1,8 @@
 """How often each token occurs, and bins of tokens by it: the features whose losses are followed.
 
 A token's rank is its place by descending frequency, ties by id. Bins are equally wide in log rank (`frequency_bins`),
-or each holds an equal part of all occurrences as nearly as whole tokens allow (`occurrence_bins`; ten: deciles). Tokens that never occur have no loss and lie in no bin. Axis legend: `v` token of the vocabulary, `m` bin.
+or each holds an equal part of all occurrences as nearly as whole tokens allow (`occurrence_bins`; ten: deciles). Tokens
+that never occur have no loss and lie in no bin. Axis legend: `v` token of the vocabulary, `m` bin.
 """
 
 from dataclasses import dataclass

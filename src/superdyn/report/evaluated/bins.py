@@ -50,6 +50,6 @@ def _ranks(row: pd.Series) -> str:
 _CAPTION = (
     "Mean loss of the tokens in each bin, in nats per token. Tokens are ordered by frequency and cut into bins that "
     "hold an equal part of all occurrences each, as nearly as whole tokens allow; the key gives the frequency ranks of "
-    "a bin. Light: frequent tokens; dark: rare ones. A bin whose tokens are never a target in the evaluated text has no "
-    "line, and a bin beside a token that alone makes up more than a bin's part holds no tokens."
+    "a bin. Light: frequent tokens; dark: rare ones. A bin whose tokens are never a target in the evaluated text has "
+    "no line, and a bin beside a token that alone makes up more than a bin's part holds no tokens."
 )

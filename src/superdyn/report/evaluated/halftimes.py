@@ -51,7 +51,7 @@ def _draw(axes: Axes, run: Run, colour: str) -> bool:
 _CAPTION = (
     "Time at which the mean loss of a bin of tokens has fallen to half of its value at step 0, against the mean "
     "frequency rank of the bin (geometric, weighted with occurrences). These bins are equally wide in log rank, so "
-    "that they spread evenly over this axis. The loss counts as it is, with the part that no model can remove: a bin whose "
-    "tokens cannot be predicted to half of ln V never halves and has no point. Without a revision of step 0 there are "
-    "no half-times. z is fitted from rank 4 on and needs four bins."
+    "that they spread evenly over this axis. The loss counts as it is, with the part that no model can remove: a bin "
+    "whose tokens cannot be predicted to half of ln V never halves and has no point. Without a revision of step 0 "
+    "there are no half-times. z is fitted from rank 4 on and needs four bins."
 )
