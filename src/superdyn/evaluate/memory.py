@@ -25,7 +25,7 @@ FREE_SHARE = 0.9
 LOSS_BLOCK = 2**24
 """Logits whose loss is computed at once, in float32."""
 
-_LOSS_COPIES = 3
+_LOSS_COPIES, _LIVE_TENSORS = 3, 3
 _LIVE_WIDTHS, _LIVE_MLPS = 8, 3
 """Activations alive at once in a block: of width k and of the MLP's width, per position."""
 
@@ -55,10 +55,15 @@ class Load:
         )
 
     def _loading_bytes(self) -> int:
-        """Tensors of another number type in the file, read by transformers a few at a time."""
+        """Tensors of another number type in the file, of which transformers reads several at a time."""
         if self.shape.stored == DTYPES[self.dtype]:
             return 0
-        return 2 * self.shape.stored.itemsize * self.shape.width * (self.shape.vocabulary_size + self.shape.mlp_width)
+        return (
+            _LIVE_TENSORS
+            * self.shape.stored.itemsize
+            * self.shape.width
+            * (self.shape.vocabulary_size + self.shape.mlp_width)
+        )
 
     def _batch_bytes(self, word: int) -> int:
         positions = self.batch * self.context
