@@ -1,7 +1,7 @@
 """The estimate of memory against the growth of a process that evaluates; `-s` prints the table of docs/evaluate.md.
 
-Anonymous memory, sampled twice a millisecond: pages of the checkpoint's file can be dropped by the system and do not
-count. `slow`: a process for each row.
+Anonymous memory, sampled every three milliseconds: pages of the checkpoint's file can be dropped by the system and do
+not count. `slow`: a process for each row.
 """
 
 import subprocess
@@ -31,7 +31,7 @@ def anonymous():
 def watch():
     while True:
         peak[0] = max(peak[0], anonymous())
-        time.sleep(0.0005)
+        time.sleep(0.003)
 
 folder, dtype, context, batch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 settings = Settings(str(folder / "model"), folder / dtype, (str(folder / "tokens.bin"),), context=context, batch=batch,

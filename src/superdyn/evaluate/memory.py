@@ -58,12 +58,8 @@ class Load:
         """Tensors of another number type in the file, of which transformers reads several at a time."""
         if self.shape.stored == DTYPES[self.dtype]:
             return 0
-        return (
-            _LIVE_TENSORS
-            * self.shape.stored.itemsize
-            * self.shape.width
-            * (self.shape.vocabulary_size + self.shape.mlp_width)
-        )
+        tensor = self.shape.width * (self.shape.vocabulary_size + self.shape.mlp_width)
+        return _LIVE_TENSORS * self.shape.stored.itemsize * tensor
 
     def _batch_bytes(self, word: int) -> int:
         positions = self.batch * self.context
