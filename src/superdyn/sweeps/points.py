@@ -134,10 +134,6 @@ def point_of(folder: RunFolder) -> Point:
     mapping = folder.config()
     if mapping is None:
         raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to go on with")
-    if mapping.get("kind") == "evaluation":
-        raise ValueError(
-            f"{folder.path}: holds an evaluation, no training; its superdyn evaluate command goes on with it"
-        )
     return Point((), RunConfig.from_mapping(mapping), folder)
 
 
