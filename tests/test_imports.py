@@ -22,7 +22,7 @@ BESIDE = {
     "sections": "config",
     "launcher_config": "config",
 }
-ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command"}
+ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command", "evaluate"}
 
 
 def room_of(path: Path) -> str:

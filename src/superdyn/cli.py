@@ -1,4 +1,4 @@
-"""The command line: `superdyn train | status | retry | fit | report | reproduce | tokens | doctor`.
+"""The command line: `superdyn train | status | retry | fit | report | reproduce | tokens | evaluate | doctor`.
 
 Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
 by Ctrl-C, 143 by SIGTERM.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from superdyn.evaluate.verb import add_evaluate_verb
 from superdyn.tokens_command import add_tokens_verb
 
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -73,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.set_defaults(run=_reproduce)
 
     add_tokens_verb(verbs)
+    add_evaluate_verb(verbs)
 
     doctor = verbs.add_parser("doctor", help="versions, devices, W&B mode, writable folders")
     doctor.set_defaults(run=_doctor)

@@ -58,3 +58,10 @@ def test_wrong_lengths_and_order_are_refused():
         half_times([0, 1, 2], np.ones((2, 4)))
     with pytest.raises(ValueError, match="not increasing"):
         half_times([0, 2, 1], np.ones((3, 4)))
+
+
+def test_ranks_may_be_those_of_bins():
+    rank = np.geomspace(1.5, 30_000, 16)
+    z, _, ranks = half_time_exponent(3.0 * rank**0.7, rank=rank)
+    assert z == pytest.approx(0.7, abs=1e-9)
+    assert ranks == (4, 30_000)

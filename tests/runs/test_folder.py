@@ -34,6 +34,16 @@ def test_curve_and_spectrum_come_back_as_written(tmp_path: Path) -> None:
     np.testing.assert_array_equal(spectrum[1], loss)
 
 
+def test_spectrum_may_have_other_columns(tmp_path: Path) -> None:
+    folder, other = RunFolder(tmp_path), np.array([[1.0, np.nan, 2.0], [3.0, np.nan, 4.0]])
+    folder.write_spectrum(np.arange(2), np.ones((2, 5)), {"rank_loss": other})
+    loss, read = folder.spectrum(), folder.spectrum("rank_loss")
+    assert loss is not None
+    assert read is not None
+    assert loss[1].shape == (2, 5)
+    np.testing.assert_array_equal(read[1], other.astype(np.float32))
+
+
 def test_spectrum_is_a_fixed_size_list_for_other_tools(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq

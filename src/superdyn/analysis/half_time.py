@@ -53,14 +53,20 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
     return result
 
 
-def half_time_exponent(half_time: Float[np.ndarray, "n"], *, min_feature: int = 4, seed: int = 0) -> HalfTimeExponent:
+def half_time_exponent(
+    half_time: Float[np.ndarray, "n"],
+    *,
+    rank: Float[np.ndarray, "n"] | None = None,
+    min_feature: int = 4,
+    seed: int = 0,
+) -> HalfTimeExponent:
     """Slope of log t_½ on log i from rank `min_feature` on, with medians in bins of log i so that ranks count
     evenly.
 
-    The first few features are left out by default: their half-times are a step or two. The interval is a
-    bootstrap over the bins.
+    `rank` (n,) are the ranks i, ascending; 1 … n if left out. The first few features are left out by default: their
+    half-times are a step or two. The interval is a bootstrap over the bins.
     """
-    rank = np.arange(1, half_time.size + 1)
+    rank = np.arange(1.0, half_time.size + 1) if rank is None else rank
     label = np.floor(np.log10(rank) * BINS_PER_DECADE).astype(np.int64)
     x, y, last = [], [], 0
     for bin_label in np.unique(label[rank >= min_feature]):

@@ -1,7 +1,8 @@
 """The result of one run, written as `result.json` by whoever ends the run: the fit, its null, theory and
 half-times.
 
-The time axis is the lr-time wherever the learning rate changes, else the step.
+The time axis is the lr-time wherever the learning rate changes, else the step. Checkpoints of a language model that
+`superdyn evaluate` measured have no theory and no null; their half-times are those of bins of tokens.
 """
 
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from superdyn.analysis.evaluated import bin_half_times, is_evaluation, time_axis
 from superdyn.analysis.fit import fit_power_law
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum
 from superdyn.analysis.half_time import half_time_exponent, half_times
-from superdyn.analysis.overlay import FlatConfig, exact_loss, lr_is_constant, null_loss
-from superdyn.analysis.result import Interval, finite_or_none
+from superdyn.analysis.overlay import FlatConfig, exact_loss, null_loss
+from superdyn.analysis.result import Interval, PowerLawFit, finite_or_none
 from superdyn.analysis.slope import straight_line
 from superdyn.theory import rich_exponent, sequential_exponent
 
@@ -27,7 +29,7 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
         ValueError: the folder has no curve.
     """
     config, curve = load_config(run), load_curve(run)
-    axis = "step" if lr_is_constant(config) else "lr_time"
+    axis = time_axis(config)
     t, loss = curve[axis].to_numpy(np.float64), curve["loss"].to_numpy()
     fit = fit_power_law(t, loss, n_boot=n_boot, seed=seed)
     return {
@@ -35,6 +37,14 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
         **fit.to_dict(),
         "loss_initial": finite_or_none(loss[0]),
         "loss_final": finite_or_none(loss[-1]),
+        **(bin_half_times(run, curve, axis) if is_evaluation(config) else _compared(run, config, curve, axis, fit)),
+    }
+
+
+def _compared(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: str, fit: PowerLawFit) -> dict[str, Any]:
+    """What a training on features of known frequency and importance is compared with."""
+    t = curve[axis].to_numpy(np.float64)
+    return {
         **_expected(config),
         **_null(config, curve, t, fit.long_window),
         **_exact(config, curve),

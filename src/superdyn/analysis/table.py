@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from superdyn.analysis.evaluated import time_axis
 from superdyn.analysis.fit import fit_power_law
 from superdyn.analysis.folder import existing_runs, load_config, load_curve, result_columns
-from superdyn.analysis.overlay import lr_is_constant
 from superdyn.analysis.result import PowerLawFit
 
 POINTS_PER_GROUP = 10
@@ -39,8 +39,7 @@ def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataF
 
 def _fit_run(run: Path, n_boot: int, seed: int) -> PowerLawFit:
     curve = load_curve(run)
-    axis = "step" if lr_is_constant(load_config(run)) else "lr_time"
-    return fit_power_law(curve[axis], curve["loss"], n_boot=n_boot, seed=seed)
+    return fit_power_law(curve[time_axis(load_config(run))], curve["loss"], n_boot=n_boot, seed=seed)
 
 
 def _fit_csv(file: Path, n_boot: int, seed: int) -> pd.DataFrame:

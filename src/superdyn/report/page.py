@@ -14,6 +14,11 @@ import jinja2
 from markupsafe import Markup, escape
 
 from superdyn.report.curves import curves_figure
+from superdyn.report.evaluated.bins import bins_figure
+from superdyn.report.evaluated.halftimes import token_halftimes_figure
+from superdyn.report.evaluated.loss import loss_figure
+from superdyn.report.evaluated.superposition import superposition_figure
+from superdyn.report.evaluated.table import evaluations_table
 from superdyn.report.exponents import exponents_figure, forest_figure
 from superdyn.report.halftimes import halftimes_figure
 from superdyn.report.heatmap import heatmap_figure
@@ -26,6 +31,7 @@ from superdyn.report.tables import claims_table, exponents_table, runs_table, un
 from superdyn.runs.sweep_status import ROW_STATES
 
 FIGURES = (curves_figure, slopes_figure, exponents_figure, forest_figure, heatmap_figure, halftimes_figure)
+EVALUATION_FIGURES = (loss_figure, bins_figure, token_halftimes_figure, superposition_figure)
 PIXELS_PER_INCH = 108
 """Scale of the figures on the page: 8-point type in a figure is then 12 pixels on the screen."""
 
@@ -53,7 +59,7 @@ def write_report(path: Path) -> Path:
     """
     root = Path(path)
     study = load_study(root)
-    figures = _write_figures(study, root / "figures") if study.runs else []
+    figures = _write_figures(study, root / "figures") if study.runs or study.evaluations else []
     target = root / "report.html"
     target.write_text(_render(study, figures), encoding="utf-8")
     return target
@@ -61,7 +67,8 @@ def write_report(path: Path) -> Path:
 
 def _write_figures(study: Study, folder: Path) -> list[PageFigure]:
     folder.mkdir(exist_ok=True)
-    return [_page_figure(draw(study), folder) for draw in FIGURES]
+    trainings, evaluations = FIGURES if study.runs else (), EVALUATION_FIGURES if study.evaluations else ()
+    return [_page_figure(draw(study), folder) for draw in (*trainings, *evaluations)]
 
 
 def _page_figure(drawing: Drawing, folder: Path) -> PageFigure:
@@ -86,7 +93,8 @@ def _render(study: Study, figures: list[PageFigure]) -> str:
         figures=figures,
         claims=claims_table(study.root),
         unfinished=unfinished_table(study),
-        exponents=exponents_table(study) if figures else None,
+        exponents=exponents_table(study) if study.runs else None,
+        evaluations=evaluations_table(study) if study.evaluations else None,
         runs=runs_table(study),
         provenance=provenance(study),
     )

@@ -1,11 +1,11 @@
 """A sweep as the figures see it: its table of runs, and the curve of every run that has one.
 
 Reads run folders through `analysis` once, so that the figures share what was read. A run whose state is not
-`done` stays in the table; its curve is drawn only if it is complete. Axis legend: `t` measurement, `n`
-feature.
+`done` stays in the table; its curve is drawn only if it is complete. Models whose checkpoints were evaluated stand
+apart from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from superdyn import analysis
+from superdyn.analysis.evaluated import KIND
 from superdyn.report.all_runs import load_table, records
 from superdyn.report.conditions import with_conditions
 from superdyn.report.pooled import pooled_exponents
@@ -61,12 +62,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Study:
-    """All runs of one folder, grouped by condition and (a, b)."""
+    """All runs of one folder, trainings grouped by condition and (a, b), and evaluated models in order of name."""
 
     root: Path
     frame: pd.DataFrame
     keys: list[str]
     groups: dict[str, dict[Pair, list[Run]]]
+    evaluations: list[Run] = field(default_factory=list)
 
     @property
     def pairs(self) -> list[Pair]:
@@ -76,7 +78,7 @@ class Study:
 
     @property
     def runs(self) -> list[Run]:
-        """Every finished run, in the order of the groups."""
+        """Every finished training, in the order of the groups."""
         return [run for by_pair in self.groups.values() for runs in by_pair.values() for run in runs]
 
     @property
@@ -98,7 +100,7 @@ class Study:
     @cached_property
     def pooled(self) -> pd.DataFrame:
         """Exponents over seeds, one row per condition and (a, b); see `pooled_exponents`."""
-        return pooled_exponents(self.frame, list(self.groups))
+        return pooled_exponents(self.frame.loc[~_evaluated(self.frame)], list(self.groups))
 
     @property
     def time_label(self) -> str:
@@ -112,16 +114,29 @@ def load_study(path: Path) -> Study:
     Raises:
         ValueError: `path` is not a folder, or knows of no run.
     """
-    frame, keys = with_conditions(load_table(path))
+    table = load_table(path)
+    evaluated = _evaluated(table)
+    frame, keys = with_conditions(table.loc[~evaluated])
     groups: dict[str, dict[Pair, list[Run]]] = {}
-    for row in records(frame.loc[frame["state"] == "done"]):
-        curve = analysis.load_curve(Path(row["path"]))
-        run = Run(row, curve)
-        groups.setdefault(row["condition"], {}).setdefault(run.pair, []).append(run)
+    for run in _finished(frame):
+        groups.setdefault(run.row["condition"], {}).setdefault(run.pair, []).append(run)
     ordered = {
         name: dict(sorted(by_pair.items(), key=lambda item: _b_then_a(item[0]))) for name, by_pair in groups.items()
     }
-    return Study(Path(path), frame, keys, ordered)
+    if not evaluated.any():
+        return Study(Path(path), frame, keys, ordered)
+    models = table.loc[evaluated].assign(condition=lambda rows: rows["evaluation.name"])
+    return Study(Path(path), pd.concat([frame, models]) if len(frame) else models, keys, ordered, _finished(models))
+
+
+def _finished(frame: pd.DataFrame) -> list[Run]:
+    done = records(frame.loc[frame["state"] == "done"])
+    return [Run(row, analysis.load_curve(Path(row["path"]))) for row in done]
+
+
+def _evaluated(frame: pd.DataFrame) -> pd.Series:
+    """Which rows are evaluated models."""
+    return frame["kind"] == KIND if "kind" in frame else pd.Series(False, index=frame.index)
 
 
 def _b_then_a(pair: Pair) -> Pair:

@@ -38,6 +38,10 @@ def reread(folder: RunFolder) -> Reading:
     mapping = folder.config()
     if mapping is None:
         raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to go on with")
+    if mapping.get("kind") == "evaluation":
+        return Reading(
+            folder, None, {}, "an evaluation, no training; its own superdyn evaluate command goes on with it."
+        )
     try:
         config = RunConfig.from_mapping(mapping)
     except ConfigError as error:

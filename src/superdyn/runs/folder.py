@@ -143,19 +143,22 @@ class RunFolder:
         table = self._read("curve.parquet", _read_table)
         return None if table is None else {n: table[n].to_numpy() for n in table.column_names}
 
-    def write_spectrum(self, steps: Int[np.ndarray, "t"], loss: Float[np.ndarray, "t n"]) -> None:
-        """Write `spectrum.parquet`: `step`, and `loss` as fixed-size lists of N float32."""
-        flat = pa.array(np.ascontiguousarray(loss, dtype=np.float32).reshape(-1))
-        lists = pa.FixedSizeListArray.from_arrays(flat, loss.shape[1])
-        table = pa.table({"step": np.asarray(steps, dtype=np.int64), "loss": lists})
-        self._write_table("spectrum.parquet", table)
+    def write_spectrum(
+        self,
+        steps: Int[np.ndarray, "t"],
+        loss: Float[np.ndarray, "t n"],
+        others: Mapping[str, Float[np.ndarray, "t _"]] | None = None,
+    ) -> None:
+        """Write `spectrum.parquet`: `step`, `loss` as fixed-size lists of N float32, and other such columns."""
+        lists = {name: _lists(values) for name, values in ({"loss": loss} | dict(others or {})).items()}
+        self._write_table("spectrum.parquet", pa.table({"step": np.asarray(steps, dtype=np.int64)} | lists))
 
-    def spectrum(self) -> tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t n"]] | None:
-        """Steps (t,) and per-feature losses (t, n) float32."""
+    def spectrum(self, column: str = "loss") -> tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t n"]] | None:
+        """Steps (t,) and per-feature losses (t, n) float32, or another column of `spectrum.parquet`."""
         table = self._read("spectrum.parquet", _read_table)
         if table is None:
             return None
-        lists = table["loss"].combine_chunks()
+        lists = table[column].combine_chunks()
         loss = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
         return table["step"].to_numpy(), loss
 
@@ -193,6 +196,11 @@ def _yaml(config: Mapping[str, Any]) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _lists(values: Float[np.ndarray, "t _"]) -> pa.FixedSizeListArray:
+    flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
 
 
 def _read_json(path: Path) -> Any:

@@ -5,7 +5,7 @@ import pytest
 
 from superdyn.features.tokens import token_file
 from superdyn.features.tokens.corpus import TokenCorpus
-from superdyn.features.tokens.frequency import NO_BIN, count_tokens, frequency_bins
+from superdyn.features.tokens.frequency import NO_BIN, count_tokens, frequency_bins, occurrence_bins
 from superdyn.features.tokens.write import write_shard
 from superdyn.features.tokens.zipf import zipf_frequencies
 
@@ -55,3 +55,28 @@ def test_no_bins_and_no_tokens_are_refused():
         frequency_bins(np.ones(3), 0)
     with pytest.raises(ValueError, match=r"^frequencies: no token occurs"):
         frequency_bins(np.zeros(3))
+
+
+@pytest.mark.parametrize("bins", [1, 7, 10])
+def test_occurrence_bins_hold_equal_parts_of_the_text(bins):
+    counts = np.random.default_rng(0).permutation(np.round(1e6 * zipf_frequencies(5000, 0.8)))
+    found = occurrence_bins(counts, bins)
+    assert len(found.types) == bins
+    np.testing.assert_array_equal(np.bincount(found.bin_of, minlength=bins), found.types)
+    np.testing.assert_allclose(found.share, 1 / bins, atol=counts.max() / counts.sum())
+    np.testing.assert_allclose(found.share, np.bincount(found.bin_of, counts, minlength=bins) / counts.sum())
+    assert (np.diff(found.bin_of[np.argsort(-counts, kind="stable")]) >= 0).all()
+
+
+def test_a_token_of_more_than_one_part_leaves_empty_bins():
+    found = occurrence_bins(np.array([2, 16, 0, 1, 1]), 10)
+    assert found.bin_of.tolist() == [8, 4, NO_BIN, 9, 9]
+    assert found.types.tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 1, 2]
+    assert np.isnan(found.mean_rank[0])
+    assert np.isnan(found.mean(np.ones(5), np.ones(5, dtype=int))[5])
+
+
+def test_the_mean_rank_is_geometric_and_weighted_with_occurrences():
+    found = frequency_bins(np.array([8, 1, 1, 0, 4]), 2)
+    assert found.mean_rank[0] == 1
+    assert found.mean_rank[1] == pytest.approx((2**4 * 3 * 4) ** (1 / 6))

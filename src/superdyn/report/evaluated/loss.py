@@ -1,0 +1,76 @@
+"""Loss of evaluated checkpoints over training time, with the fitted power law, and the local exponent beside it.
+
+No theory is drawn: none of the closed forms of this library is about a language model under cross-entropy.
+"""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+from superdyn import analysis
+from superdyn.report.evaluated.lines import MAX_MODELS, legend, model_colours, time, time_label
+from superdyn.report.study import Run, Study
+from superdyn.report.style import INK, MUTED, Drawing, drawing_style
+
+LOSS_LABEL = r"loss  $L$  (nats per token)"
+FIT: dict[str, Any] = {"color": INK, "lw": 0.9, "ls": (0, (3, 3)), "zorder": 3}
+THIRD = 1 / 3
+_MARKS = (
+    Line2D([], [], color=MUTED, lw=1.6, marker="o", ms=2.5, label="measured revisions"),
+    Line2D([], [], **FIT, label=r"fit  $L_{\rm inf} + C\,(t+t_0)^{-\alpha}$"),
+    Line2D([], [], color=MUTED, lw=1.0, label=r"level $\alpha = 1/3$ (right)"),
+)
+
+
+def loss_figure(study: Study) -> Drawing:
+    """Curves on the left, local exponents on the right."""
+    runs = study.evaluations[:MAX_MODELS]
+    with drawing_style():
+        figure = Figure(figsize=(9.4, 4.1), layout="constrained")
+        left, right = figure.subplots(1, 2, sharex=True)
+        for run, colour in zip(runs, model_colours(runs), strict=True):
+            _draw(left, right, run, colour)
+        right.axhline(THIRD, color=MUTED, lw=1.0, zorder=1)
+        left.set_ylabel(LOSS_LABEL)
+        right.set_ylabel(r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$")
+        for axes in (left, right):
+            axes.set_xlabel(time_label(runs))
+        legend(figure, runs, _MARKS)
+    return Drawing("evaluation_loss", "Loss of the checkpoints", _CAPTION, figure)
+
+
+def log_loss_axes(axes: Axes) -> None:
+    """Logarithmic axes for a loss that spans less than a decade or two: plain numbers on the left."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0), numticks=12))
+    axes.yaxis.set_major_formatter(ScalarFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _draw(left: Axes, right: Axes, run: Run, colour: str) -> None:
+    t, loss = time(run), run.curve["loss"].to_numpy(float)
+    later = t > 0
+    left.plot(t[later], loss[later], color=colour, lw=1.6, marker="o", ms=2.5)
+    log_loss_axes(left)
+    row = run.row
+    if np.isfinite(row["alpha"]) and np.isfinite(row["window_start"]):
+        grid = np.geomspace(row["window_start"], row["window_end"], 100)
+        left.plot(grid, row["L_inf"] + row["C"] * (grid + row["t0"]) ** -row["alpha"], **FIT)
+    middle, slope = analysis.local_slope(t[later], loss[later])
+    right.plot(middle, slope, color=colour, lw=1.6)
+    right.set_xscale("log")
+
+
+_CAPTION = (
+    "Left: cross-entropy of each revision on the same tokens, in nats per token; step 0 has no place on a logarithmic "
+    "axis. Dashed: the fitted L_inf + C (t + t0)^−α over its window, whose α, interval and floor are in the table. "
+    "Right: the local exponent of the loss as it is, floor included; a power law without a floor is a horizontal "
+    "stretch, and a floor bends the line down. The grey level is α = 1/3, which has been reported for language models "
+    "under softmax and cross-entropy against learning-rate time. No theory is drawn beside these curves, since none of "
+    "the closed forms of this library is about a language model."
+)
