@@ -21,6 +21,7 @@ BESIDE = {
     "targets": "config",
     "sections": "config",
     "launcher_config": "config",
+    "sequence_rules": "config",
 }
 ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command", "evaluate"}
 

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from superdyn.decoder_settings import DecoderSettings
 from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
 from superdyn.launcher_config import LauncherConfig
+from superdyn.sequence_rules import check_sequences
 from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
 from superdyn.validation import ConfigError, check_run, validated
 
@@ -51,6 +52,11 @@ class DataConfig(Section):
     length: Count = 1
     lag: Annotated[int, Field(ge=0)] = 0
     tokens: TokensConfig | None = None
+
+    @property
+    def samples_per_step(self) -> int:
+        """Feature vectors in a batch: sequences times positions."""
+        return self.batch_size * self.length
 
 
 class ModelConfig(Section):
@@ -176,6 +182,7 @@ class RunConfig(Section):
     @model_validator(mode="after")
     def _possible(self) -> "RunConfig":
         check_run(self)
+        check_sequences(self)
         return self
 
     def to_mapping(self) -> dict[str, Any]:

@@ -134,7 +134,7 @@ class FeatureDataModule(LightningDataModule):
                 f"data.batch_size={batch_size}: each of {world_size} ranks draws an equal slice of a batch; "
                 f"a multiple of {world_size} is allowed."
             )
-        size = batch_size // world_size
+        size = configs[0].data.samples_per_step // world_size  # whole sequences
         samples = slice(rank * size, (rank + 1) * size)
         self.stream = ChunkStream(tuple(configs), tuple(boundaries), start_step, samples)
 

@@ -54,7 +54,7 @@ class DeviceDraws(nn.Module):
         super().__init__()
         data = configs[0].data
         samplers = [SparseSampler(config.data, config.seed) for config in configs]
-        self.batch_size, self.n_features, self.dtype = data.batch_size, data.n_features, dtype
+        self.batch_size, self.n_features, self.dtype = data.samples_per_step, data.n_features, dtype
         self._quantile = QUANTILES[data.value_law]
         caps = [len(sampler.count_cdf) - 1 for sampler in samplers]
         self.largest_cap = max(caps)
@@ -116,4 +116,4 @@ def can_draw_on_device(config: RunConfig) -> bool:
     if config.loss != "sampled" or data.value_law not in QUANTILES or data.sampler != "sparse":
         return False
     certain = SparseSampler(data, config.seed).probabilities.max() >= 1.0
-    return data.batch_size % GROUP == 0 and not certain
+    return data.samples_per_step % GROUP == 0 and not certain

@@ -29,6 +29,11 @@ class EvaluationSet(NamedTuple):
     dtype: type[np.floating]
 
     @property
+    def n_measured(self) -> int:
+        """How many samples the mean is taken over."""
+        return len(self.weights)
+
+    @property
     def x(self) -> Float[np.ndarray, "s n"]:
         """The samples as a new array."""
         x = np.zeros((len(self.weights), self.n_features), dtype=self.dtype)
@@ -47,19 +52,19 @@ def evaluation_set(config: RunConfig) -> EvaluationSet:
     sampler = SparseSampler(data, config.seed)
     points = sampler.points(Stream.EVAL, 0, data.eval_size)
     n_forced = data.eval_size // 2 if data.eval_sampling == "balanced" else 0
-    forced = _forced_points(sampler, first_row=data.eval_size - n_forced, n_forced=n_forced)
+    forced = forced_points(sampler, data.eval_size - n_forced + np.arange(n_forced))
     merged = Points(*(np.concatenate(pair) for pair in zip(points, forced, strict=True)))
     active = merged.distinct(data.n_features)
     weights = importance_weights(active, forced.features, sampler.probabilities, data.eval_size)
     return EvaluationSet(active, weights, data.n_features, sample_dtype(config))
 
 
-def _forced_points(sampler: SparseSampler, first_row: int, n_forced: int) -> Points:
-    """One active cell in each of the last rows, spread so that the c_i differ by at most one."""
-    index = np.arange(n_forced)
-    features = (2 * index + 1) * sampler.n_features // max(2 * n_forced, 1)
+def forced_points(sampler: SparseSampler, rows: Int64[np.ndarray, "f"]) -> Points:
+    """One active cell in each of these rows, spread so that the c_i differ by at most one."""
+    n_forced = len(rows)
+    features = (2 * np.arange(n_forced) + 1) * sampler.n_features // max(2 * n_forced, 1)
     u = uniforms(sampler.seed, Stream.EVAL, 0, 1, words=n_forced, tag="forced value")[0]
-    return Points(first_row + index, features, sampler.values(u))
+    return Points(rows, features, sampler.values(u))
 
 
 def importance_weights(

@@ -46,7 +46,7 @@ class Sampler(ABC):
 
     def __init__(self, data: DataConfig, seed: int) -> None:
         self.n_features = data.n_features
-        self.batch_size = data.batch_size
+        self.batch_size = data.samples_per_step
         self.seed = seed
         self.law = value_law(data.value_law)
         self.probabilities = feature_probabilities(data.n_features, data.data_exponent, data.density)
@@ -55,7 +55,7 @@ class Sampler(ABC):
     def points(self, stream: Stream, first: int, count: int) -> Points:
         """Active cells of the samples first … first + count - 1, `rows` counted from `first`.
 
-        Sample j of step t has the index t·batch_size + j. A cell may occur twice, see `Points.distinct`.
+        Sample j of step t has the index t·batch_size + j, batch_size counting the positions of all sequences. A cell may occur twice, see `Points.distinct`.
         """
 
     def values(self, u: Float64[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:

@@ -98,7 +98,7 @@ def is_linear(student: nn.Module, config: RunConfig) -> bool:
     Raises:
         ConfigError: it has none and `loss=population` asks for it.
     """
-    linear = isinstance(student, LinearStudent) and config.model.activation == "linear"
+    linear = isinstance(student, LinearStudent) and config.model.activation == "linear" and config.data.lag == 0
     if config.loss == "population" and not linear:
         raise ConfigError(
             f"loss=population: the student {config.model.target!r} offers no linear_map() and offset(), so it has "

@@ -102,7 +102,7 @@ class Engine(nn.Module):
         if self._captured is None:
             self._counter = torch.zeros(1, dtype=torch.int64, device=self.rates.device)
             if points is not None:
-                shape = (len(self.configs), self.configs[0].data.batch_size, self.configs[0].data.n_features)
+                shape = (len(self.configs), self.configs[0].data.samples_per_step, self.configs[0].data.n_features)
                 self._buffer = ChunkBuffer(points, self.configs[0].trainer.chunk_steps, shape)
                 self._buffer.refill(points)
             changed = [*self.optimizer.everything(), self._counter, self.diverged_at]

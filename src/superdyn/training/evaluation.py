@@ -1,7 +1,7 @@
 """The loss of every feature of every member: what is recorded at a measurement step.
 
 Linear students are measured exactly. Others are measured on a fixed evaluation set of their own, importance weighted so
-that rare features are represented (`features/evaluation.py`), block by block; of W ranks each takes every W-th block.
+that rare features are represented (`features/evaluation.py`, `features/sequence_evaluation.py`), block by block; of W ranks each takes every W-th block.
 Axis legend: `r` run, `s` sample, `n` feature, `b` block.
 """
 
@@ -16,13 +16,15 @@ from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch, SparseBatches
 from superdyn.features.batching import DenseBatches, make_batches
 from superdyn.features.evaluation import evaluation_set
+from superdyn.features.sequence_evaluation import sequence_evaluation_set
 from superdyn.features.sampler import Points, sample_dtype
+from superdyn.models.lag import Lag
 from superdyn.models.protocol import ExplicitStudent, LinearStudent
 from superdyn.models.risk import Population, population_feature_loss
 from superdyn.training.data_parallel import Ranks
 
 _BLOCK = 256
-"""Samples evaluated at once, where it divides the evaluation set."""
+"""Samples or sequences evaluated at once, where it divides the evaluation set."""
 
 
 class Evaluation(nn.Module):
@@ -35,12 +37,14 @@ class Evaluation(nn.Module):
         self.linear = linear
         self.ranks = Ranks.current()
         if not linear:
-            sets = [evaluation_set(config) for config in configs]
-            size = configs[0].data.eval_size
-            self._block = _BLOCK if size % _BLOCK == 0 else size
-            weights = np.stack([s.weights for s in sets]).reshape(len(sets), -1, self._block)
+            data = configs[0].data
+            drawn = sequence_evaluation_set if data.kind == "sequences" else evaluation_set
+            sets = [drawn(config) for config in configs]
+            n_blocks = data.eval_size // _BLOCK if data.eval_size % _BLOCK == 0 else 1
+            weights = np.stack([s.weights for s in sets]).reshape(len(sets), n_blocks, -1)
             self.register_buffer("weights", torch.from_numpy(weights).transpose(0, 1).contiguous(), persistent=False)
-            self._blocks = _blocks(configs, [s.points for s in sets], self._block)
+            self._blocks = _blocks(configs, [s.points for s in sets], n_blocks)
+            self._n_measured, self._lag = sets[0].n_measured, Lag.of(data)
 
     @torch.no_grad()
     def feature_loss(self, student: nn.Module, population: Population) -> Float[Tensor, "r n"]:
@@ -58,21 +62,23 @@ class Evaluation(nn.Module):
         for b in range(self.ranks.rank, len(self._blocks), self.ranks.size):
             batch = self._blocks.step(b)
             weights = self.weights[b].to(population.importance.dtype)
-            if isinstance(student, ExplicitStudent):
+            if isinstance(student, ExplicitStudent) and self._lag.steps == 0:
                 total += student.sampled_feature_loss(batch, population.importance, weights)
             else:
-                total += _dense_feature_loss(student, batch, population.importance, weights)
-        return self.ranks.total(total) * (0.5 / self.weights.shape[0] / self.weights.shape[2])
+                total += _dense_feature_loss(student, batch, population.importance, weights, self._lag)
+        return self.ranks.total(total) * (0.5 / self._n_measured)
 
 
 def _dense_feature_loss(
-    student: nn.Module, batch: SparseBatch, importance: Float[Tensor, "r n"], weights: Float[Tensor, "r s"]
+    student: nn.Module, batch: SparseBatch, importance: Float[Tensor, "r n"], weights: Float[Tensor, "r s"], lag: Lag
 ) -> Float[Tensor, "r n"]:
     x = batch.dense()
-    residual = student(x) - importance[:, None, :] * x
+    output, x = lag.pair(student(x), x)
+    residual = output - importance[:, None, :] * x
     return (residual.square() * weights[:, :, None]).sum(dim=1)
 
 
-def _blocks(configs: Sequence[RunConfig], points: Sequence[Points], block: int) -> SparseBatches | DenseBatches:
+def _blocks(configs: Sequence[RunConfig], points: Sequence[Points], n_blocks: int) -> SparseBatches | DenseBatches:
     data = configs[0].data
-    return make_batches(points, data.eval_size // block, block, data, sample_dtype(configs[0]))
+    block = data.eval_size * data.length // n_blocks
+    return make_batches(points, n_blocks, block, data, sample_dtype(configs[0]))

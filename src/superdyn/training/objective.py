@@ -17,6 +17,7 @@ from superdyn.features.batches import SparseBatch
 from superdyn.features.moments import data_moments
 from superdyn.features.probabilities import importances
 from superdyn.models.chain import Gradients
+from superdyn.models.lag import Lag
 from superdyn.models.population import FrozenProducts
 from superdyn.models.protocol import DTYPES, ExplicitStudent, LinearStudent
 from superdyn.models.risk import Population, population_feature_loss, sampled_loss
@@ -42,6 +43,7 @@ class Objective(nn.Module):
         self.register_buffer("variance", variance, persistent=False)
         self._frozen_products: FrozenProducts | None = None
         self._explicit: bool | None = None
+        self._lag = Lag.of(configs[0].data)
 
     @property
     def population(self) -> Population:
@@ -51,7 +53,7 @@ class Objective(nn.Module):
     def gradients(self, student: nn.Module, batch: SparseBatch | None) -> Gradients:
         """Loss of each member and its gradients; `batch` is None for exact ones."""
         if self._explicit is None:
-            self._explicit = isinstance(student, ExplicitStudent)
+            self._explicit = isinstance(student, ExplicitStudent) and self._lag.steps == 0
         if not self._explicit:
             return self._by_autograd(student, batch)
         explicit = cast(ExplicitStudent, student)
@@ -68,7 +70,7 @@ class Objective(nn.Module):
         """L of each member by the student's own forward pass, differentiable."""
         if batch is not None:
             x = batch.dense()
-            return sampled_loss(student(x), x, self.importance)
+            return sampled_loss(*self._lag.pair(student(x), x), self.importance)
         assert isinstance(student, LinearStudent)
         return population_feature_loss(student.linear_map(), student.offset(), self.population).sum(dim=1)
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 import torch
 
 from superdyn.config import RunConfig
+from superdyn.sequence_rules import decoder_shape
 
 _SMALL_PRODUCT = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""
@@ -43,10 +44,14 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _LARGE)
 
 
+def _widest_block(config: RunConfig) -> int:
+    return 0 if config.model.decoder is None else decoder_shape(config.model).mlp_width
+
+
 def _largest_product(config: RunConfig) -> int:
     """Multiply-adds of one member; exact gradients behind a frozen identity embedding multiply no matrices."""
     n, k = config.data.n_features, config.model.width
     if config.loss == "sampled":
-        return config.data.batch_size * n * k
+        return config.data.samples_per_step * k * max(n, _widest_block(config))
     plain = config.model.encoder_init == "identity" and not config.model.train_encoder
     return n * k if plain else n * k * k

@@ -1,0 +1,92 @@
+"""Refusals in one sentence about sequences of feature vectors and the transformer that reads them. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from superdyn.validation import ConfigError
+
+if TYPE_CHECKING:
+    from superdyn.config import ModelConfig, RunConfig
+    from superdyn.decoder_settings import DecoderShape
+
+TRANSFORMER = "superdyn.models.transformer.Transformer"
+"""`model._target_` of model=transformer."""
+
+_NOT_OF_A_TRANSFORMER: dict[str, Any] = {
+    "train_encoder": True,
+    "core": "trained",
+    "core_init_scale": 0.0,
+    "bias": False,
+}
+"""Switches of the student family that mean nothing here, and the value at which they are left."""
+
+
+def check_sequences(config: RunConfig) -> None:
+    """Combinations of keys of sequences and transformers that cannot be meant.
+
+    Raises:
+        ConfigError: naming the keys, their values and what is allowed.
+    """
+    data, model = config.data, config.model
+    is_student = model.target == type(model).model_fields["target"].default
+    if data.kind == "features" and (data.length, data.lag) != (1, 0):
+        raise ConfigError(
+            f"data.length={data.length}, data.lag={data.lag}: data.kind=features are single vectors, of length 1 and "
+            f"lag 0; for sequences use data=sequences."
+        )
+    if data.kind == "sequences":
+        _check_lag(config, is_student)
+    if is_student and model.decoder is not None:
+        raise ConfigError(
+            f"model.decoder: the student family (model={model.name}) has no blocks; allowed is null, or "
+            f"model=transformer."
+        )
+    if model.target == TRANSFORMER:
+        _check_transformer(config)
+
+
+def _check_lag(config: RunConfig, is_student: bool) -> None:
+    data = config.data
+    if data.lag >= data.length:
+        raise ConfigError(
+            f"data.lag={data.lag}: no position of a sequence of data.length={data.length} has one that far before it; "
+            f"allowed are 0 to {data.length - 1}."
+        )
+    if data.lag and is_student:
+        raise ConfigError(
+            f"data.lag={data.lag}: the student family (model={config.model.name}) sees one position at a time; allowed "
+            f"is 0, or model=transformer."
+        )
+    _check_sampled(config, "data.kind=sequences")
+
+
+def _check_transformer(config: RunConfig) -> None:
+    data, model = config.data, config.model
+    if data.kind == "tokens":
+        raise ConfigError("data.kind=tokens: model=transformer reads feature vectors; allowed are features, sequences.")
+    if model.decoder is None:
+        raise ConfigError("model.decoder=null: model=transformer needs its blocks; allowed are the keys of a decoder.")
+    for key, value in _NOT_OF_A_TRANSFORMER.items():
+        if getattr(model, key) != value:
+            raise ConfigError(
+                f"model.{key}={getattr(model, key)}: a switch of the student family; model=transformer allows {value} "
+                f"only."
+            )
+    if model.encoder_init == "identity":
+        raise ConfigError(
+            "model.encoder_init=identity: model=transformer trains its embedding; allowed are orthogonal and gaussian."
+        )
+    _check_sampled(config, "model=transformer")
+    decoder_shape(model).check_length(data.length)
+
+
+def decoder_shape(model: ModelConfig) -> DecoderShape:
+    """The shape of a model that has blocks."""
+    assert model.decoder is not None
+    return model.decoder.shape(width=model.width, tied=model.tied)
+
+
+def _check_sampled(config: RunConfig, key: str) -> None:
+    if config.loss != "sampled":
+        raise ConfigError(f"loss={config.loss}: {key} has no such loss; allowed is sampled.")
