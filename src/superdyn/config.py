@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 from superdyn.decoder_settings import DecoderSettings
 from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
 from superdyn.launcher_config import LauncherConfig
-from superdyn.sequence_rules import check_sequences
 from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
+from superdyn.sequence_rules import check_sequences
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]

@@ -55,7 +55,8 @@ class Sampler(ABC):
     def points(self, stream: Stream, first: int, count: int) -> Points:
         """Active cells of the samples first … first + count - 1, `rows` counted from `first`.
 
-        Sample j of step t has the index t·batch_size + j, batch_size counting the positions of all sequences. A cell may occur twice, see `Points.distinct`.
+        Sample j of step t has the index t·batch_size + j, `batch_size` being all positions of all sequences. A cell may
+        occur twice, see `Points.distinct`.
         """
 
     def values(self, u: Float64[np.ndarray, "m"]) -> Float64[np.ndarray, "m"]:

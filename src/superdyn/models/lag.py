@@ -30,4 +30,5 @@ class Lag:
         """y_t and the x_{t−k} that A y* is made of, for every valid position."""
         if self.steps == 0:
             return output, x
-        return lagged_pair(*(rows.unflatten(1, (-1, self.length)) for rows in (output, x)), self.steps)
+        output, x = (rows.unflatten(1, (-1, self.length)) for rows in (output, x))
+        return lagged_pair(output, x, self.steps)

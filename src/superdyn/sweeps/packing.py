@@ -15,6 +15,8 @@ from superdyn.config import ModelConfig, RunConfig
 from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
+from superdyn.sequence_rules import TRANSFORMER
+from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
 from superdyn.sweeps.points import Point
 
 _MEMORY_SHARE = 0.5
@@ -125,8 +127,12 @@ def member_bytes(config: RunConfig) -> int:
     n, k, data = config.data.n_features, config.model.width, config.data
     word = 8 if config.trainer.precision == "64-true" else 4
     state = _STATE_COPIES * word * (2 * k * n + k * k)
-    evaluation = int(_CELL_BYTES * data.eval_size * (data.density + 1))
+    evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
     batch = max(data.batch_size, _EVALUATION_BLOCK)
+    if config.model.target == TRANSFORMER:
+        state = _STATE_COPIES * word * transformer_parameters(config)
+        return state + evaluation + activation_bytes(config, word, batch)
+    batch *= data.length
     if config.model.target != ModelConfig.model_fields["target"].default:
         return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)
     if config.loss == "population":

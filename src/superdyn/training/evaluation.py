@@ -1,7 +1,8 @@
 """The loss of every feature of every member: what is recorded at a measurement step.
 
 Linear students are measured exactly. Others are measured on a fixed evaluation set of their own, importance weighted so
-that rare features are represented (`features/evaluation.py`, `features/sequence_evaluation.py`), block by block; of W ranks each takes every W-th block.
+that rare features are represented (`features/evaluation.py`, `features/sequence_evaluation.py`), block by block; of W
+ranks each takes every W-th block.
 Axis legend: `r` run, `s` sample, `n` feature, `b` block.
 """
 
@@ -16,8 +17,8 @@ from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch, SparseBatches
 from superdyn.features.batching import DenseBatches, make_batches
 from superdyn.features.evaluation import evaluation_set
-from superdyn.features.sequence_evaluation import sequence_evaluation_set
 from superdyn.features.sampler import Points, sample_dtype
+from superdyn.features.sequence_evaluation import sequence_evaluation_set
 from superdyn.models.lag import Lag
 from superdyn.models.protocol import ExplicitStudent, LinearStudent
 from superdyn.models.risk import Population, population_feature_loss

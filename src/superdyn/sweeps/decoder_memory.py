@@ -1,0 +1,27 @@
+"""Estimated memory of one transformer of a pack, by counting what autograd keeps of every position.
+
+Of N-wide arrays: the batch, the outputs, the residual and their gradients. Of a layer: inputs and outputs of norms,
+queries, keys, values, their attention and its projection (widths of K), and what the MLP makes (its own width).
+"""
+
+from superdyn.config import RunConfig
+from superdyn.models.decoder.flops import parameter_count
+from superdyn.sequence_rules import decoder_shape
+
+_LIVE_FEATURES = 8
+_LIVE_HIDDEN = 16
+_LIVE_INNER = 6
+"""Copies alive at once, forward and backward, of an N-wide, a K-wide and an MLP-wide array."""
+
+
+def transformer_parameters(config: RunConfig) -> int:
+    """Numbers that one member trains."""
+    return parameter_count(decoder_shape(config.model), config.data.n_features, last_norm=False)
+
+
+def activation_bytes(config: RunConfig, word: int, sequences: int) -> int:
+    """Memory of a step on this many sequences."""
+    shape = decoder_shape(config.model)
+    per_layer = _LIVE_HIDDEN * shape.width + _LIVE_INNER * shape.mlp_width
+    per_position = _LIVE_FEATURES * config.data.n_features + shape.n_layers * per_layer
+    return word * sequences * config.data.length * per_position
