@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_transformer import TRANSFORMER
 from training.test_packs import final_state
 
 from superdyn.cli import main
@@ -27,6 +28,13 @@ RUNS = {
     "linear": LINEAR,
     "float32": {"trainer__precision": "32-true", "logger__name": "wandb"},
     "own": {**OWN, "model___target_": "training.rank_students.OneLayer"},
+    "transformer": {
+        **TRANSFORMER,
+        "data__lag": 1,
+        "data__eval_size": 1024,
+        "optimizer__name": "adamw",
+        "optimizer__lr": 0.003,
+    },
 }
 """Each a pack of its own, but for the first two; the linear one is measured exactly, the others on evaluation sets."""
 
