@@ -28,10 +28,11 @@ _CELL_BYTES = 96
 
 
 class Draws:
-    """Draws the batches of the members of a pack; sees only the samples of its rank."""
+    """Draws the batches of the members of a pack; sees only the samples, or whole sequences of them, of its rank."""
 
     def __init__(self, configs: Sequence[RunConfig], samples: slice):
-        self.configs, self.samples = tuple(configs), samples
+        length = configs[0].data.length
+        self.configs, self.samples = tuple(configs), slice(length * samples.start, length * samples.stop)
         self.samplers = [make_sampler(config.data, config.seed) for config in configs]
 
     def batches(self, start: int, stop: int) -> SparseBatches | DenseBatches:
@@ -84,7 +85,7 @@ class ChunkStream:
             return first.trainer.max_steps
         if first.loss == "population":
             return first.trainer.chunk_steps
-        size = self.samples.stop - self.samples.start
+        size = (self.samples.stop - self.samples.start) * first.data.length
         active = max(float(sampler.probabilities.sum()) for sampler in self.draws.samplers)
         words = first.data.n_features if first.data.sampler == "dense" else active
         step_bytes = len(self.configs) * size * (8 + _CELL_BYTES * (active + 1) + 8 * words)
@@ -134,7 +135,7 @@ class FeatureDataModule(LightningDataModule):
                 f"data.batch_size={batch_size}: each of {world_size} ranks draws an equal slice of a batch; "
                 f"a multiple of {world_size} is allowed."
             )
-        size = configs[0].data.samples_per_step // world_size  # whole sequences
+        size = batch_size // world_size
         samples = slice(rank * size, (rank + 1) * size)
         self.stream = ChunkStream(tuple(configs), tuple(boundaries), start_step, samples)
 
