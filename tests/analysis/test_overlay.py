@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_transformer import TRANSFORMER
 
 from superdyn.analysis import exact_loss, null_loss, run_result
 from superdyn.models.embedding import initial_embedding
@@ -64,6 +65,15 @@ def test_values_with_a_mean_and_sampled_gradients_are_only_approximated(make_con
 def test_other_runs_have_no_exact_curve_but_a_null(make_config, change):
     changed = EXACT | ({"loss": "sampled"} if "model__activation" in change else {}) | change
     config = make_config(**changed).flat()
+    assert exact_loss(config, STEPS, 0.1 * STEPS) is None
+    null = null_loss(config, STEPS, 0.1 * STEPS)
+    assert null is not None
+    np.testing.assert_allclose(null.loss, spectral_loss(STEPS, n_features=32, lr=0.1, **LAW))
+
+
+@pytest.mark.parametrize("change", [{}, {"data__lag": 1}, {"model__decoder__n_layers": 0}])
+def test_no_transformer_has_an_exact_curve_and_each_has_the_null_of_its_data(change, make_config):
+    config = make_config(**TRANSFORMER | change).flat()
     assert exact_loss(config, STEPS, 0.1 * STEPS) is None
     null = null_loss(config, STEPS, 0.1 * STEPS)
     assert null is not None

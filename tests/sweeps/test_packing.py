@@ -3,6 +3,7 @@
 import resource
 
 import pytest
+from small_transformer import TRANSFORMER
 
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps import packing
@@ -26,6 +27,13 @@ def test_larger_members_are_estimated_larger(make_config):
     ]
     assert sizes == sorted(sizes)
     assert resource.getpagesize() < sizes[0]
+
+
+def test_a_transformer_is_estimated_by_its_positions_and_layers(make_config):
+    changes = [{}, {"data__length": 4}, {"data__length": 4, "model__decoder__n_layers": 1}]
+    sizes = [member_bytes(make_config(**TRANSFORMER | change)) for change in changes]
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(set(sizes)) == 3
 
 
 def test_runs_whose_batches_have_another_form_train_apart(make_config, tmp_path):

@@ -75,8 +75,9 @@ def exact_loss(
 def null_loss(
     config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, *, per_feature: bool = False
 ) -> TheoryCurve | None:
-    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for a cross-entropy
-    model."""
+    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for a cross-entropy model.
+
+    On sequences it is that of y_t = B x_{t−k}, at any lag k: samples of a sequence are independent."""
     if config["model.name"] == "language_model":
         return None
     return _spectral(config, steps, lr_time, per_feature)

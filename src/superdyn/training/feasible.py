@@ -15,6 +15,7 @@ from superdyn.features.probabilities import density_limit, feature_probabilities
 from superdyn.models.embedding import initial_embedding
 from superdyn.models.protocol import build_student, student_class
 from superdyn.models.student import Student
+from superdyn.models.transformer import Transformer
 
 
 def check_feasible(config: RunConfig) -> None:
@@ -25,7 +26,7 @@ def check_feasible(config: RunConfig) -> None:
             refuses its options, the density cannot be met, or exact descent would diverge.
     """
     _check_device(config)
-    if student_class(config.model.target) is not Student:
+    if student_class(config.model.target) not in (Student, Transformer):
         build_student([config])
     _check_density(config)
     _check_descent(config, data_moments(config.data))
