@@ -8,6 +8,7 @@ from training.test_packs import assert_same_run
 from superdyn.features.datamodule import FeatureDataModule
 from superdyn.features.moments import data_moments
 from superdyn.features.probabilities import importances
+from superdyn.features.sequence_evaluation import sequence_evaluation_set
 from superdyn.training.engine import Engine
 
 RULES = {
@@ -89,3 +90,23 @@ def test_without_layers_it_is_the_autoencoder_of_the_student_family(make_config)
 def test_sequences_of_one_train_like_single_vectors_to_the_bit(make_config, train_together):
     one, other = (train_together([make_config(data__kind=kind)], kind)[0] for kind in ("features", "sequences"))
     assert_same_run(one, other)
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+@pytest.mark.parametrize("student", ["transformer", "student family"])
+def test_the_recorded_loss_is_the_weighted_mean_over_measured_positions(student, lag, make_config):
+    if student == "student family" and lag:
+        pytest.skip("the student family sees one position at a time")
+    family = {"data__kind": "sequences", "data__length": 8, "data__eval_size": 128}
+    changes = family if student == "student family" else TRANSFORMER
+    configs = [make_config(**changes | {"data__lag": lag, "seed": seed}) for seed in range(2)]
+    engine = Engine(configs)
+    sets = [sequence_evaluation_set(config) for config in configs]
+    x = torch.zeros(2, 128 * 8, 32)
+    for r, drawn in enumerate(sets):
+        x[r, drawn.points.rows, drawn.points.features] = torch.from_numpy(drawn.points.values).float()
+    y, x = (rows.detach().view(2, 128, 8, 32) for rows in (engine.student(x), x))
+    error = y[:, :, lag:] - engine.objective.importance[:, None, None] * x[:, :, : 8 - lag]
+    weights = torch.stack([torch.from_numpy(drawn.weights) for drawn in sets])
+    expected = 0.5 * (weights[..., None] * error.double().square()).sum(dim=(1, 2)) / sets[0].n_measured
+    torch.testing.assert_close(engine.measure(0)[0], expected, rtol=1e-4, atol=0)

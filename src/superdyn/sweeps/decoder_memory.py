@@ -19,9 +19,10 @@ def transformer_parameters(config: RunConfig) -> int:
     return parameter_count(decoder_shape(config.model), config.data.n_features, last_norm=False)
 
 
-def activation_bytes(config: RunConfig, word: int, sequences: int) -> int:
-    """Memory of a step on this many sequences."""
-    shape = decoder_shape(config.model)
-    per_layer = _LIVE_HIDDEN * shape.width + _LIVE_INNER * shape.mlp_width
-    per_position = _LIVE_FEATURES * config.data.n_features + shape.n_layers * per_layer
-    return word * sequences * config.data.length * per_position
+def activation_bytes(config: RunConfig, word: int, evaluated: int) -> int:
+    """Memory of a step, or of the evaluation of this many sequences, in which one layer lives at a time."""
+    shape, data = decoder_shape(config.model), config.data
+    features = _LIVE_FEATURES * data.n_features
+    layer = _LIVE_HIDDEN * shape.width + _LIVE_INNER * shape.mlp_width
+    trained = data.batch_size * (features + shape.n_layers * layer)
+    return word * data.length * max(trained, evaluated * (features + min(shape.n_layers, 1) * layer) // 2)

@@ -131,7 +131,7 @@ def member_bytes(config: RunConfig) -> int:
     batch = max(data.batch_size, _EVALUATION_BLOCK)
     if config.model.target == TRANSFORMER:
         state = _STATE_COPIES * word * transformer_parameters(config)
-        return state + evaluation + activation_bytes(config, word, batch)
+        return state + evaluation + activation_bytes(config, word, _EVALUATION_BLOCK)
     batch *= data.length
     if config.model.target != ModelConfig.model_fields["target"].default:
         return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)
