@@ -25,4 +25,4 @@ def activation_bytes(config: RunConfig, word: int, evaluated: int) -> int:
     features = _LIVE_FEATURES * data.n_features
     layer = _LIVE_HIDDEN * shape.width + _LIVE_INNER * shape.mlp_width
     trained = data.batch_size * (features + shape.n_layers * layer)
-    return word * data.length * max(trained, evaluated * (features + min(shape.n_layers, 1) * layer) // 2)
+    return word * data.length * max(trained, evaluated * (features + min(shape.n_layers, 1) * layer // 2))
