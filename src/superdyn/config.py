@@ -15,7 +15,7 @@ from superdyn.decoder_settings import DecoderSettings
 from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
 from superdyn.launcher_config import LauncherConfig
 from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
-from superdyn.sequence_rules import check_sequences
+from superdyn.sequence_rules import TRANSFORMER, TRANSFORMER_MEMBER_FIELDS, check_sequences
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
@@ -203,8 +203,11 @@ class RunConfig(Section):
         Members may also differ in the switches of the student that leave every shape and operation as it is: a frozen
         embedding or no bias is then a part that is trained with rate zero. Rules that look at all parameters of a
         member at once (normalized, muon), exact gradients and students of the user's own see too much of those parts.
+        Transformers may differ in the scale of their initial weights too.
         """
         shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
+        if self.model.target == TRANSFORMER:
+            shared += TRANSFORMER_MEMBER_FIELDS
         if self._switches_are_rates():
             shared += SWITCH_FIELDS
         same = {k: v for k, v in self.flat().items() if k in PACK_FIELDS or not is_under(k, shared)}

@@ -11,7 +11,6 @@ MEMBER_FIELDS = (
     "optimizer.lr",
     "optimizer.weight_decay",
     "model.core_init_scale",
-    "model.decoder.init_scale",
 )
 """Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 TRANSFORMER = "superdyn.models.transformer.Transformer"
 """`model._target_` of model=transformer."""
 
+TRANSFORMER_MEMBER_FIELDS = ("model.decoder.init_scale",)
+"""What transformers of one pack may differ in besides `identity.MEMBER_FIELDS`."""
+
 _NOT_OF_A_TRANSFORMER: dict[str, Any] = {
     "train_encoder": True,
     "core": "trained",
