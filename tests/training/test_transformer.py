@@ -13,6 +13,7 @@ from superdyn.features.probabilities import importances
 from superdyn.features.sequence_evaluation import sequence_evaluation_set
 from superdyn.training import engine as engine_module
 from superdyn.training.engine import Engine
+from superdyn.training.threads import cpu_threads
 
 RULES = {
     "sgd": {"optimizer__lr": 0.02, "optimizer__momentum": 0.9},
@@ -124,3 +125,18 @@ def test_sequences_drawn_on_the_device_train_like_the_hosts(make_config, monkeyp
     expected = parameters(plain)
     for name, tensor in parameters(replayed).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-9, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize(("ratio", "threads"), [(16.0, 2), (16.5, 1)])
+def test_where_bits_depend_on_the_number_of_threads_a_pack_has_as_many_as_a_lone_run(ratio, threads, make_config):
+    many = {"data__batch_size": 31, "model__decoder__mlp_ratio": ratio}
+    configs = [make_config(**TRANSFORMER | many, seed=seed) for seed in range(32)]
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        with cpu_threads(configs):
+            assert torch.get_num_threads() == threads
+        with cpu_threads(configs[:1]):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)

@@ -1,7 +1,8 @@
 """What the CPU should do for a pack: how many threads compute, and that freed memory stays at hand.
 
 Small products gain nothing from a second thread and lose severalfold when the cores are shared with other work, because
-threads then wait for each other at every operation. A member's bits do not depend on the choice (`models/product.py`).
+threads then wait for each other at every operation. A member's bits do not depend on the choice (`models/product.py`),
+but for GELU and SiLU at odd shapes, where the choice does not depend on the pack.
 """
 
 import ctypes
@@ -11,10 +12,14 @@ from contextlib import contextmanager, suppress
 import torch
 
 from superdyn.config import RunConfig
+from superdyn.models.decoder.mlp import falls_into_whole_vectors
 from superdyn.sequence_rules import decoder_shape
 
 _SMALL_PRODUCT = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""
+
+_BLOCK = 256
+"""Samples or sequences that are evaluated at once."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE = -1, -3, 2**30
 """Names and values of malloc.h's mallopt(3)."""
@@ -24,7 +29,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE = -1, -3, 2**30
 def cpu_threads(configs: Sequence[RunConfig]) -> Iterator[None]:
     """Set torch's intra-operation threads for a pack; they are put back afterwards."""
     before = torch.get_num_threads()
-    if len(configs) * _largest_product(configs[0]) <= _SMALL_PRODUCT:
+    members = 1 if _threads_show(configs[0], before) else len(configs)
+    if members * _largest_product(configs[0]) <= _SMALL_PRODUCT:
         torch.set_num_threads(1)
     try:
         yield
@@ -42,6 +48,18 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, _LARGE)
+
+
+def _threads_show(config: RunConfig, threads: int) -> bool:
+    """Whether a member's bits depend on the number of threads, which then must not depend on its companions.
+
+    Only GELU and SiLU see it, where the entries of a batch or of the evaluation set do not fall into whole vectors.
+    """
+    model, data = config.model, config.data
+    if model.decoder is None or model.decoder.mlp == "relu":
+        return False
+    inner = data.length * decoder_shape(model).mlp_width
+    return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, data.eval_size, _BLOCK))
 
 
 def _widest_block(config: RunConfig) -> int:

@@ -47,6 +47,11 @@ def _memberwise(activation: Callable[[Tensor], Tensor], x: Float[Tensor, "r s t 
     On the CPU torch takes a few entries at the end of a thread's part by scalar code, which rounds otherwise than the
     vector code; where such ends could fall differently in a pack, members are taken one by one.
     """
-    if not x.is_cpu or x[0].numel() % (_VECTORS * math.lcm(*range(1, torch.get_num_threads() + 1))) == 0:
+    if not x.is_cpu or falls_into_whole_vectors(x[0].numel(), torch.get_num_threads()):
         return activation(x)
     return torch.stack([activation(member) for member in x])
+
+
+def falls_into_whole_vectors(entries: int, threads: int) -> bool:
+    """Whether no number of threads up to this one leaves a member's entries with an end of its own."""
+    return entries % (_VECTORS * math.lcm(*range(1, threads + 1))) == 0
