@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,11 +12,18 @@ from superdyn.hydra_app import train
 from superdyn.reproduce import claim_names
 from superdyn.sweeps.resolvers import TIERS
 
+TOKENS = ["model=language_model", "data.tokens.eval_tokens=512"]
 CHOICES = sorted(
     f"{path.parent.name}={path.stem}"
     for path in conf_path().glob("*/*.yaml")
     if path.parent.name != "experiment" and path.stem not in ("rule", "student")
 )
+NEEDS = {
+    **dict.fromkeys(["data=tokens", "data=zipf_tokens", "data=bigram_tokens", "data=hierarchy_tokens"], TOKENS),
+    "optimizer=adamw_dial": TOKENS,
+    "model=language_model": TOKENS,
+    "data=token_files": [*TOKENS, "data.tokens.files=[shard.bin]"],
+}
 TINY = ["trainer.max_steps=2", "data.n_features=16", "data.eval_size=64", "data.batch_size=8", "trainer.progress=false"]
 
 
@@ -23,6 +31,12 @@ def states(outcome):
     return outcome.done, len(outcome.failed)
 
 
+@pytest.fixture
+def shard(tmp_path):
+    (np.arange(2000, dtype=np.uint16) % 16).tofile(tmp_path / "shard.bin")
+
+
+@pytest.mark.usefixtures("shard")
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_of_every_group_trains_two_steps(choice, tmp_path, monkeypatch):
     if choice == "trainer=gpu" and not torch.cuda.is_available():
@@ -32,7 +46,9 @@ def test_every_choice_of_every_group_trains_two_steps(choice, tmp_path, monkeypa
         pytest.skip("starts a ray; tests/sweeps/test_ray.py does")
     logger = [] if choice.startswith("logger=") else ["logger=none"]
     cluster = ["launcher.cluster=local"] if choice == "launcher=slurm" else []
-    assert states(train([choice, *TINY, *logger, *cluster])) == (1, 0)
+    needs = NEEDS.get(choice, [])
+    tiny = [key for key in TINY if not needs or "eval_size" not in key]  # tokens are evaluated by eval_tokens
+    assert states(train([choice, *needs, *tiny, *logger, *cluster])) == (1, 0)
 
 
 @pytest.mark.parametrize("base", ["model=student", "optimizer=rule"])
@@ -44,7 +60,9 @@ def test_the_files_that_hold_the_defaults_of_a_group_are_choices_too(base, tmp_p
 @pytest.mark.parametrize("experiment", claim_names())
 def test_every_experiment_trains_its_grid_for_two_steps(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    outcome = train(["-m", f"experiment={experiment}", *TINY, "logger=none"])
+    tokens = experiment == "embedding_decay"
+    tiny = [key for key in TINY if not (tokens and "eval_size" in key)]
+    outcome = train(["-m", f"experiment={experiment}", *tiny, "logger=none"])
     assert outcome is not None
     assert states(outcome) == (outcome.total, 0)
     assert outcome.total >= 6

@@ -15,6 +15,7 @@ BESIDE = {
     "atomic": "config",
     "validation": "config",
     "decoder_settings": "config",
+    "token_validation": "config",
     "theory": "features",
     "conf_path": "config",
     "identity": "config",

@@ -16,6 +16,7 @@ from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWI
 from superdyn.launcher_config import LauncherConfig
 from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
 from superdyn.sequence_rules import TRANSFORMER, TRANSFORMER_MEMBER_FIELDS, check_sequences
+from superdyn.token_validation import check_tokens
 from superdyn.validation import ConfigError, check_run, validated
 
 __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
@@ -24,13 +25,16 @@ __all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
 class TokensConfig(Section):
     """Where tokens come from: a synthetic language of V = `data.n_features` words, or token files (docs/tokens.md).
 
-    `strength` is the bigram language's λ; `bins` frequency bins carry the spectrum; `eval_tokens` are measured.
+    `strength` is the bigram language's λ; `depth` and `rules` are the hierarchy's; `bins` frequency bins carry the
+    spectrum; `eval_tokens` are measured.
     """
 
     source: Literal["zipf", "bigram", "hierarchy", "files"] = "zipf"
     files: Annotated[tuple[str, ...], Field(strict=False)] = ()
     eval_files: Annotated[tuple[str, ...], Field(strict=False)] = ()
     strength: Fraction = 0.5
+    depth: Count = 2
+    rules: Count = 8
     bins: Count = 10
     eval_tokens: Count = 65_536
 
@@ -103,13 +107,16 @@ class TrainerConfig(Section):
     devices: Count = 1
     num_nodes: Count = 1
     strategy: Literal["single", "ddp"] = "single"
-    precision: Literal["32-true", "64-true"] = "32-true"
+    precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
     matmul: Literal["float32", "tf32", "bf16"] = "float32"
     deterministic: bool = False
     compile: bool = True
+    accumulate: Count = 1
+    checkpoint_activations: bool = False
     chunk_steps: Count = 64
     points_per_decade: Annotated[int, Field(ge=1, le=50)] = 25
     checkpoint_minutes: Positive = 1.0
+    checkpoint_schedule: Literal["latest", "public"] = "latest"
     progress: bool = True
 
     @property
@@ -183,6 +190,7 @@ class RunConfig(Section):
     def _possible(self) -> "RunConfig":
         check_run(self)
         check_sequences(self)
+        check_tokens(self)
         return self
 
     def to_mapping(self) -> dict[str, Any]:

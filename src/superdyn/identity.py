@@ -31,8 +31,10 @@ INCIDENTAL_FIELDS = (
     "trainer.strategy",
     "trainer.deterministic",
     "trainer.compile",
+    "trainer.checkpoint_activations",
     "trainer.chunk_steps",
     "trainer.checkpoint_minutes",
+    "trainer.checkpoint_schedule",
     "trainer.progress",
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
@@ -43,7 +45,9 @@ PACK_FIELDS = (
     "trainer.num_nodes",
     "trainer.deterministic",
     "trainer.compile",
+    "trainer.checkpoint_activations",
     "trainer.chunk_steps",
+    "trainer.checkpoint_schedule",
 )
 """Those of them in which the members of a pack agree all the same, since they train in one place and one rhythm."""
 

@@ -13,10 +13,10 @@ from superdyn.sweeps.points import Point
 
 def test_the_pack_size_is_what_half_of_the_free_memory_holds(make_config, monkeypatch):
     config = make_config()
-    monkeypatch.setattr(packing, "_free_bytes", lambda _: 20 * member_bytes(config))
+    monkeypatch.setattr(packing, "free_bytes", lambda _: 20 * member_bytes(config))
     assert pack_size(config) == 10
     assert pack_size(make_config(launcher__max_pack_size=3)) == 3
-    monkeypatch.setattr(packing, "_free_bytes", lambda _: 1)
+    monkeypatch.setattr(packing, "free_bytes", lambda _: 1)
     assert pack_size(config) == 1
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from small_transformer import TRANSFORMER
 from training.test_packs import final_state
+from training.token_runs import TOKENS
 
 from superdyn.cli import main
 from superdyn.runs.folder import RunFolder
@@ -35,6 +36,7 @@ RUNS = {
         "optimizer__name": "adamw",
         "optimizer__lr": 0.003,
     },
+    "language model": {**TOKENS, "model__decoder": {"n_layers": 2, "context": 16, "init_scale": 0.2}},
 }
 """Each a pack of its own, but for the first two; the linear one is measured exactly, the others on evaluation sets."""
 

@@ -9,7 +9,7 @@ from superdyn.analysis.curve import bin_decades
 from superdyn.analysis.fit import fit_power_law
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum, load_sweep
 from superdyn.analysis.half_time import HalfTimeExponent, half_time_exponent, half_times
-from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss
+from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss, reads_tokens
 from superdyn.analysis.plane import window_plane
 from superdyn.analysis.result import PowerLawFit
 from superdyn.analysis.run_result import run_result
@@ -37,6 +37,7 @@ __all__ = [
     "local_slope",
     "null_loss",
     "pool_seeds",
+    "reads_tokens",
     "run_folders",
     "run_result",
     "running_exponent",

@@ -38,6 +38,7 @@ _RESULT_COLUMNS = (
     "axis",
     "loss_initial",
     "loss_final",
+    "loss_floor",
     "half_time_exponent",
     "alpha_sequential",
     "alpha_rich",

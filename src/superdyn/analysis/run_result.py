@@ -16,7 +16,7 @@ from superdyn.analysis.evaluated import bin_half_times, is_evaluation, time_axis
 from superdyn.analysis.fit import fit_power_law
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum
 from superdyn.analysis.half_time import half_time_exponent, half_times
-from superdyn.analysis.overlay import FlatConfig, exact_loss, null_loss
+from superdyn.analysis.overlay import FlatConfig, exact_loss, null_loss, reads_tokens
 from superdyn.analysis.result import Interval, PowerLawFit, finite_or_none
 from superdyn.analysis.slope import straight_line
 from superdyn.theory import rich_exponent, sequential_exponent
@@ -37,6 +37,7 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
         **fit.to_dict(),
         "loss_initial": finite_or_none(loss[0]),
         "loss_final": finite_or_none(loss[-1]),
+        "loss_floor": finite_or_none(curve["loss_floor"].iloc[-1]) if "loss_floor" in curve else None,
         **(bin_half_times(run, curve, axis) if is_evaluation(config) else _compared(run, config, curve, axis, fit)),
     }
 
@@ -53,9 +54,9 @@ def _compared(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: st
 
 
 def _expected(config: FlatConfig) -> dict[str, Any]:
-    """The two theoretical exponents, None where the loss has no power-law tail (a + 2b <= 1)."""
+    """The two theoretical exponents, None where the loss has no power-law tail (a + 2b <= 1) and for tokens."""
     a, b = config["data.data_exponent"], config["data.importance_exponent"]
-    exists = a > 0 and a + 2 * b > 1
+    exists = a > 0 and a + 2 * b > 1 and not reads_tokens(config)
     return {
         "alpha_sequential": sequential_exponent(a, b) if exists else None,
         "alpha_rich": rich_exponent(a, b) if exists else None,
@@ -91,9 +92,9 @@ def _exact(config: FlatConfig, curve: pd.DataFrame) -> dict[str, Any]:
 
 
 def _half_times(run: str | Path, curve: pd.DataFrame, axis: str) -> dict[str, Any]:
-    """Half-time exponent on the fit's time axis."""
+    """Half-time exponent on the fit's time axis; of bins of tokens, which are not ranks, there is none."""
     steps, spectrum = load_spectrum(run)
-    if len(steps) < 2:
+    if len(steps) < 2 or reads_tokens(load_config(run)):
         z, interval, features = np.nan, (np.nan, np.nan), (0, 0)
     else:
         times = curve.set_index("step", drop=False).loc[steps, axis].to_numpy(np.float64)

@@ -11,7 +11,7 @@ import torch
 
 from superdyn.config import RunConfig
 from superdyn.features.batching import dense_batches
-from superdyn.features.datamodule import FeatureDataModule
+from superdyn.features.datamodule import Draws, FeatureDataModule
 from superdyn.features.generator import Stream
 from superdyn.training.engine import Engine
 
@@ -67,6 +67,7 @@ def _seconds(engine: Engine, steps: int, *, dense: bool = False) -> float:
     batches = None
     if config.loss == "sampled":
         if dense:
+            assert isinstance(draws, Draws)
             points = draws.samplers[0].step_points(Stream.TRAIN, 0, steps)
             shape = (1, config.data.batch_size, config.data.n_features)
             batches = dense_batches([points], steps, shape, "float32").to(engine.rates.device)

@@ -30,6 +30,8 @@ _HEAD_MULTIPLE = 16
 
 def head_size(data: DataConfig) -> int:
     """How many of the first features are held densely: 0 for the sparse data of the paper at N = 1024."""
+    if data.kind == "tokens":
+        return 0
     if data.n_features <= _ALL_DENSE_UP_TO:
         return data.n_features
     p = feature_probabilities(data.n_features, data.data_exponent, data.density)

@@ -19,6 +19,7 @@ from superdyn.features.batches import SparseBatches
 from superdyn.features.batching import DenseBatches, head_size, make_batches
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import make_sampler, sample_dtype
+from superdyn.features.token_stream import TokenDraws
 
 _CHUNK_BYTES = 64 * 2**20
 """Largest data of a chunk, unless one step alone is larger."""
@@ -47,7 +48,7 @@ class Chunk(NamedTuple):
 
     start: int
     stop: int
-    draws: Draws | None
+    draws: Draws | TokenDraws | None
 
 
 def chunk_ranges(start: int, boundaries: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
@@ -83,7 +84,7 @@ class ChunkStream:
         first = self.configs[0]
         if first.solver == "gradient_flow":
             return first.trainer.max_steps
-        if first.loss == "population":
+        if first.loss == "population" or isinstance(self.draws, TokenDraws):  # tokens are drawn step by step
             return first.trainer.chunk_steps
         size = (self.samples.stop - self.samples.start) * first.data.length
         active = max(float(sampler.probabilities.sum()) for sampler in self.draws.samplers)
@@ -92,9 +93,10 @@ class ChunkStream:
         return max(1, min(first.trainer.chunk_steps, int(_CHUNK_BYTES / step_bytes)))
 
     @cached_property
-    def draws(self) -> Draws:
+    def draws(self) -> Draws | TokenDraws:
         """Where the chunks get their data."""
-        return Draws(self.configs, self.samples)
+        kind = TokenDraws if self.configs[0].data.kind == "tokens" else Draws
+        return kind(self.configs, self.samples)
 
     def __iter__(self) -> Iterator[Chunk]:
         for start, stop in chunk_ranges(self.start, self.boundaries, self.steps_per_chunk):

@@ -74,6 +74,15 @@ def _aligned(x: Tensor) -> Tensor:
     return x.clone(memory_format=torch.preserve_format)
 
 
+def autocast_operands(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Both in autocast's precision where it is on, so that the backward products, outside of it, find one type."""
+    device = a.device.type
+    if not torch.is_autocast_enabled(device):
+        return a, b
+    dtype = torch.get_autocast_dtype(device)
+    return a.to(dtype), b.to(dtype)
+
+
 class _Product(torch.autograd.Function):
     """Keeps the backward products on the same rule as the forward one."""
 
@@ -95,6 +104,7 @@ class _Product(torch.autograd.Function):
 
 def product(a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"]) -> Float[Tensor, "r i k"]:
     """A_r B_r for every member r, differentiable; each member's bits are those of a pack of one on the CPU."""
+    a, b = autocast_operands(a, b)
     if not torch.is_grad_enabled():
         return multiply(a, b)
     return _Product.apply(a, b)  # pyright: ignore[reportReturnType]

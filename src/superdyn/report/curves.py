@@ -34,12 +34,14 @@ FLOOR = 1e-8
 EXACT: dict[str, Any] = {"color": INK, "lw": 0.9, "ls": (0, (3, 4)), "zorder": 2.6}
 APPROXIMATE: dict[str, Any] = EXACT | {"ls": (0, (4, 2.5, 1, 2.5))}
 NULL: dict[str, Any] = {"lw": 1.0, "ls": (0, (1, 1.6)), "zorder": 1.8}
+LEAST: dict[str, Any] = {"color": INK, "lw": 0.9, "ls": (0, (6, 2))}
 THEORY_MARKS = (
     Line2D([], [], color=MUTED, lw=1.8, label="measured (median, range of seeds)"),
     Line2D([], [], **EXACT, label="exact theory of this student"),
     Line2D([], [], **APPROXIMATE, label="approximate theory of it"),
     Line2D([], [], color=MUTED, **NULL, label="null: exact K = N, same N"),
 )
+TOKEN_MARKS = (THEORY_MARKS[0], Line2D([], [], **LEAST, label="least possible: entropy of the language"))
 
 
 def curves_figure(study: Study) -> Drawing:
@@ -53,7 +55,7 @@ def curves_figure(study: Study) -> Drawing:
             for pair, runs in by_pair.items():
                 draw_loss(axes, runs, colours[pair], study.scheduled)
         panels[0].set_ylim(lowest_loss(study.runs), 1.6)
-        legend_below(figure, colours, THEORY_MARKS)
+        legend_below(figure, colours, TOKEN_MARKS if study.reads_tokens else THEORY_MARKS)
     return Drawing("loss_curves", "Loss curves", _caption(study), figure)
 
 
@@ -64,6 +66,8 @@ def draw_loss(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None
     time = first.time(scheduled)
     shown = (time > 0) & (theory > 0)
     axes.plot(time[shown], theory[shown], **look)
+    if np.isfinite(first.floor()):
+        axes.axhline(first.floor(), **LEAST)
     later = [run.time(scheduled) > 0 for run in runs]
     times = [run.time(scheduled)[kept] for run, kept in zip(runs, later, strict=True)]
     losses = [_positive(run.relative_loss()[kept]) for run, kept in zip(runs, later, strict=True)]
@@ -101,6 +105,8 @@ def _positive(values: np.ndarray) -> np.ndarray:
 def _caption(study: Study) -> str:
     shown, total = len(study.panels), len(study.groups)
     part = "" if shown == total else f" The first {shown} of {total} conditions are drawn; the tables list all."
+    if study.reads_tokens:
+        return _TOKEN_CAPTION + part
     return (
         "Relative loss against training time, one panel for each condition. A straight line is a power law "
         "and its steepness the exponent α. Solid lines are the median over seeds and bands their full range. "
@@ -111,3 +117,11 @@ def _caption(study: Study) -> str:
         "differs from the dotted one shows what the condition changed; a slope that the dotted line has too "
         "is an effect of finite N, not of superposition. The axis never goes below 1e−8." + part
     )
+
+
+_TOKEN_CAPTION = (
+    "Relative loss of next-token prediction against training time, one panel for each condition. Solid lines are the "
+    "median over seeds and bands their full range. The dashed line is the least loss that any model can reach, where "
+    "it is known: the cross-entropy of the synthetic language. A measured line can end a little below it, since the "
+    "loss is measured on a finite sample."
+)

@@ -28,9 +28,12 @@ from superdyn.report.study import Study, load_study
 from superdyn.report.style import Drawing
 from superdyn.report.svg import write_figure
 from superdyn.report.tables import claims_table, exponents_table, runs_table, unfinished_table
+from superdyn.report.token_bins import token_bins_figure
 from superdyn.runs.sweep_status import ROW_STATES
 
 FIGURES = (curves_figure, slopes_figure, exponents_figure, forest_figure, heatmap_figure, halftimes_figure)
+TOKEN_FIGURES = (curves_figure, slopes_figure, forest_figure, token_bins_figure)
+"""Half-times and waves are of features, which bins of tokens are not, and there is no theory of their exponents."""
 EVALUATION_FIGURES = (loss_figure, bins_figure, token_halftimes_figure, superposition_figure)
 PIXELS_PER_INCH = 108
 """Scale of the figures on the page: 8-point type in a figure is then 12 pixels on the screen."""
@@ -67,7 +70,8 @@ def write_report(path: Path) -> Path:
 
 def _write_figures(study: Study, folder: Path) -> list[PageFigure]:
     folder.mkdir(exist_ok=True)
-    trainings, evaluations = FIGURES if study.runs else (), EVALUATION_FIGURES if study.evaluations else ()
+    trainings = (TOKEN_FIGURES if study.reads_tokens else FIGURES) if study.runs else ()
+    evaluations = EVALUATION_FIGURES if study.evaluations else ()
     return [_page_figure(draw(study), folder) for draw in (*trainings, *evaluations)]
 
 

@@ -42,6 +42,16 @@ class Run:
         """(a, b)."""
         return float(self.row["data.data_exponent"]), float(self.row["data.importance_exponent"])
 
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether it is a language model's."""
+        return analysis.reads_tokens(self.row)
+
+    def floor(self) -> float:
+        """The least possible L/L(0), NaN where it is not known."""
+        floors = self.curve["loss_floor"].to_numpy(float) if "loss_floor" in self.curve else np.array([np.nan])
+        return float(floors[-1] / self.curve["loss"].to_numpy(float)[0])
+
     def time(self, scheduled: bool) -> Float[np.ndarray, "t"]:
         """Optimizer steps, or learning-rate time τ where a schedule makes steps unequal."""
         return self.curve["lr_time" if scheduled else "step"].to_numpy(float)
@@ -85,6 +95,11 @@ class Study:
     def panels(self) -> dict[str, dict[Pair, list[Run]]]:
         """The conditions that are drawn: the first `MAX_PANELS`."""
         return dict(list(self.groups.items())[:MAX_PANELS])
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether there are language models among the runs, whose spectra are of bins of tokens."""
+        return any(run.reads_tokens for run in self.runs)
 
     @property
     def notes(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Resumable state of one run: `step-<step>.pt`, the newest two kept, each file whole or absent.
+"""Resumable state of one run: `step-<step>.pt`, the newest two and the scheduled ones kept, each whole or absent.
 
 A checkpoint is a flat dictionary of tensors (parameters, optimizer moments, counters) with plain Python
 metadata, so that `torch.load` reads it without trusting code. Two are kept because the members of a pack
@@ -8,7 +8,7 @@ have.
 
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,15 +29,20 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(
-    directory: str | Path, step: int, state: Mapping[str, Tensor], meta: Mapping[str, Any] | None = None
+    directory: str | Path,
+    step: int,
+    state: Mapping[str, Tensor],
+    meta: Mapping[str, Any] | None = None,
+    scheduled: Collection[int] = (),
 ) -> Path:
-    """Write the state atomically, then delete all but the newest two checkpoints.
+    """Write the state atomically, then delete all but the newest two checkpoints and those of scheduled steps.
 
     Args:
         directory: the run folder's `checkpoints`.
         step: optimizer steps done.
         state: tensors by name; they are copied to the CPU.
         meta: numbers, strings, lists and dictionaries of those.
+        scheduled: steps whose checkpoints stay.
     """
     directory = Path(directory)
     path = directory / f"step-{step:010d}.pt"
@@ -46,7 +51,7 @@ def save_checkpoint(
     content = {"step": step, "state": tensors, "meta": dict(meta or {})}
     write_atomically(path, lambda file: torch.save(content, file))
     remove_abandoned(directory)
-    for old in checkpoint_steps(directory)[:-KEPT]:
+    for old in set(checkpoint_steps(directory)[:-KEPT]).difference(scheduled):
         (directory / f"step-{old:010d}.pt").unlink(missing_ok=True)
     return path
 

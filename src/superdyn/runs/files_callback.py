@@ -97,10 +97,10 @@ class RunFiles(Callback):
     def _write(self, module: Any, measurement: Measurement | None) -> None:
         if measurement is not None:
             self._take(measurement)
-        now = time.monotonic()
-        if now >= min(self._next_save, self._next_heartbeat):
+        now, scheduled = time.monotonic(), module.step in module.kept_steps
+        if scheduled or now >= min(self._next_save, self._next_heartbeat):
             self._leave_what_others_took()
-        if now >= self._next_save:
+        if scheduled or now >= self._next_save:
             self._save(module)
             self._write_statuses("running", module.step)
             written = time.monotonic()
@@ -195,7 +195,8 @@ class RunFiles(Callback):
             self._records[member].write(self.folders[member])
             if self._between_chunks:
                 meta = {"signature": self._signatures[member]}
-                save_checkpoint(self.folders[member].checkpoints, module.step, module.member_state(member), meta)
+                state, scheduled = module.member_state(member), module.kept_steps
+                save_checkpoint(self.folders[member].checkpoints, module.step, state, meta, scheduled)
 
     def _write_statuses(self, state: State, step: int, error: str | None = None, trace: str | None = None) -> None:
         for member in self._open:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from superdyn.training.throughput import Throughput
+
 REDRAW_SECONDS = 0.25
 LOG_SECONDS = 10.0
 
@@ -34,6 +36,7 @@ class Progress(Callback):
         self._pack_started = self._next_line = 0.0
         self._first_step = self._members = self._max_steps = 0
         self._loss = float("nan")
+        self._throughput: Throughput | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the pack of this module; silent where `trainer.progress` is false."""
@@ -42,6 +45,7 @@ class Progress(Callback):
         self._shown = settings.progress and trainer.is_global_zero
         self._members, self._max_steps = len(module.configs), settings.max_steps
         self._first_step, self._loss = module.step, float("nan")
+        self._throughput = Throughput.of(module.configs)
         self._pack_started = time.monotonic()
         if self._shown and self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -78,6 +82,10 @@ class Progress(Callback):
             f"step {step:,}/{self._max_steps:,}",
             f"{speed:,.0f} steps/s",
         ]
+        if self._throughput is not None:
+            rates = self._throughput.rates(speed)
+            parts.append(f"{rates['tokens_per_second']:,.0f} tokens/s")
+            parts += [f"MFU {rates['mfu']:.1%}"] if "mfu" in rates else []
         if self._members:
             parts.insert(1, f"{self._members} in training")
         if np.isfinite(self._loss):

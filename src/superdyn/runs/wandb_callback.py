@@ -7,6 +7,7 @@ measurement.
 """
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,10 +18,11 @@ from jaxtyping import Float, Int
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from superdyn.config import RunConfig
-from superdyn.features.rank_bins import bin_edges, binned_mean
+from superdyn.features.rank_bins import binned_mean, spectrum_edges
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.wandb_run import WandbRun
 from superdyn.training.measurement import Measurement
+from superdyn.training.throughput import Throughput
 
 Fit = Callable[[np.ndarray, np.ndarray], tuple[float, float, float, float]]
 """(t, loss) → (local slope, exponent, its lower and upper bound); nan where it cannot be said yet."""
@@ -47,8 +49,11 @@ class WandbRuns(Callback):
         self._folders, self._configs, self._group, self._fit = list(folders), list(configs), group, fit
         self._runs: dict[int, WandbRun] = {}
         self._curves: list[list[tuple[float, float]]] = []
+        self._throughput: Throughput | None = None
+        self._last = (0.0, 0)
+        """When the last measurement was taken, and its step."""
         self._edges: list[Int[np.ndarray, "edges"]] = [
-            bin_edges(c.data.n_features, c.logger.spectrum_bins) for c in self._configs
+            spectrum_edges(c.data, c.logger.spectrum_bins) for c in self._configs
         ]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -56,6 +61,7 @@ class WandbRuns(Callback):
         if not trainer.is_global_zero:
             return
         module: Any = pl_module
+        self._throughput, self._last = Throughput.of(self._configs), (time.monotonic(), module.step)
         self._curves = [self._curve_until(folder, module.step) for folder in self._folders]
         for member, (folder, config) in enumerate(zip(self._folders, self._configs, strict=True)):
             if self.not_logged:
@@ -76,15 +82,16 @@ class WandbRuns(Callback):
     ) -> None:
         """Log the chunk's measurement; a member that diverged ends here as a failed run."""
         measurement: Measurement | None = outputs["measurement"]
-        if measurement is None:
+        if measurement is None or not self._runs:
             return
+        speed = self._speed(measurement.step)
         for member in list(self._runs):
             with self._unharmed(member):
                 if measurement.diverged_at[member] >= 0:
                     self._finish(member)
                 else:
                     self._curves[member].append((float(measurement.lr_time[member]), float(measurement.loss[member])))
-                    self._runs[member].log(measurement.step, self._row(member, measurement))
+                    self._runs[member].log(measurement.step, self._row(member, measurement) | speed)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End every run as its `status.json` says."""
@@ -116,6 +123,14 @@ class WandbRuns(Callback):
             | {f"feature_loss/bin_{j:02d}": float(value) for j, value in enumerate(binned)}
             | {name: float(values[member]) for name, values in measurement.measures.items()}
         )
+
+    def _speed(self, step: int) -> dict[str, float]:
+        """Tokens a second of the whole pack and MFU since the last measurement, that one's evaluation included."""
+        before, now = self._last, (time.monotonic(), step)
+        self._last = now
+        if self._throughput is None or step <= before[1]:
+            return {}
+        return self._throughput.rates((step - before[1]) / max(now[0] - before[0], 1e-9))
 
     def _curve_until(self, folder: RunFolder, step: int) -> list[tuple[float, float]]:
         """(τ, L) of the rows that a resumed run keeps; none at step 0, which is measured anew."""

@@ -4,12 +4,9 @@ A member's memory is estimated from shapes: parameters and optimizer state, the 
 the larger of a training batch and an evaluation block; a chunk of batches has a limit of its own.
 """
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-
-import torch
 
 from superdyn.config import ModelConfig, RunConfig
 from superdyn.features.batching import head_size
@@ -18,6 +15,7 @@ from superdyn.runs.record import Record
 from superdyn.sequence_rules import TRANSFORMER
 from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
 from superdyn.sweeps.points import Point
+from superdyn.training.memory import free_bytes, token_bytes
 
 _MEMORY_SHARE = 0.5
 """Of the memory that is free; the estimate below is good to a factor of about 1.5."""
@@ -118,12 +116,14 @@ def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
 
 def pack_size(config: RunConfig, memory_share: float = 1.0) -> int:
     """How many members of this shape train at once: `launcher.max_pack_size`, or what half of the free memory holds."""
-    fitting = max(1, int(_MEMORY_SHARE * memory_share * _free_bytes(config) / member_bytes(config)))
+    fitting = max(1, int(_MEMORY_SHARE * memory_share * free_bytes(config) / member_bytes(config)))
     return config.launcher.max_pack_size or fitting
 
 
 def member_bytes(config: RunConfig) -> int:
     """Estimated memory of one member in bytes."""
+    if config.data.kind == "tokens":
+        return token_bytes(config)
     n, k, data = config.data.n_features, config.model.width, config.data
     word = 8 if config.trainer.precision == "64-true" else 4
     state = _STATE_COPIES * word * (2 * k * n + k * k)
@@ -139,10 +139,3 @@ def member_bytes(config: RunConfig) -> int:
         return state + _LIVE_RESIDUALS * word * k * n + min(word * n * n, _TILE)
     residual = min(word * batch * n, _TILE)
     return state + evaluation + _LIVE_RESIDUALS * residual + _LIVE_ENCODED * word * batch * k
-
-
-def _free_bytes(config: RunConfig) -> int:
-    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
-        return torch.cuda.mem_get_info()[0]
-    # The ranks of a run share it.
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // config.trainer.devices

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*\}")
 _RESOLVER = re.compile(r"\$\{\s*(\w+)\s*:")
 
-_READS = {"by_tier": "tier", "half": None}
-"""Resolvers of ours whose result depends on their arguments and on this key alone."""
+_READS = {"by_tier": ("tier",), "half": (), "dial": ("model", "data.length", "tier"), "loss_of": ("data.kind",)}
+"""Resolvers of ours whose result depends on their arguments and on these keys alone."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class References:
         resolvers = [name for text in texts for name in _RESOLVER.findall(text)]
         found = [name for text in texts for name in _REFERENCE.findall(text)]
         settled = len(found) + len(resolvers) == sum(text.count("${") for text in texts)
-        implied = [_READS[name] for name in resolvers if name in _READS]
+        implied = [key for name in resolvers for key in _READS.get(name, ())]
         known = settled and all(name in _READS for name in resolvers)
-        return cls(frozenset(name for name in (*found, *implied) if name), known, frozenset(leaves))
+        return cls(frozenset((*found, *implied)), known, frozenset(leaves))
 
     def free(self, values: Mapping[str, object]) -> list[str]:
         """The keys among these whose value can be set in the resolved configuration, with nothing else to change.

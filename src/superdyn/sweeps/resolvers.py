@@ -1,6 +1,8 @@
 """OmegaConf resolvers that the configuration files use.
 
 `${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${run_folder:}` names a single run.
+`${dial:width}`, `${dial:lr}` and `${dial:batch_size}` are what the dial of a language model derives, `${loss_of:}` is
+the usual loss of the data.
 """
 
 from collections.abc import Mapping
@@ -9,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from superdyn.config import ConfigError, RunConfig
+from superdyn.decoder_settings import DecoderSettings
 from superdyn.runs.sweep_folder import run_folder_name
 from superdyn.sweeps.composer import without_hydra
 
@@ -20,6 +23,8 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("by_tier", _by_tier, replace=True)
     OmegaConf.register_new_resolver("half", _half, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("dial", _dial, replace=True)
+    OmegaConf.register_new_resolver("loss_of", _loss_of, replace=True)
 
 
 def to_run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
@@ -43,6 +48,24 @@ def _by_tier(smoke: Any, mini: Any, full: Any, *, _root_: DictConfig) -> Any:
 def _half(count: Any) -> Any:
     # A count that is not an integer is left for the schema to refuse under its own key.
     return max(count // 2, 1) if isinstance(count, int) else count
+
+
+def _dial(quantity: str, *, _root_: DictConfig) -> Any:
+    found = OmegaConf.select(_root_, "model.decoder")
+    if found is None:
+        raise ConfigError(
+            f"${{dial:{quantity}}}: is derived from model.decoder.size, and this model has none; use "
+            f"model=language_model."
+        )
+    settings = DecoderSettings.from_mapping(OmegaConf.to_container(found, resolve=True))  # pyright: ignore[reportArgumentType]
+    if quantity == "width":
+        return settings.shape(tied=_root_.model.tied).width
+    shape = settings.shape(width=_root_.model.width, tied=_root_.model.tied)
+    return {"lr": shape.learning_rate, "batch_size": shape.batch_sequences}[quantity]
+
+
+def _loss_of(*, _root_: DictConfig) -> str:
+    return "cross_entropy" if OmegaConf.select(_root_, "data.kind") == "tokens" else "sampled"
 
 
 def _run_folder(*, _root_: DictConfig) -> str:

@@ -7,6 +7,7 @@ others never notice. Axis legend: `r` run, `n` feature, `t` step.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,12 +18,15 @@ from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch, SparseBatches
 from superdyn.features.batching import DenseBatches
 from superdyn.features.device_draws import DevicePoints
+from superdyn.features.token_stream import TokenBatches
+from superdyn.features.tokens.batch import TokenBatch
+from superdyn.models.decoder.groups import parameter_groups
+from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.measures import superposition_measures
-from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student, is_linear
+from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student
 from superdyn.training.data_parallel import Ranks
-from superdyn.training.evaluation import Evaluation
 from superdyn.training.graph import CapturedStep, ChunkBuffer
-from superdyn.training.objective import Objective
+from superdyn.training.kinds import make_evaluation, make_objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
 from superdyn.training.schedules import learning_rates
@@ -31,7 +35,7 @@ _LARGEST = torch.finfo(torch.float32).max
 """Spectra are stored in float32, so a loss beyond its range is as good as infinite."""
 
 
-Batches = SparseBatches | DenseBatches | DevicePoints
+Batches = SparseBatches | DenseBatches | DevicePoints | TokenBatches
 """The data of neighbouring steps, in any of their forms."""
 
 
@@ -51,8 +55,8 @@ class Engine(nn.Module):
         self.configs = list(configs)
         self.ranks = Ranks.current()
         self.student = build_student(configs)
-        self.objective = Objective(configs)
-        self.evaluation = Evaluation(configs, linear=is_linear(self.student, configs[0]))
+        self.objective: Any = make_objective(configs)
+        self.evaluation: Any = make_evaluation(configs, self.student, self.objective)
         rates = np.stack([learning_rates(c.optimizer, c.trainer.max_steps) for c in configs], axis=1)
         self.register_buffer(
             "rates", torch.from_numpy(rates).to(DTYPES[configs[0].trainer.precision]), persistent=False
@@ -67,7 +71,11 @@ class Engine(nn.Module):
         """Make the optimizer, once the student is on its device."""
         trained = {n: p for n, p in self.student.named_parameters() if p.requires_grad}
         self._untrained: dict[str, Tensor] = getattr(self.student, "untrained", {})
-        self.optimizer = make_optimizer(trained, [config.optimizer for config in self.configs], self._untrained)
+        groups = parameter_groups(trained.items()) if self.configs[0].model.decoder is not None else None
+        optimizers = [config.optimizer for config in self.configs]
+        self.optimizer = make_optimizer(trained, optimizers, self._untrained, groups)
+        if isinstance(self.student, LanguageModel) and self.rates.is_cuda and self.configs[0].trainer.compile:
+            self.student.blocks.compile_layers()
 
     def agree(self) -> None:
         """Give all ranks the first one's state, from which they take the same steps."""
@@ -82,10 +90,10 @@ class Engine(nn.Module):
             self._replay(first_step, n_steps, batches)
             return
         for i in range(n_steps):
-            batch = batches.step(i) if isinstance(batches, SparseBatches | DenseBatches) else None
+            batch = None if batches is None or isinstance(batches, DevicePoints) else batches.step(i)
             self.run_step(first_step + i, batch)
 
-    def run_step(self, step: int, batch: SparseBatch | None) -> None:
+    def run_step(self, step: int, batch: SparseBatch | TokenBatch | None) -> None:
         """Train step `step` on its batch, or on the exact risk."""
         loss, gradients = self.ranks.mean(self.objective.gradients(self.student, batch))
         rates = self.rates[step]
@@ -138,7 +146,8 @@ class Engine(nn.Module):
         feature_loss = self.evaluation.feature_loss(self.student, self.objective.population)
         alive = self.check_health(feature_loss.sum(dim=1), step)
         self._all_alive = alive.is_cpu and bool(alive.all())
-        return feature_loss, self._superposition(self.student) if isinstance(self.student, EmbeddingStudent) else {}
+        measures = self._superposition(self.student) if isinstance(self.student, EmbeddingStudent) else {}
+        return feature_loss, measures | self.evaluation.references
 
     def _superposition(self, student: EmbeddingStudent) -> dict[str, Tensor]:
         """The measures of the embedding, which need computing once where it is frozen."""

@@ -37,6 +37,7 @@ class Evaluation(nn.Module):
         super().__init__()
         self.linear = linear
         self.ranks = Ranks.current()
+        self.references: dict[str, Tensor] = {}
         if not linear:
             data = configs[0].data
             drawn = sequence_evaluation_set if data.kind == "sequences" else evaluation_set

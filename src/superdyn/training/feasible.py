@@ -16,6 +16,7 @@ from superdyn.models.embedding import initial_embedding
 from superdyn.models.protocol import build_student, student_class
 from superdyn.models.student import Student
 from superdyn.models.transformer import Transformer
+from superdyn.training.token_feasible import check_tokens_feasible
 
 
 def check_feasible(config: RunConfig) -> None:
@@ -23,9 +24,13 @@ def check_feasible(config: RunConfig) -> None:
 
     Raises:
         ConfigError: the device is not there, the student or value law cannot be found, a student of the user's own
-            refuses its options, the density cannot be met, or exact descent would diverge.
+            refuses its options, the density cannot be met, exact descent would diverge, or tokens and language model
+            are not as `training/token_feasible.py` needs them.
     """
     _check_device(config)
+    if config.data.kind == "tokens":
+        check_tokens_feasible(config)
+        return
     if student_class(config.model.target) not in (Student, Transformer):
         build_student([config])
     _check_density(config)

@@ -18,7 +18,7 @@ from superdyn.features.device_draws import DeviceDraws, DevicePoints, can_draw_o
 from superdyn.models.protocol import DTYPES
 from superdyn.training.engine import Batches, Engine
 from superdyn.training.flow import FlowEngine
-from superdyn.training.grid import measurement_steps
+from superdyn.training.grid import checkpoint_grid, measurement_steps
 from superdyn.training.measurement import Measurement
 from superdyn.training.schedules import learning_rates, lr_time
 
@@ -40,7 +40,8 @@ class SuperpositionModule(pl.LightningModule):
     Attributes:
         configs: the members in order.
         step: optimizer steps done.
-        boundaries: steps at which members are measured.
+        boundaries: steps at which chunks end: members are measured there, or their checkpoints are kept.
+        kept_steps: those whose checkpoints are kept.
     """
 
     def __init__(self, configs: Sequence[RunConfig]):
@@ -51,8 +52,9 @@ class SuperpositionModule(pl.LightningModule):
         self.engine = FlowEngine(self.configs) if first.solver == "gradient_flow" else Engine(self.configs)
         rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
         self.lr_times = np.stack([lr_time(column) for column in rates], axis=1)
-        self.boundaries = measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade)
-        self._measured = frozenset(self.boundaries)
+        self.kept_steps = checkpoint_grid(first.trainer.max_steps, first.trainer.checkpoint_schedule)
+        self._measured = frozenset(measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade))
+        self.boundaries = sorted(self._measured.union(self.kept_steps))
         self._device_points: Callable[[Tensor, int], DevicePoints] | None = None
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0

@@ -58,6 +58,8 @@ def _threads_show(config: RunConfig, threads: int) -> bool:
     model, data = config.model, config.data
     if model.decoder is None or model.decoder.mlp == "relu":
         return False
+    if data.kind == "tokens":  # evaluated in blocks that need not be whole
+        return True
     inner = data.length * decoder_shape(model).mlp_width
     return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, data.eval_size, _BLOCK))
 
@@ -69,6 +71,8 @@ def _widest_block(config: RunConfig) -> int:
 def _largest_product(config: RunConfig) -> int:
     """Multiply-adds of one member; exact gradients behind a frozen identity embedding multiply no matrices."""
     n, k = config.data.n_features, config.model.width
+    if config.data.kind == "tokens":
+        return config.data.batch_size * config.data.length * k * max(n, 4 * k)
     if config.loss == "sampled":
         return config.data.samples_per_step * k * max(n, _widest_block(config))
     plain = config.model.encoder_init == "identity" and not config.model.train_encoder

@@ -78,6 +78,7 @@ def test_groups_name_every_parameter_once_and_the_embeddings_that_decay_acts_on(
     groups = parameter_groups(model.named_parameters())
     assert EMBEDDING_NAMES == EMBEDDINGS
     assert groups["embedding"] == ("encoder", "decoder")
-    assert {"head", "blocks.positions", "blocks.layers.0.mlp.up.weight"} < set(groups["matrix"])
+    assert {"head", "blocks.layers.0.mlp.up.weight"} < set(groups["matrix"])
+    assert groups["position"] == ("blocks.positions",)
     assert {"norm.gain", "norm.bias", "blocks.layers.1.mlp.down.bias"} < set(groups["vector"])
     assert sorted(sum(groups.values(), ())) == sorted(dict(model.named_parameters()))

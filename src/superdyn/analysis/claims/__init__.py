@@ -11,6 +11,7 @@ import pandas as pd
 from superdyn.analysis.claims.acceleration import acceleration
 from superdyn.analysis.claims.bottleneck import bottleneck
 from superdyn.analysis.claims.ceiling import ceiling
+from superdyn.analysis.claims.embedding_decay import embedding_decay
 from superdyn.analysis.claims.exact import exact_exponents, travelling_wave
 from superdyn.analysis.claims.row import ClaimRow
 from superdyn.analysis.claims.universality import universality
@@ -23,6 +24,7 @@ JUDGES: dict[str, Judge] = {
     "acceleration": acceleration,
     "bottleneck": bottleneck,
     "ceiling": ceiling,
+    "embedding_decay": embedding_decay,
     "exact_exponents": exact_exponents,
     "travelling_wave": travelling_wave,
     "universality": universality,

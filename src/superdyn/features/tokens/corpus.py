@@ -70,20 +70,24 @@ class TokenWindows:
         context: T, positions of a sample.
         batch_size: S, samples of the global batch.
         seed: of the order; 0 ≤ seed < 2^64.
+        n_tokens: only the first so many tokens of the corpus are shown; all when None.
 
     Raises:
         ValueError: the corpus is shorter than one window, or a size is not positive.
     """
 
-    def __init__(self, corpus: TokenCorpus, context: int, batch_size: int, seed: int) -> None:
+    def __init__(
+        self, corpus: TokenCorpus, context: int, batch_size: int, seed: int, n_tokens: int | None = None
+    ) -> None:
         check_size(context, batch_size)
-        if context >= len(corpus):
+        n_tokens = len(corpus) if n_tokens is None else n_tokens
+        if context >= n_tokens:
             raise ValueError(
-                f"context={context}: longer than the corpus, whose {len(corpus)} tokens allow 1 to {len(corpus) - 1}."
+                f"context={context}: longer than the corpus, whose {n_tokens} tokens allow 1 to {n_tokens - 1}."
             )
         self.corpus, self.context, self.batch_size, self.seed = corpus, context, batch_size, seed
         self.vocabulary_size = corpus.vocabulary_size
-        self.n_windows = (len(corpus) - 1) // context
+        self.n_windows = (n_tokens - 1) // context
 
     def windows(self, step: int, samples: slice | None = None) -> Int64[np.ndarray, "s"]:
         """Which window each sample of the step shows."""

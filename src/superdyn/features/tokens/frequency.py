@@ -16,11 +16,14 @@ from superdyn.features.tokens.corpus import TokenCorpus
 NO_BIN = -1
 
 
-def count_tokens(corpus: TokenCorpus) -> Int64[np.ndarray, "v"]:
-    """Occurrences of every id, in one pass over the corpus."""
-    counts = np.zeros(corpus.vocabulary_size, dtype=np.int64)
+def count_tokens(corpus: TokenCorpus, limit: int | None = None) -> Int64[np.ndarray, "v"]:
+    """Occurrences of every id in the first `limit` tokens, or all, in one pass over the corpus."""
+    counts, left = np.zeros(corpus.vocabulary_size, dtype=np.int64), len(corpus) if limit is None else limit
     for chunk in corpus.chunks():
-        counts += np.bincount(chunk, minlength=corpus.vocabulary_size)
+        counts += np.bincount(chunk[:left], minlength=corpus.vocabulary_size)
+        left -= len(chunk)
+        if left <= 0:
+            break
     return counts
 
 

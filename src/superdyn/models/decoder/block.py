@@ -5,8 +5,10 @@ Axis legend: `r` run, `s` sample, `t` position, `k` hidden.
 
 import math
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from superdyn.decoder_settings import DecoderShape
 from superdyn.models.decoder.attention import Attention
@@ -35,7 +37,12 @@ class Blocks(nn.Module):
     """Learned positions where asked for, and the blocks in order; without layers the identity.
 
     Parameters: `positions` (r, context, k) or None, and `layers`.
+
+    Attributes:
+        recompute: keep only the input of every block for the backward pass and compute the rest again.
     """
+
+    recompute = False
 
     def __init__(self, shape: DecoderShape, initial: Initial, name: str):
         super().__init__()
@@ -43,9 +50,15 @@ class Blocks(nn.Module):
         self.positions = initial.weights(f"{name}.positions", (shape.context, shape.width)) if learned else None
         self.layers = nn.ModuleList(Block(shape, initial, f"{name}.layers.{i}") for i in range(shape.n_layers))
 
+    def compile_layers(self, backend: str = "inductor") -> None:
+        """Have torch compile every block, once for all of them since their code and shapes are the same."""
+        for layer in self.layers:
+            layer.compile(dynamic=False, backend=backend)
+
     def forward(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s t k"]:
         if self.positions is not None:
             x = x + self.positions[:, None, : x.shape[2]]
+        recompute = self.recompute and torch.is_grad_enabled()
         for layer in self.layers:
-            x = layer(x)
+            x = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False) if recompute else layer(x)
         return x

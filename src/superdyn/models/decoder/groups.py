@@ -1,8 +1,8 @@
 """Which parameters of a decoder are embeddings, matrices and vectors: what weight decay and update rules tell apart.
 
 Embeddings (`encoder`, `decoder`) have a column per feature or token, and are what `weight_decay_on=encoder` and
-row-norm growth act on; matrices are the linear maps of the blocks, the factor `head` and learned positions; vectors
-are gains and biases, which are customarily left out of weight decay.
+row-norm growth act on; matrices are the linear maps of the blocks and the factor `head`; positions are the learned
+ones, a table that is looked up; vectors are gains and biases, which are customarily left out of weight decay.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,7 +10,7 @@ from typing import Literal
 
 from torch import Tensor
 
-Group = Literal["embedding", "matrix", "vector"]
+Group = Literal["embedding", "matrix", "position", "vector"]
 
 EMBEDDING_NAMES = ("encoder", "decoder")
 """As `training.optimizers.decay.EMBEDDINGS`, which is of a later room; a test holds them together."""
@@ -18,7 +18,15 @@ EMBEDDING_NAMES = ("encoder", "decoder")
 
 def parameter_groups(parameters: Iterable[tuple[str, Tensor]]) -> Mapping[Group, tuple[str, ...]]:
     """Names by group, in order; parameters have the run axis first."""
-    groups: dict[Group, list[str]] = {"embedding": [], "matrix": [], "vector": []}
+    groups: dict[Group, list[str]] = {"embedding": [], "matrix": [], "position": [], "vector": []}
     for name, parameter in parameters:
-        groups["embedding" if name in EMBEDDING_NAMES else "matrix" if parameter.ndim == 3 else "vector"].append(name)
+        groups[_group(name, parameter)].append(name)
     return {group: tuple(names) for group, names in groups.items()}
+
+
+def _group(name: str, parameter: Tensor) -> Group:
+    if name in EMBEDDING_NAMES:
+        return "embedding"
+    if name.rpartition(".")[2] == "positions":
+        return "position"
+    return "matrix" if parameter.ndim == 3 else "vector"

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from superdyn.models.product import multiply
+from superdyn.models.product import autocast_operands, multiply
 from superdyn.models.total import member_sum
 
 LossKind = Literal["cross_entropy", "probability_error", "logit_error"]
@@ -42,6 +42,7 @@ def token_loss(
     """Losses of every member's tokens; at most `tile_bytes` of a member's logits exist at a time."""
     fitting = tile_bytes // (decoder.shape[2] * 4) // _TILE_MULTIPLE * _TILE_MULTIPLE
     tile = max(_TILE_MULTIPLE, fitting)
+    hidden, decoder = autocast_operands(hidden, decoder)
     # Without gradients a function is still told which of its inputs could have one.
     wanted = [torch.is_grad_enabled() and x.requires_grad for x in (hidden, decoder)]
     mean, per_token = _TiledLoss.apply(hidden, decoder, targets, kind, tile, wanted)  # pyright: ignore[reportGeneralTypeIssues]
@@ -62,7 +63,7 @@ class _TiledLoss(torch.autograd.Function):
             if needs_hidden:
                 d_hidden.append(multiply(slope, decoder.mT))
             if needs_decoder:
-                part = multiply(h.mT, slope)
+                part = _in_float32(multiply(h.mT, slope))
                 d_decoder = part if d_decoder is None else d_decoder.add_(part)
         ctx.save_for_backward(torch.cat(d_hidden, dim=1) if needs_hidden else None, d_decoder)
         per_token = torch.cat(losses, dim=1)

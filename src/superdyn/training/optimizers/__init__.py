@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from superdyn.config import OptimizerConfig
+from superdyn.models.decoder.groups import Group
 from superdyn.training.optimizers.adam import Adam, AdamW
 from superdyn.training.optimizers.decay import EMBEDDINGS
 from superdyn.training.optimizers.muon import Muon
@@ -20,10 +21,13 @@ def make_optimizer(
     parameters: Mapping[str, Float[Tensor, "r ..."]],
     configs: Sequence[OptimizerConfig],
     untrained: Mapping[str, Bool[Tensor, "r"]] | None = None,
+    groups: Mapping[Group, Sequence[str]] | None = None,
 ) -> StackedOptimizer:
     """The update rule of a pack; `configs` differ in `lr` and `weight_decay` only.
 
-    `untrained` names the parameters that stand still in some members, and says in which.
+    `untrained` names the parameters that stand still in some members, and says in which. `groups` are those of a
+    decoder: its gains and biases are left out of weight decay, as is customary, and Muon leaves all but the matrices
+    of the blocks to AdamW. Without groups every parameter decays and Muon takes every matrix.
 
     Raises:
         ValueError: for weight decay of the embedding where none is trained, and Muon where no matrix is.
@@ -32,7 +36,12 @@ def make_optimizer(
     assert all(other == first for other in others), "members of a pack share their optimizer"
     for config in configs:
         _check_decay(config, parameters)
-    optimizer = _RULES[configs[0].name](parameters, configs)
+    if configs[0].name == "muon" and groups is not None:
+        optimizer = Muon(parameters, configs, elementwise=(*groups["embedding"], *groups["position"]))
+    else:
+        optimizer = _RULES[configs[0].name](parameters, configs)
+    if groups is not None:
+        optimizer.spare(groups["vector"])
     if untrained:
         optimizer.hold_still(untrained)
     return optimizer

@@ -5,7 +5,7 @@ beside it; w < 0, under every rule: row-norm growth of the embedding (`growth.py
 `r` run.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -39,6 +39,11 @@ class WeightDecay(nn.Module):
         self.grown = {n: p for n, p in parameters.items() if growing and n in EMBEDDINGS}
         self.register_buffer("shrink", decay.clamp(min=0), persistent=False)
         self.register_buffer("grow", (-decay).clamp(min=0), persistent=False)
+
+    def spare(self, names: Collection[str]) -> None:
+        """Let these parameters of all members shrink no more."""
+        self.coupled_to = {name: p for name, p in self.coupled_to.items() if name not in names}
+        self.decoupled_from = {name: p for name, p in self.decoupled_from.items() if name not in names}
 
     def leave_out(self, untrained: Mapping[str, Bool[Tensor, "r"]]) -> None:
         """Spare these parameters of these members."""

@@ -7,7 +7,7 @@ Axis legend: `r` run, `p` entries of all matrices of one member, `i` rows, `j` c
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -28,15 +28,23 @@ NS_EPS = 1e-7
 class Muon(StackedOptimizer):
     """State: `momentum/<matrix>`, and AdamW's state for the vectors.
 
+    Args:
+        elementwise: matrices that AdamW takes too, such as embeddings, whose rows are looked up one by one.
+
     Raises:
         ValueError: when no parameter is a matrix per member.
     """
 
     coupled_decay = False
 
-    def __init__(self, parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]):
-        matrices = {name: p for name, p in parameters.items() if p.ndim == 3}
-        vectors = {name: p for name, p in parameters.items() if p.ndim != 3}
+    def __init__(
+        self,
+        parameters: Mapping[str, Float[Tensor, "r ..."]],
+        configs: Sequence[OptimizerConfig],
+        elementwise: Collection[str] = (),
+    ):
+        matrices = {name: p for name, p in parameters.items() if p.ndim == 3 and name not in elementwise}
+        vectors = {name: p for name, p in parameters.items() if name not in matrices}
         if not matrices:
             raise ValueError(
                 f"optimizer.name='muon': this model trains only {sorted(vectors)}, and Muon needs a matrix; "
@@ -53,6 +61,11 @@ class Muon(StackedOptimizer):
 
     def everything(self) -> list[Tensor]:
         return super().everything() + ([] if self._vectors is None else self._vectors.everything())
+
+    def spare(self, names: Collection[str]) -> None:
+        super().spare(names)
+        if self._vectors is not None:
+            self._vectors.spare(names)
 
     def update(
         self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"], *, masked: bool = True

@@ -8,7 +8,7 @@ Axis legend: `r` run, `p` entries of all parameters of one member.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float
@@ -55,6 +55,10 @@ class StackedOptimizer(nn.Module, ABC):
             if name in untrained:
                 view[untrained[name].to(device)] = 0
         self._decay.leave_out({name: members.to(device) for name, members in untrained.items()})
+
+    def spare(self, names: Collection[str]) -> None:
+        """From now on let these parameters of all members keep out of weight decay."""
+        self._decay.spare(names)
 
     @property
     def state(self) -> dict[str, Float[Tensor, "r ..."]]:

@@ -1,0 +1,88 @@
+"""Refusals in one sentence for runs on tokens, and of what only those can do: their losses, bf16, accumulation.
+
+What needs the files or the language itself is checked in `training/token_feasible.py`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from superdyn.validation import ConfigError
+
+if TYPE_CHECKING:
+    from superdyn.config import RunConfig, TokensConfig
+
+TOKEN_LOSSES = ("cross_entropy", "probability_error", "logit_error")
+
+
+def check_tokens(config: RunConfig) -> None:
+    """Combinations of keys that cannot be meant.
+
+    Raises:
+        ConfigError: naming the keys, their values and what is allowed.
+    """
+    if config.data.kind == "tokens":
+        _check_token_run(config)
+        return
+    if config.loss in TOKEN_LOSSES:
+        raise ConfigError(
+            f"loss={config.loss}: is a loss of next-token prediction, and data.kind={config.data.kind}; allowed are "
+            f"sampled and population, or data=zipf_tokens and the other token data."
+        )
+    if config.model.name == "language_model":
+        raise ConfigError(
+            f"model=language_model: reads tokens, and data.kind={config.data.kind}; allowed with data=zipf_tokens, "
+            f"bigram_tokens, hierarchy_tokens or token_files."
+        )
+    for key, value, allowed in (
+        ("precision", config.trainer.precision == "bf16-mixed", "32-true or 64-true"),
+        ("accumulate", config.trainer.accumulate > 1, "1"),
+        ("checkpoint_activations", config.trainer.checkpoint_activations, "false"),
+    ):
+        if value:
+            raise ConfigError(
+                f"trainer.{key}={getattr(config.trainer, key)}: exists for language models, and data.kind="
+                f"{config.data.kind}; allowed is {allowed}."
+            )
+
+
+def _check_token_run(config: RunConfig) -> None:
+    data, model, trainer = config.data, config.model, config.trainer
+    if config.loss not in TOKEN_LOSSES:
+        raise ConfigError(
+            f"loss={config.loss}: needs data.kind=features, and it is tokens; allowed are {', '.join(TOKEN_LOSSES)}."
+        )
+    if model.decoder is None:
+        raise ConfigError(
+            f"data.kind=tokens: needs a model that reads tokens, and model.name={model.name} has no model.decoder; "
+            f"use model=language_model."
+        )
+    shape = model.decoder.shape(width=model.width, tied=model.tied)
+    shape.check_length(data.length)
+    if data.tokens is None:
+        raise ConfigError("data.tokens=None: data.kind=tokens needs the section data.tokens; use data=zipf_tokens.")
+    _check_source(data.tokens)
+    if data.tokens.eval_tokens < data.length:
+        raise ConfigError(
+            f"data.tokens.eval_tokens={data.tokens.eval_tokens}: less than one sequence of data.length={data.length}; "
+            f"allowed is {data.length} or more."
+        )
+    parts = trainer.accumulate * trainer.n_ranks
+    if data.batch_size % parts:
+        raise ConfigError(
+            f"data.batch_size={data.batch_size}: trainer.accumulate={trainer.accumulate} on {trainer.n_ranks} ranks "
+            f"takes equal parts of a batch; a multiple of {parts} is allowed."
+        )
+
+
+def _check_source(tokens: TokensConfig) -> None:
+    if tokens.source == "files" and not tokens.files:
+        raise ConfigError(
+            "data.tokens.files=[]: source=files needs a file, a folder or a pattern; make one with superdyn tokens."
+        )
+    if tokens.source != "files" and (tokens.files or tokens.eval_files):
+        key = "files" if tokens.files else "eval_files"
+        raise ConfigError(
+            f"data.tokens.{key}={list(getattr(tokens, key))}: is read with data.tokens.source=files only, and it is "
+            f"{tokens.source}."
+        )

@@ -1,0 +1,38 @@
+"""How many tokens a second a run trains, and which share of the devices' peak that is (model FLOPs utilisation)."""
+
+from collections.abc import Sequence
+
+import torch
+
+from superdyn.config import RunConfig
+from superdyn.models.decoder.flops import token_flops
+from superdyn.models.decoder.hardware import Precision, model_flops_utilisation
+
+
+class Throughput:
+    """Of a pack of language models, all members and ranks together."""
+
+    def __init__(self, configs: Sequence[RunConfig]):
+        first = configs[0]
+        data, model, trainer = first.data, first.model, first.trainer
+        assert model.decoder is not None, "a language model"
+        shape = model.decoder.shape(width=model.width, tied=model.tied)
+        self._step_tokens = len(configs) * data.batch_size * data.length
+        self._flops = token_flops(shape, data.n_features, data.length, dense_input=False).training
+        self._precision: Precision = "bf16" if trainer.precision == "bf16-mixed" else "fp32"
+        if trainer.precision == "32-true" and trainer.matmul != "float32":
+            self._precision = trainer.matmul
+        on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+        self._device = torch.cuda.get_device_name() if on_gpu else "CPU"
+        self._n_ranks = trainer.n_ranks
+
+    @classmethod
+    def of(cls, configs: Sequence[RunConfig]) -> "Throughput | None":
+        """None for runs that read no tokens."""
+        return cls(configs) if configs[0].data.kind == "tokens" else None
+
+    def rates(self, steps_per_second: float) -> dict[str, float]:
+        """`tokens_per_second`, and `mfu` (0 to 1) on a device whose peak is known."""
+        tokens = steps_per_second * self._step_tokens
+        mfu = model_flops_utilisation(tokens, self._flops, self._device, self._precision, self._n_ranks)
+        return {"tokens_per_second": tokens} | ({} if mfu is None else {"mfu": mfu})

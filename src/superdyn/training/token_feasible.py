@@ -1,0 +1,30 @@
+"""Whether a run on tokens can train as asked: its files and language exist, fit the vocabulary, and the model fits."""
+
+from superdyn.config import ConfigError, RunConfig
+from superdyn.features.token_source import bin_of_token, evaluation_corpus
+from superdyn.features.token_stream import token_stream
+from superdyn.training.memory import check_memory
+
+_HERE = ("pack", "local")
+"""Launchers that train on this machine, whose memory can be asked."""
+
+
+def check_tokens_feasible(config: RunConfig) -> None:
+    """Refuse what cannot train.
+
+    Raises:
+        ConfigError: token files that are missing, damaged, too short or have ids that are no word of the vocabulary; a
+            language that cannot be; a model that does not fit.
+    """
+    data = config.data
+    assert data.tokens is not None, "checked with the configuration"
+    try:
+        token_stream(config)
+        if data.tokens.source == "files":
+            evaluation_corpus(data)
+        else:
+            bin_of_token(data)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(f"data.tokens.source={data.tokens.source}: {error}") from error
+    if config.launcher.name in _HERE:
+        check_memory(config)

@@ -1,0 +1,69 @@
+"""What a pack of language models minimises: the mean loss of the next token, by autograd, whole or in microbatches.
+
+With `trainer.accumulate` = n the gradient is the mean of those of n equal parts of the batch, which is the whole
+batch's to rounding. With bf16-mixed the operands of products are rounded to bfloat16 (torch.autocast); parameters,
+norms, losses and gradients stay in float32. Axis legend: `r` run, `s` sample, `t` position.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from superdyn.config import RunConfig
+from superdyn.features.tokens.batch import TokenBatch
+from superdyn.models.chain import Gradients
+from superdyn.models.decoder.losses import LossKind, TokenLoss
+
+
+class TokenModel(Protocol):
+    """What a student must offer to train on tokens."""
+
+    def loss(self, tokens: Int[Tensor, "r s t"], targets: Int[Tensor, "r s t"], kind: LossKind) -> TokenLoss: ...
+
+
+class TokenObjective(nn.Module):
+    """Gradients of every member of a pack on its own tokens."""
+
+    population = None
+
+    def __init__(self, configs: Sequence[RunConfig]):
+        super().__init__()
+        trainer = configs[0].trainer
+        self.kind: LossKind = cast(LossKind, configs[0].loss)
+        self._parts, self._rounded = trainer.accumulate, trainer.precision == "bf16-mixed"
+
+    def gradients(self, student: nn.Module, batch: TokenBatch) -> Gradients:
+        """Loss of each member and its gradients."""
+        trained = {name: p for name, p in student.named_parameters() if p.requires_grad}
+        parts = (self._part(student, trained, micro) for micro in _microbatches(batch, self._parts))
+        total = next(parts)
+        for part in parts:
+            total.loss.add_(part.loss)
+            for name, gradient in part.by_name.items():
+                total.by_name[name].add_(gradient)
+        if self._parts > 1:
+            total.loss.div_(self._parts)
+            for gradient in total.by_name.values():
+                gradient.div_(self._parts)
+        return total
+
+    def loss(self, student: nn.Module, batch: TokenBatch) -> TokenLoss:
+        """The losses of every member's tokens."""
+        model = cast(TokenModel, student)
+        with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self._rounded):
+            return model.loss(batch.inputs, batch.targets, self.kind)
+
+    def _part(self, student: nn.Module, trained: Mapping[str, Tensor], batch: TokenBatch) -> Gradients:
+        loss: Float[Tensor, "r"] = self.loss(student, batch).mean
+        gradients = torch.autograd.grad(loss.sum(), list(trained.values()))
+        return Gradients(loss.detach().clone(), dict(zip(trained, gradients, strict=True)))
+
+
+def _microbatches(batch: TokenBatch, parts: int) -> Iterator[TokenBatch]:
+    if parts == 1:
+        yield batch
+        return
+    yield from map(TokenBatch, batch.inputs.chunk(parts, dim=1), batch.targets.chunk(parts, dim=1))

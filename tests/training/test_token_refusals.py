@@ -1,0 +1,93 @@
+"""What cannot be trained on tokens is refused in one sentence before it starts."""
+
+import numpy as np
+import pytest
+from training.token_runs import TOKENS
+
+from superdyn.config import ConfigError
+from superdyn.features.tokens.write import ShardWriter
+from superdyn.training.feasible import check_feasible
+from superdyn.training.memory import check_memory, token_bytes
+
+REFUSED = {
+    "token loss of features": ({"loss": "cross_entropy"}, r"loss=cross_entropy: .* data\.kind=features; allowed are"),
+    "feature loss of tokens": ({**TOKENS, "loss": "sampled"}, r"loss=sampled: .* allowed are cross_entropy, prob"),
+    "language model of features": ({"model__name": "language_model"}, r"model=language_model: reads tokens"),
+    "student of tokens": ({**TOKENS, "model__decoder": None}, r"data\.kind=tokens: needs a model .*=language_model"),
+    "bf16 of features": ({"trainer__precision": "bf16-mixed"}, r"trainer\.precision=bf16-mixed: .* 32-true or 64"),
+    "accumulated features": ({"trainer__accumulate": 2}, r"trainer\.accumulate=2: .* allowed is 1"),
+    "parts": ({**TOKENS, "trainer__accumulate": 3}, r"data\.batch_size=8: trainer\.accumulate=3 .* multiple of 3"),
+    "long sequences": ({**TOKENS, "data__length": 17}, r"model\.decoder\.context=16: shorter .* allowed is 17 or more"),
+    "short evaluation": (
+        {**TOKENS, "data__tokens": {"eval_tokens": 8}},
+        r"eval_tokens=8: less .* data\.length=16",
+    ),
+    "no files": ({**TOKENS, "data__tokens": {"source": "files"}}, r"data\.tokens\.files=\[\]: source=files needs"),
+    "files of a language": ({**TOKENS, "data__tokens": {"files": ["x"]}}, r"data\.tokens\.files=\['x'\]: is read with"),
+    "half a sentence": (
+        {**TOKENS, "data__tokens": {"source": "hierarchy", "depth": 3}, "data__length": 12},
+        r"data\.tokens\.source=hierarchy: context=12: sentences have 8 tokens",
+    ),
+    "absent files": (
+        {**TOKENS, "data__tokens": {"source": "files", "files": ["absent*.bin"]}},
+        r"data\.tokens\.source=files: .*absent\*\.bin: no token file there",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_run_on_tokens_that_cannot_be_is_refused_in_one_sentence(case, make_config):
+    changes, pattern = REFUSED[case]
+    with pytest.raises(ConfigError, match=pattern) as refusal:
+        check_feasible(make_config(**changes))
+    assert "\n" not in str(refusal.value)
+
+
+def of_files(make_config, folder, **changes):
+    tokens = {"source": "files", "files": [str(folder)], "eval_tokens": 512, "bins": 6}
+    return make_config(**{**TOKENS, "data__tokens": tokens, **changes})
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """A folder of 4,000 tokens of a vocabulary of 64."""
+    writer = ShardWriter(tmp_path / "shards", "headered", 64, "none", shard_tokens=1500)
+    for document in np.random.default_rng(0).integers(64, size=(40, 100)) * (np.arange(100) % 2):
+        writer.add(document)
+    writer.close()
+    return tmp_path / "shards"
+
+
+def test_ids_beyond_the_vocabulary_are_refused(make_config, shards):
+    check_feasible(of_files(make_config, shards))
+    with pytest.raises(ConfigError, match=r"32.*"):
+        check_feasible(of_files(make_config, shards, data__n_features=32))
+
+
+def test_an_evaluation_set_that_leaves_no_text_is_refused(make_config, shards):
+    tokens = {"source": "files", "files": [str(shards)], "eval_tokens": 4000}
+    with pytest.raises(ConfigError, match=r"data\.tokens\.eval_tokens=4000: held out of 4000 tokens, it leaves no seq"):
+        check_feasible(of_files(make_config, shards, data__tokens=tokens))
+
+
+def test_files_train_and_never_show_the_held_out_tail(make_config, shards, train_together):
+    config = of_files(make_config, shards, trainer__max_steps=60)
+    (folder,) = train_together([config])
+    loss = folder.curve()["loss"]
+    assert loss[-1] < 0.8 * loss[0]
+    assert folder.result()["loss_floor"] is None
+    np.testing.assert_allclose(folder.spectrum()[1].sum(axis=1), loss, rtol=1e-6)
+
+
+def test_a_model_that_does_not_fit_names_the_smallest_change_that_does(make_config):
+    config = make_config(**TOKENS)
+    needed = token_bytes(config)
+    check_memory(config, free=needed)
+    with pytest.raises(ConfigError, match=r"an estimated .* are free; .* is trainer\.accumulate=2\."):
+        check_memory(config, free=needed - 1)
+    with pytest.raises(ConfigError, match=r"a smaller vocabulary"):
+        check_memory(config, free=1000)
+    large = make_config(**{**TOKENS, "model__decoder": {"size": "1B", "context": 16}, "model__allow_overcomplete": True,
+                           "model__width": 1728})  # fmt: skip
+    with pytest.raises(ConfigError, match=r"estimated 2\d\.\d+ GiB, .* is model\.decoder\.size=100M\."):
+        check_memory(large, free=4 * 2**30)
