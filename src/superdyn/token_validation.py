@@ -50,7 +50,7 @@ def _check_token_run(config: RunConfig) -> None:
     data, model, trainer = config.data, config.model, config.trainer
     if config.loss not in TOKEN_LOSSES:
         raise ConfigError(
-            f"loss={config.loss}: needs data.kind=features, and it is tokens; allowed are {', '.join(TOKEN_LOSSES)}."
+            f"loss={config.loss}: is a loss of features, and data.kind=tokens; allowed are {', '.join(TOKEN_LOSSES)}."
         )
     if model.decoder is None:
         raise ConfigError(
