@@ -18,7 +18,7 @@ def _samples(configs, **options) -> torch.Tensor:
     """All samples of a training, (k, r, s, n)."""
     chunks = FeatureDataModule(configs, BOUNDARIES, **options).train_dataloader()
     batches = [(c.draws.batches(c.start, c.stop), c.stop - c.start) for c in chunks if c.draws is not None]
-    return torch.stack([drawn.step(t).dense().clone() for drawn, n in batches for t in range(n)])
+    return torch.stack([drawn.step(t).dense().clone() for drawn, n in batches for t in range(n)])  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("limit", [1, 3, 16, 1000])
@@ -77,7 +77,7 @@ def test_a_chunk_takes_at_most_64_mebibytes_but_at_least_one_step(run_config, sa
     assert (steps == 1) == (members == 200)
     assert (steps < 8) == (members == 200 or sampler == "dense")
     if members == 1:
-        sampler = stream.draws.samplers[0]
+        sampler = stream.draws.samplers[0]  # pyright: ignore[reportAttributeAccessIssue]
         tracemalloc.start()
         sampler.step_points(Stream.TRAIN, 0, steps)
         peak = tracemalloc.get_traced_memory()[1]

@@ -10,7 +10,7 @@ T, SEQUENCES = 6, 10
 
 def steps_of(config, start=0, stop=3, **ranks):
     batches = FeatureDataModule([config], [0, 40], **ranks).stream.draws.batches(start, stop)
-    return torch.stack([batches.step(t).dense().clone() for t in range(stop - start)])[:, 0]
+    return torch.stack([batches.step(t).dense().clone() for t in range(stop - start)])[:, 0]  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.mark.parametrize("sampler", ["sparse", "dense"])

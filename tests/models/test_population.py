@@ -90,9 +90,9 @@ def test_gradients_without_a_residual_are_as_accurate_in_float32_as_those_with_i
                 student.core.copy_((target + 3e-4 * noise)[None])
             batch = None if loss == "population" else batch_of(config)
             if form == "gram":
-                gradients[precision] = objective.gradients(student, batch).by_name["core"].double()
+                gradients[precision] = objective.gradients(student, batch).by_name["core"].double()  # pyright: ignore[reportArgumentType]
             else:
-                value = objective.loss(student, batch)
+                value = objective.loss(student, batch)  # pyright: ignore[reportArgumentType]
                 gradients[precision] = torch.autograd.grad(value.sum(), [student.get_parameter("core")])[0].double()
         difference = gradients["32-true"] - gradients["64-true"]
         errors[form] = float(difference.norm() / gradients["64-true"].norm())

@@ -24,19 +24,19 @@ def test_width_rate_and_batch_follow_the_size():
     assert config.model.width == shape.width
     assert config.optimizer.lr == shape.learning_rate
     assert config.data.batch_size == shape.batch_sequences
-    assert (config.optimizer.name, config.loss, config.data.tokens.source) == ("adamw", "cross_entropy", "zipf")
+    assert (config.optimizer.name, config.loss, config.data.tokens.source) == ("adamw", "cross_entropy", "zipf")  # pyright: ignore[reportOptionalMemberAccess]
 
 
 def test_each_can_be_given_by_itself():
     config = composed("model.width=96", "optimizer.lr=0.02", "data.batch_size=7", "data=bigram_tokens")
     assert (config.model.width, config.optimizer.lr, config.data.batch_size) == (96, 0.02, 7)
-    assert config.data.tokens.source == "bigram"
+    assert config.data.tokens.source == "bigram"  # pyright: ignore[reportOptionalMemberAccess]
     assert composed("optimizer=muon").optimizer.name == "muon"
 
 
 def test_a_sweep_over_sizes_derives_each(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert train(["-m", "model=language_model", "model.decoder.size=100k,300k", "seed=0,1", *TINY]).done == 4
+    assert train(["-m", "model=language_model", "model.decoder.size=100k,300k", "seed=0,1", *TINY]).done == 4  # pyright: ignore[reportOptionalMemberAccess]
     configs = [yaml.safe_load(path.read_text()) for path in tmp_path.glob("runs/train/*/config.yaml")]
     widths = {(c["model"]["decoder"]["size"], c["model"]["width"], c["seed"]) for c in configs}
     assert widths == {(s, w, seed) for s, w in ((100_000, 64), (300_000, 112)) for seed in (0, 1)}

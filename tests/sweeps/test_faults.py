@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ import torch
 from sweeps.faulty import FAULTY
 from training.test_packs import assert_same_run
 
-from superdyn.config import ConfigError
+from superdyn.config import ConfigError, RunConfig
 from superdyn.runs.checkpoints import checkpoint_steps
 from superdyn.runs.faults import fault_of
 from superdyn.runs.sweep_folder import run_folders
+from superdyn.sweeps.packing import loaded, make_packs
+from superdyn.sweeps.points import Point
 
 GRID = ["seed=0,1,2,3", "trainer.max_steps=40", "optimizer.lr=0.05"]
 
@@ -145,6 +148,39 @@ def test_a_file_cut_short_costs_steps_and_no_bits(damaged, sweep, interrupted):
         with pytest.warns(UserWarning, match=r"cannot be read"):
             again = sweep(*FILLING[1:], "seed=0,1", "name=interrupted")
     assert (again.done, again.exit_code) == (4, 0)
+    assert_same_sweep(interrupted, before)
+
+
+def test_a_run_that_went_back_to_an_older_checkpoint_is_not_done_before_its_curve_is(sweep, tmp_path):
+    """One member was killed before its last checkpoint, so the pack goes back to the one before."""
+    grid = [*FILLING[2:], "seed=0,1", "launcher.max_pack_size=2", "name=back"]
+    folder = sweep(*grid).sweep_dir
+    whole = shutil.copytree(folder, tmp_path / "whole")
+    first, second = run_folders(folder)
+    (second.checkpoints / f"step-{300:010d}.pt").unlink()
+    for run in (first, second):
+        run.write_status(_as_interrupted(run))
+    (earlier,) = checkpoint_steps(second.checkpoints)
+    assert earlier in checkpoint_steps(first.checkpoints)
+    configs = [RunConfig.from_mapping(run.config()) for run in (first, second)]  # pyright: ignore[reportArgumentType]
+    (pack,) = make_packs([Point((), c, run) for c, run in zip(configs, (first, second), strict=True)])
+    (part,) = loaded(pack)
+    assert part.start_step == earlier
+    assert checkpoint_steps(first.checkpoints)[-1] == earlier
+    assert sweep(*grid).done == 2
+    assert_same_sweep(folder, whole)
+
+
+def test_a_curve_that_lacks_rows_is_not_taken_for_whole(sweep, interrupted):
+    before = shutil.copytree(interrupted, interrupted.with_name("before"))
+    first, *_ = run_folders(interrupted)
+    curve: Any = first.curve()
+    steps, loss = first.spectrum()  # pyright: ignore[reportGeneralTypeIssues]
+    first.write_curve({name: column[:-5] for name, column in curve.items()})
+    first.write_spectrum(steps[:-5], loss[:-5])
+    with pytest.warns(UserWarning, match="the curve lacks rows; it starts again from step 0"):
+        again = sweep(*FILLING[1:], "seed=0,1", "name=interrupted")
+    assert again.done == 4
     assert_same_sweep(interrupted, before)
 
 

@@ -84,7 +84,7 @@ def test_without_layers_it_is_the_autoencoder_of_the_student_family(make_config)
     flat = make_config(**TRANSFORMER | {"model__decoder__n_layers": 0})
     batches = [FeatureDataModule([c], [0, 1]).stream.draws.batches(0, 1).step(0) for c in (vectors, flat)]
     student, transformer = Engine([vectors]), Engine([flat])
-    assert torch.equal(batches[0].dense(), batches[1].dense())
+    assert torch.equal(batches[0].dense(), batches[1].dense())  # pyright: ignore[reportAttributeAccessIssue]
     expected = student.objective.gradients(student.student, batches[0])
     found = transformer.objective.gradients(transformer.student, batches[1])
     torch.testing.assert_close(found.loss, expected.loss)

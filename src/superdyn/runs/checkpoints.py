@@ -62,6 +62,12 @@ def checkpoint_steps(directory: str | Path) -> list[int]:
     return sorted(int(match.group(1)) for match in matches if match)
 
 
+def drop_later(directory: str | Path, step: int) -> None:
+    """Delete the checkpoints of later steps than this, newest first, so that the rest is what a run at `step` has."""
+    for later in reversed([later for later in checkpoint_steps(directory) if later > step]):
+        (Path(directory) / f"step-{later:010d}.pt").unlink(missing_ok=True)
+
+
 def load_checkpoint(directory: str | Path, step: int) -> Checkpoint | None:
     """The checkpoint of this step on the CPU; None, with a warning naming the file, if it is damaged or has code."""
     path = Path(directory) / f"step-{step:010d}.pt"

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 
 from superdyn.config import ModelConfig, RunConfig
 from superdyn.features.batching import head_size
-from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpoint, resume_groups
+from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
 from superdyn.sequence_rules import TRANSFORMER
 from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
 from superdyn.sweeps.points import Point
+from superdyn.training.grid import measurement_steps
 from superdyn.training.memory import free_bytes, token_bytes
 
 _MEMORY_SHARE = 0.5
@@ -85,7 +86,19 @@ def split_groups(points: Sequence[Point], parts: int) -> list[list[Point]]:
 
 
 def loaded(pack: Pack) -> list[Pack]:
-    """The pack with its checkpoints; members whose files prove damaged go on from an earlier step, in packs apart."""
+    """The pack with its checkpoints; members whose files prove damaged go on from an earlier step, in packs apart.
+
+    Later checkpoints are deleted: with the curve cut back to the step that training goes on from, they would pass for
+    its end when the run is next interrupted.
+    """
+    parts = _parts(pack)
+    for part in parts:
+        for point in part.points:
+            drop_later(point.folder.checkpoints, part.start_step)
+    return parts
+
+
+def _parts(pack: Pack) -> list[Pack]:
     if pack.start_step == 0:
         return [replace(pack, resumed=())]
     found = [(point, _checkpoint(point, pack.start_step)) for point in pack.points]
@@ -106,9 +119,15 @@ def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
         if checkpoint is None:
             continue
         try:
-            Record.resumed(point.folder, step)
+            rows = len(Record.resumed(point.folder, step))
         except ValueError as error:
             warnings.warn(f"{error}; it starts again from step 0", stacklevel=2)
+            return None
+        trainer = point.config.trainer
+        if rows != sum(
+            measured <= step for measured in measurement_steps(trainer.max_steps, trainer.points_per_decade)
+        ):
+            warnings.warn(f"{point.folder.path}: the curve lacks rows; it starts again from step 0", stacklevel=2)
             return None
         return checkpoint
     return None

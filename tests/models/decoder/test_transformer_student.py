@@ -39,7 +39,7 @@ def test_gradients_equal_a_plain_reference(lag, shape, make_config):
         rectified = config.model.activation == "relu"
         model = PlainDecoder(decoder_shape(config.model), 32, last_norm=False, rectified=rectified)
         plain = of_member(model.double(), stacked, r)
-        loss = plain_loss(plain, batch.dense()[r].view(16, 8, 32), engine.objective.importance[r], lag)
+        loss = plain_loss(plain, batch.dense()[r].view(16, 8, 32), engine.objective.importance[r], lag)  # pyright: ignore[reportAttributeAccessIssue]
         loss.backward()
         torch.testing.assert_close(found.loss[r], loss.detach())
         for name, parameter in plain.named_parameters():
