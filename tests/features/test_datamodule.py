@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from superdyn.features.datamodule import FeatureDataModule, chunk_ranges
 from superdyn.features.generator import Stream
@@ -131,6 +132,7 @@ def test_the_trainer_takes_the_chunks_in_order_without_a_warning(run_config, tmp
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[LightningEnvironment()],  # where SLURM is installed Lightning warns of it otherwise
         default_root_dir=tmp_path,
     )
     trainer.fit(module, datamodule=data)

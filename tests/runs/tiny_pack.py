@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
 from superdyn.config import RunConfig
@@ -126,6 +127,7 @@ def fit(module: TinyPack, callbacks: list[pl.Callback]) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
+        plugins=[LightningEnvironment()],  # where SLURM is installed Lightning warns of it otherwise
     )
     trainer.fit(module, chunks)
 
