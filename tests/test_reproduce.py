@@ -143,3 +143,16 @@ def test_an_experiment_without_a_claim_is_refused(smoke):
 
 def test_claims_come_in_the_order_in_which_they_build_on_each_other():
     assert claim_names()[:2] == ["sequential", "travelling_wave"]
+
+
+def test_without_a_name_the_claims_of_the_paper_are_meant_and_others_get_a_folder_of_their_own(monkeypatch):
+    launched = []
+    monkeypatch.setattr("superdyn.reproduce.train", lambda overrides: launched.append(overrides))
+    for claims in ([], ["ceiling"], ["embedding_decay"]):
+        with pytest.raises(AssertionError):
+            reproduce(claims, "smoke", None)
+    (_, paper, _, shared), (_, ceiling, _, same), (_, decay, _, own) = launched
+    assert paper == "experiment=sequential,travelling_wave,bottleneck,universality,acceleration,ceiling"
+    assert (ceiling, decay) == ("experiment=ceiling", "experiment=embedding_decay")
+    assert (shared, same) == ("hydra.sweep.dir=runs/reproduce-smoke",) * 2
+    assert own == "hydra.sweep.dir=runs/reproduce-embedding_decay-smoke"

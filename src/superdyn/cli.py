@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     report.set_defaults(run=_report)
 
     reproduce = verbs.add_parser("reproduce", help="train the experiments behind the claims and judge them")
-    reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="all claims when none is named")
+    reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="the claims of the paper when none is named")
     reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
     reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
     reproduce.set_defaults(run=_reproduce)

@@ -1,7 +1,7 @@
 """`superdyn reproduce`: trains the experiments behind the claims as one multirun, judges each, prints the table.
 
-All claims of a tier share one sweep folder, so a run that two claims need is trained once, and a second call trains
-only what is missing. Every printed number is read back from the run files.
+The paper's claims of a tier share one sweep folder, so a run that two claims need is trained once, and a second call
+trains only what is missing. Every printed number is read back from the run files.
 """
 
 import json
@@ -22,20 +22,24 @@ from superdyn.sweeps.resolvers import TIERS
 CLAIMS_FILE = "claims.json"
 
 
+PAPER = ("sequential", "travelling_wave", "bottleneck", "universality", "acceleration", "ceiling")
+"""The claims of arXiv 2602.01045, in the order in which they build on each other; they share runs and a folder."""
+
+
 def claim_names() -> list[str]:
-    """The experiments that carry a claim, in the order in which they build on each other."""
-    order = ["sequential", "travelling_wave", "bottleneck", "universality", "acceleration", "ceiling"]
+    """The experiments that carry a claim: the paper's, then the others."""
     present = sorted(path.stem for path in (conf_path() / "experiment").glob("*.yaml"))
-    return sorted(present, key=lambda name: (order.index(name) if name in order else len(order), name))
+    return sorted(present, key=lambda name: (PAPER.index(name) if name in PAPER else len(PAPER), name))
 
 
 def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
     """Train, judge, print and report.
 
     Args:
-        claims: experiments to run; all when empty.
+        claims: experiments to run; all of the paper's when empty.
         tier: smoke, mini or full.
-        sweep_dir: where the runs go; `runs/reproduce-<tier>` when None.
+        sweep_dir: where the runs go; when None `runs/reproduce-<tier>`, and a folder of their own for claims on other
+            models, whose runs share no figure with the paper's.
 
     Returns:
         0, or 1 when a check fails or a run that a claim needs is not done, or 130 when stopped.
@@ -44,7 +48,8 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
         ConfigError: an unknown claim or tier.
     """
     names = _checked(claims, tier)
-    folder = sweep_dir or Path("runs") / f"reproduce-{tier}"
+    others = [name for name in names if name not in PAPER]
+    folder = sweep_dir or Path("runs") / "-".join(["reproduce", *others, tier])
     overrides = ["-m", f"experiment={','.join(names)}", f"tier={tier}", f"hydra.sweep.dir={folder}"]
     print(f"superdyn train {' '.join(overrides)}", flush=True)
     outcome = train(overrides)
@@ -81,7 +86,7 @@ def _checked(claims: Sequence[str], tier: str) -> list[str]:
             raise ConfigError(f"claim={name!r}: unknown; allowed are {', '.join(known)}.")
     if tier not in TIERS:
         raise ConfigError(f"tier={tier!r}: must be one of {', '.join(TIERS)}.")
-    return list(claims) or known
+    return list(claims) or list(PAPER)
 
 
 def _as_json(rows: Sequence[ClaimRow]) -> bytes:
