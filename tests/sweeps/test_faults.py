@@ -29,7 +29,8 @@ def states(outcome):
 
 def assert_same_sweep(one, other):
     runs, references = list(run_folders(one)), list(run_folders(other))
-    assert len(runs) == len(references) > 0
+    assert [run.name for run in runs] == [run.name for run in references] != []
+    assert {run.status().state for run in runs} == {"done"}  # pyright: ignore[reportOptionalMemberAccess]
     for run, reference in zip(runs, references, strict=True):
         assert_same_run(run, reference)
 

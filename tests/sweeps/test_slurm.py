@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
-from training.test_packs import assert_same_run
+from sweeps.test_faults import assert_same_sweep
 
 from superdyn.cli import main
 from superdyn.config import ConfigError
-from superdyn.runs.sweep_folder import run_folders
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
@@ -36,13 +35,6 @@ def missing_programs():
 
 
 needs_slurm = pytest.mark.skipif(bool(missing_programs()), reason=f"SLURM: no {', '.join(missing_programs())} here")
-
-
-def assert_same_sweep(one, other):
-    assert {status["state"] for status in statuses(one)} == {"done"}
-    assert [run.name for run in run_folders(one)] == [run.name for run in run_folders(other)]
-    for run, reference in zip(run_folders(one), run_folders(other), strict=True):
-        assert_same_run(run, reference)
 
 
 def test_jobs_of_submitit_train_what_this_process_trains(sweep, tmp_path):
@@ -67,6 +59,10 @@ def test_a_launch_that_cannot_work_is_refused_in_one_sentence(override, sentence
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(ConfigError, match=sentence):
         sweep("seed=0,1", "launcher=slurm", "launcher.cluster=local", override)
+
+
+def on_slurm(test):
+    return pytest.mark.slow(needs_slurm(test))
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +113,12 @@ def in_training(folder, runs=2):
     return lambda: sum(s["state"] == "running" and s["step"] > 0 for s in statuses(folder)) == runs
 
 
+def launch_into_training(folder, *overrides, runs=2):
+    process = launch(folder, *overrides)
+    wait_until(in_training(folder, runs))
+    return process
+
+
 def jobs_of(folder):
     return [row["job"] for path in (folder / "launch").glob("*/jobs.json") for row in json.loads(path.read_text())]
 
@@ -129,8 +131,7 @@ def is_over(job):
     return not any(f"JobState={state}" in shown(job) for state in ("RUNNING", "PENDING", "COMPLETING"))
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_a_job_array_trains_what_this_process_trains(slurm, whole, tmp_path):
     code, out = finish(launch(tmp_path, "seed=0,1", "launcher.max_parallel=2"))
     assert code == 0, out
@@ -140,8 +141,7 @@ def test_a_job_array_trains_what_this_process_trains(slurm, whole, tmp_path):
     assert_same_sweep(tmp_path, whole)
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_cancelled_jobs_save_and_the_same_command_goes_on(slurm, whole, tmp_path):
     code, out = finish(launch(tmp_path, "seed=0,1", "launcher.wait=false"))
     assert code == 0
@@ -155,11 +155,9 @@ def test_cancelled_jobs_save_and_the_same_command_goes_on(slurm, whole, tmp_path
     assert_same_sweep(tmp_path, whole)
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_a_job_that_is_told_that_its_time_ends_is_requeued_and_goes_on(slurm, whole, tmp_path):
-    process = launch(tmp_path, "seed=0,1")
-    wait_until(in_training(tmp_path))
+    process = launch_into_training(tmp_path, "seed=0,1")
     for job in jobs_of(tmp_path):
         subprocess.run(["scancel", "--signal=USR2", job], check=True)
     assert finish(process)[0] == 0
@@ -167,8 +165,7 @@ def test_a_job_that_is_told_that_its_time_ends_is_requeued_and_goes_on(slurm, wh
     assert_same_sweep(tmp_path, whole)
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_a_job_longer_than_its_time_limit_is_requeued_by_slurm_s_own_signal(slurm, tmp_path):
     long = ["seed=0", "trainer.max_steps=80000"]
     limits = ["launcher.time_minutes=1", "launcher.grace_seconds=10"]
@@ -179,8 +176,7 @@ def test_a_job_longer_than_its_time_limit_is_requeued_by_slurm_s_own_signal(slur
     assert_same_sweep(tmp_path / "jobs", tmp_path / "whole")
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_a_job_that_has_timed_out_too_often_fails_with_the_log_s_path(slurm, tmp_path):
     process = launch(tmp_path, "seed=0", "launcher.max_timeouts=0", "launcher.retries=0", "launcher.time_minutes=2")
     wait_until(in_training(tmp_path, runs=1))
@@ -193,23 +189,19 @@ def test_a_job_that_has_timed_out_too_often_fails_with_the_log_s_path(slurm, tmp
     assert "timed-out too many times" in Path(status["error"].rpartition(" ")[2]).read_text()
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 @pytest.mark.parametrize("partition", ["low", "grace"])
 def test_preempted_jobs_make_room_and_go_on_afterwards(partition, slurm, whole, tmp_path):
-    process = launch(tmp_path, "seed=0,1", f"launcher.partition={partition}")
-    wait_until(in_training(tmp_path))
+    process = launch_into_training(tmp_path, "seed=0,1", f"launcher.partition={partition}")
     subprocess.run(["sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=sleep 2"], check=True)
     assert finish(process)[0] == 0
     assert all("Restarts=1" in shown(job) for job in jobs_of(tmp_path))
     assert_same_sweep(tmp_path, whole)
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_a_step_that_gets_sigterm_exits_with_143_and_its_runs_are_submitted_again(slurm, whole, tmp_path):
-    process = launch(tmp_path, "seed=0,1")
-    wait_until(in_training(tmp_path))
+    process = launch_into_training(tmp_path, "seed=0,1")
     first = jobs_of(tmp_path)
     for job in first:
         subprocess.run(["scancel", "--signal=TERM", job], check=True)
@@ -220,11 +212,9 @@ def test_a_step_that_gets_sigterm_exits_with_143_and_its_runs_are_submitted_agai
     assert_same_sweep(tmp_path, whole)
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_a_killed_worker_and_a_killed_launch_lose_nothing(slurm, whole, tmp_path):
-    process = launch(tmp_path, "seed=0,1")
-    wait_until(in_training(tmp_path))
+    process = launch_into_training(tmp_path, "seed=0,1")
     process.kill()
     process.communicate()
     os.kill(statuses(tmp_path)[0]["pid"], signal.SIGKILL)
@@ -232,8 +222,7 @@ def test_a_killed_worker_and_a_killed_launch_lose_nothing(slurm, whole, tmp_path
     assert_same_sweep(tmp_path, whole)
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_points_that_are_still_queued_are_not_submitted_again(slurm, tmp_path):
     filler = subprocess.run(
         ["sbatch", "--parsable", "--exclusive", "--partition=high", "--output=/dev/null", "--wrap=sleep 600"],
@@ -251,8 +240,7 @@ def test_points_that_are_still_queued_are_not_submitted_again(slurm, tmp_path):
     assert [status["state"] for status in statuses(tmp_path)] == ["done"] * 3
 
 
-@pytest.mark.slow
-@needs_slurm
+@on_slurm
 def test_what_slurm_refuses_is_said_in_one_sentence(slurm, tmp_path, capsys):
     arguments = ["launcher=slurm", "launcher.partition=nowhere", f"hydra.sweep.dir={tmp_path}"]
     assert main(["train", "-m", *TINY, "seed=0,1", *arguments]) == 2
