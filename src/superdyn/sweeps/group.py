@@ -18,8 +18,11 @@ WORKER = "superdyn.sweeps.worker"
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """For the environment of workers: no file in the working directory may stand in for an installed package."""
 
-_DIED = 128
+DIED = 128
 """Exit codes above it mean a signal, as in a shell."""
+
+TERMINATED = DIED + signal.SIGTERM
+"""Exit code after SIGTERM; with Lightning's own 0 a scheduler would take a preempted job for a success."""
 
 PATIENCE_SECONDS = "300"
 """How long torchrun lets ranks finish their chunk and save before it kills them; its own is 30."""
@@ -54,7 +57,7 @@ def run_group(n_ranks: int, arguments: Sequence[str]) -> int:
     before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         code = process.wait()
-        return code if code >= 0 else _DIED - code
+        return code if code >= 0 else DIED - code
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -75,10 +78,10 @@ def main(arguments: Sequence[str]) -> int:
     try:
         run(parse_args(["--standalone", "--nproc-per-node", n_ranks, "-m", WORKER, *task]))
     except SignalException as error:
-        return _DIED + error.sigval
+        return DIED + error.sigval
     except ChildFailedError as error:
         code = error.get_first_failure()[1].exitcode
-        return code if code > 0 else _DIED - code
+        return code if code > 0 else DIED - code
     return 0
 
 

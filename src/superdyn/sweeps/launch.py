@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status, take
-from superdyn.runs.status import Status
+from superdyn.runs.status import State, Status
 from superdyn.sweeps.points import Point
 
 if TYPE_CHECKING:
@@ -53,12 +54,27 @@ class Launch:
             lambda point: running(point, pack.start_step),
         )
 
+    def stop_if_failed(self, points: Sequence[Point]) -> None:
+        """What `launcher.fail_fast` asks for.
+
+        Raises:
+            SweepStoppedError: one of the points has failed.
+        """
+        if any(state_of(point) == "failed" for point in points):
+            raise SweepStoppedError(f"a run failed and launcher.fail_fast=true; why: superdyn status {self.sweep_dir}")
+
     def _is_free(self, point: Point, status: Status | None) -> bool:
         if status is None:
             return True
         if status.state == "failed":
             return point.signature in self.retry
         return status.state != "done" and (status.is_ours() or not status.is_live())
+
+
+def state_of(point: Point) -> State | None:
+    """What the point's folder says it is; None where it does not say."""
+    status = current_status(point.folder)
+    return None if status is None else status.state
 
 
 def running(point: Point, step: int) -> Status:

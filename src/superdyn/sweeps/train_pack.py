@@ -21,15 +21,13 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
+from superdyn.sweeps.group import TERMINATED
 from superdyn.sweeps.launch import write_failed
 from superdyn.sweeps.packing import Pack
 from superdyn.sweeps.ranks import lightning_placement
 from superdyn.training.data_parallel import RankLost, Ranks
 from superdyn.training.module import SuperpositionModule
 from superdyn.training.threads import cpu_threads, keep_freed_memory
-
-TERMINATED = 143
-"""Exit code after SIGTERM (128 + 15); with Lightning's own 0 a scheduler would take a preempted job for a success."""
 
 
 def train_pack(pack: Pack, group: str, progress: Progress) -> None:

@@ -8,9 +8,8 @@ from pathlib import Path
 
 from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
-from superdyn.runs.ownership import current_status
 from superdyn.sweeps.executors.board import Board, last_line
-from superdyn.sweeps.launch import Launch, write_failed
+from superdyn.sweeps.launch import Launch, state_of, write_failed
 from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.task import Task
@@ -85,12 +84,10 @@ class Units:
         """
         if code == STORAGE_FAULT:
             raise SweepStoppedError(last_line(log))
-        if self._settings.fail_fast and any(_state(point) == "failed" for point in unit.points):
-            raise SweepStoppedError(
-                f"a run failed and launcher.fail_fast=true; why: superdyn status {self._launch.sweep_dir}"
-            )
+        if self._settings.fail_fast:
+            self._launch.stop_if_failed(unit.points)
         free = {point.signature for point in self._launch.waiting()}
-        left = [point for point in unit.points if point.signature in free and _state(point) != "failed"]
+        left = [point for point in unit.points if point.signature in free and state_of(point) != "failed"]
         if not left:
             return []
         if (code == KILLED or how == "OUT_OF_MEMORY") and len(left) > 1:
@@ -107,8 +104,3 @@ class Units:
             granted = _MEMORY_SHARE * self._settings.memory_gib * 2**30
             limits.append(max(1, int(granted / member_bytes(points[0].config))))
         return min(limits) if limits else None
-
-
-def _state(point: Point) -> str | None:
-    status = current_status(point.folder)
-    return None if status is None else status.state

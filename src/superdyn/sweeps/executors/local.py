@@ -103,10 +103,8 @@ class LocalProcesses:
             _close(worker)
             if code not in (0, 1) and self._takes_up_again(slot, worker, code):
                 again.append(slot)
-            if self._settings.fail_fast and any(_state(point) == "failed" for point in self._points):
-                raise SweepStoppedError(
-                    f"a run failed and launcher.fail_fast=true; why: superdyn status {self._launch.sweep_dir}"
-                )
+            if self._settings.fail_fast:
+                self._launch.stop_if_failed(self._points)
         return again
 
     def _takes_up_again(self, slot: Slot, worker: Worker, code: int) -> bool:
@@ -163,11 +161,6 @@ def _sigterm_as_exit() -> Iterator[None]:
 def _close(worker: Worker) -> None:
     assert worker.process.stdin is not None
     worker.process.stdin.close()
-
-
-def _state(point: Point) -> str | None:
-    status = current_status(point.folder)
-    return None if status is None else status.state
 
 
 def _is_in_hands_of(worker: Worker, point: Point) -> bool:

@@ -7,14 +7,11 @@ from pathlib import Path
 
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status
-from superdyn.sweeps.group import run_group
+from superdyn.sweeps.group import DIED, TERMINATED, run_group
 from superdyn.sweeps.launch import Launch, write_failed
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.task import Task
 from superdyn.sweeps.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
-
-_DIED = 128
-"""Exit codes above it mean a signal."""
 
 
 class RankGroups:
@@ -39,14 +36,14 @@ class RankGroups:
             return run_group(point.config.trainer.devices, [str(task), PARENT_ON_STDIN])
 
     def _after(self, point: Point, code: int) -> None:
-        if code == _DIED + signal.SIGINT:
+        if code == DIED + signal.SIGINT:
             raise KeyboardInterrupt
-        if code == _DIED + signal.SIGTERM:
+        if code == TERMINATED:
             raise SystemExit(code)
         if code in (STORAGE_FAULT, DEVICE_FAULT):
             raise SweepStoppedError("the ranks said why above; the same command goes on where they stopped")
-        if code > _DIED:
-            name = signal.Signals(code - _DIED).name
+        if code > DIED:
+            name = signal.Signals(code - DIED).name
             raise SweepStoppedError(f"a rank was ended by {name}; the same command goes on where it was")
         status = current_status(point.folder)
         if status is None or status.state not in ("done", "failed"):
