@@ -1,8 +1,9 @@
 """Model FLOPs utilisation: the share of a device's peak that training turns into useful operations.
 
 MFU = tokens/s · FLOPs per token / (devices · peak) (Chowdhery et al. 2022). Peaks are dense ones, without 2:4 sparsity,
-in TFLOP/s at the vendor's boost clock. Sources: NVIDIA's data sheets of the A100, H100 (its sparse figures halved),
-H200, HGX B200 (sparse figures halved) and the Ada GPU architecture whitepaper (RTX 4090, float32 accumulation).
+in TFLOP/s at the vendor's boost clock, meant to be those of NVIDIA's data sheets (sparse figures halved; RTX 4090 with
+float32 accumulation). They were not checked against the data sheets: some of the A100, H100 SXM, H200 SXM, B200 and
+RTX 4090 rows were seen in secondary tables, the others are from memory. Check your row before you quote an MFU.
 """
 
 from typing import Literal
