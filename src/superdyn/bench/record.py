@@ -21,7 +21,7 @@ import torch
 
 from superdyn.bench.equality import largest_difference, losses_on_shared_batches
 from superdyn.bench.exact import exact_against_sampled
-from superdyn.bench.one import ONE_BY_ONE, RIVALS
+from superdyn.bench.one import LARGEST_SWEEP, ONE_BY_ONE, RIVALS
 from superdyn.bench.table import table
 from superdyn.bench.tax import lightning_tax
 from superdyn.bench.workload import Workload
@@ -76,7 +76,7 @@ def compare(workload: Workload, device: str, rivals: list[str], alone: dict[str,
     for rival in rivals:
         if workload.runs > 1 and rival in ONE_BY_ONE:
             results[rival] = alone[rival]
-        elif rival != _EVERYTHING_ON or workload.runs in (1, 64):
+        elif rival != _EVERYTHING_ON or (workload.runs in (1, 64) and workload.n_features <= LARGEST_SWEEP):
             results[rival] = run_one(rival, workload, device)
     return {"workload": workload.__dict__, "results": results}
 

@@ -7,7 +7,8 @@ inside the page, and every text from outside (names, notes, errors) is escaped.
 import re
 import shlex
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jinja2
@@ -70,9 +71,20 @@ def write_report(path: Path) -> Path:
 
 def _write_figures(study: Study, folder: Path) -> list[PageFigure]:
     folder.mkdir(exist_ok=True)
-    trainings = (TOKEN_FIGURES if study.reads_tokens else FIGURES) if study.runs else ()
-    evaluations = EVALUATION_FIGURES if study.evaluations else ()
-    return [_page_figure(draw(study), folder) for draw in (*trainings, *evaluations)]
+    drawings = [_of_kind(draw(part), part, study) for part in study.kinds() for draw in _training_figures(part)]
+    drawings += [draw(study) for draw in EVALUATION_FIGURES if study.evaluations]
+    return [_page_figure(drawing, folder) for drawing in drawings]
+
+
+def _training_figures(part: Study) -> tuple[Callable[[Study], Drawing], ...]:
+    return TOKEN_FIGURES if part.reads_tokens else FIGURES
+
+
+def _of_kind(drawing: Drawing, part: Study, study: Study) -> Drawing:
+    """In a sweep of features and tokens, name and heading of a figure of tokens say so."""
+    if not part.reads_tokens or len(study.kinds()) == 1 or drawing.name.startswith("token"):
+        return drawing
+    return replace(drawing, name=f"token_{drawing.name}", heading=f"{drawing.heading} of language models")
 
 
 def _page_figure(drawing: Drawing, folder: Path) -> PageFigure:

@@ -5,7 +5,7 @@ Reads run folders through `analysis` once, so that the figures share what was re
 apart from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,15 @@ class Study:
         """Whether there are language models among the runs, whose spectra are of bins of tokens."""
         return any(run.reads_tokens for run in self.runs)
 
+    def kinds(self) -> "list[Study]":
+        """The trainings on features and those on tokens, which have other figures; one of them where all are alike."""
+        parts = [{name: of for name, of in self.groups.items() if _tokens(of) == tokens} for tokens in (False, True)]
+        return [
+            replace(self, frame=self.frame[self.frame["condition"].isin(list(groups))], groups=groups, evaluations=[])
+            for groups in parts
+            if groups
+        ]
+
     @property
     def notes(self) -> list[str]:
         """The distinct texts under `notes`, those of runs made before the key existed left out."""
@@ -147,6 +156,11 @@ def load_study(path: Path) -> Study:
 def _finished(frame: pd.DataFrame) -> list[Run]:
     done = records(frame.loc[frame["state"] == "done"])
     return [Run(row, analysis.load_curve(Path(row["path"]))) for row in done]
+
+
+def _tokens(by_pair: dict[Pair, list[Run]]) -> bool:
+    """Whether the runs of a condition, which are of one model, read tokens."""
+    return next(iter(by_pair.values()))[0].reads_tokens
 
 
 def _evaluated(frame: pd.DataFrame) -> pd.Series:
