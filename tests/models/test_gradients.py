@@ -2,6 +2,7 @@
 
 from itertools import product as combinations
 
+import numpy as np
 import pytest
 import torch
 
@@ -95,3 +96,20 @@ def test_a_small_width_takes_the_gram_form_and_a_large_one_the_residual(make_con
     for student, expected in ((narrow, True), (wide, False)):
         head = decoding.Head(student.output_embedding(), None, importance, rectified=False)
         assert gram.is_cheaper(batches.step(0), head) is expected
+
+
+@pytest.mark.parametrize("init", ["identity", "gaussian"])
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_gradients_of_a_dense_batch_have_the_same_bits_by_its_points(init, activation, make_config, monkeypatch):
+    monkeypatch.setattr(batching, "_POINTS_FROM", 0)
+    switches = {"model__encoder_init": init, "model__activation": activation, "model__bias": True}
+    width = 32 if init == "identity" else 7
+    student, batches, importance = students_and_batches(make_config, model__width=width, **switches, **MANY_ACTIVE)
+    for t in range(len(batches)):
+        by_points = batches.step(t)
+        assert by_points.head_points is not None
+        assert len(np.unique(by_points.head_points.places)) < len(by_points.head_points.places)  # cells occur twice
+        found = sampled_gradients(student, by_points, importance)
+        by_passes = sampled_gradients(student, by_points._replace(head_points=None), importance)
+        assert torch.equal(found.loss, by_passes.loss)
+        assert all(torch.equal(gradient, by_passes.by_name[name]) for name, gradient in found.by_name.items())

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -48,6 +49,20 @@ class Cells:
         return self.features[self.picks]
 
 
+class HeadPoints(NamedTuple):
+    """Where a head that is all is not zero; of a cell that occurs twice the last value counts.
+
+    Attributes:
+        places: in the flat (R, S, N).
+        channels: in a flat (R, N), such as that of the importances.
+        values: of the cells.
+    """
+
+    places: Int64[np.ndarray, "m"]
+    channels: Int64[np.ndarray, "m"]
+    values: Float[np.ndarray, "m"]
+
+
 class SparseBatch(NamedTuple):
     """One batch of a pack.
 
@@ -55,11 +70,13 @@ class SparseBatch(NamedTuple):
         shape: (R, S, N).
         head: the first features, dense, or None.
         cells: the other features, or None where the head is all.
+        head_points: the same as the head, on a CPU where the head is all and its points are at hand.
     """
 
     shape: tuple[int, int, int]
     head: Float[Tensor, "r s h"] | None
     cells: Cells | None
+    head_points: HeadPoints | None = None
 
     def dense(self) -> Float[Tensor, "r s n"]:
         """The batch as one array."""

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int, Int64
 from numpy.typing import DTypeLike
 
 from superdyn.config import DataConfig
-from superdyn.features.batches import SparseBatch, SparseBatches
+from superdyn.features.batches import HeadPoints, SparseBatch, SparseBatches
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.features.sampler import Points
 
@@ -23,6 +23,9 @@ _DENSE_FROM = 0.25
 
 _ALL_DENSE_UP_TO = 128
 """Number of features up to which the whole batch is dense."""
+
+_POINTS_FROM = 2**17
+"""Cells of a dense batch from which going through its points is cheaper than passes over it; no bit depends on it."""
 
 _HEAD_MULTIPLE = 16
 """Heads are whole vector registers wide, like every other shape that is multiplied in one call for all members."""
@@ -56,14 +59,12 @@ class DenseBatches:
     """Batches whose head is all; a step is written out when asked for, over the one before.
 
     Attributes:
-        places: position of each point in a step's (R, S, N), step by step.
-        values: of the points; the last of a cell counts.
+        points: of all steps, one after the other.
         bounds: where the points of each step begin, and the end.
         memory: one step's batch.
     """
 
-    places: Int64[np.ndarray, "m"]
-    values: Float[np.ndarray, "m"]
+    points: HeadPoints
     bounds: Sequence[int]
     memory: Float[np.ndarray, "r s n"]
 
@@ -74,17 +75,22 @@ class DenseBatches:
         """The same batches on another device, all written out."""
         if device.type == "cpu":
             return self
-        x = torch.stack([self._written(t).clone() for t in range(len(self))])
+        x = torch.stack([self._written(self._points(t)).clone() for t in range(len(self))])
         return SparseBatches(len(self), self.memory.shape, x.to(device, non_blocking=True), None)
 
     def step(self, t: int) -> SparseBatch:
         """The batch of step `t`; it is void after the next call."""
-        return SparseBatch(self.memory.shape, self._written(t), None)
+        points = self._points(t)
+        head = self._written(points)
+        return SparseBatch(self.memory.shape, head, None, points if self.memory.size >= _POINTS_FROM else None)
 
-    def _written(self, t: int) -> torch.Tensor:
+    def _points(self, t: int) -> HeadPoints:
         here = slice(self.bounds[t], self.bounds[t + 1])
+        return HeadPoints(*(array[here] for array in self.points))
+
+    def _written(self, points: HeadPoints) -> torch.Tensor:
         self.memory[...] = 0
-        self.memory.reshape(-1)[self.places[here]] = self.values[here]
+        self.memory.reshape(-1)[points.places] = points.values
         return torch.from_numpy(self.memory)
 
 
@@ -95,12 +101,15 @@ def dense_batches(
     n_features, n_rows = shape[2], shape[0] * shape[1]
     row = np.concatenate([flat_rows(points.rows, r, shape) for r, points in enumerate(members)])
     step = row // n_rows
-    place = (row - step * n_rows) * n_features + np.concatenate([points.features for points in members])
+    feature = np.concatenate([points.features for points in members])
+    member = np.repeat(np.arange(len(members)), [len(points.features) for points in members])
+    place, channel = (row - step * n_rows) * n_features + feature, member * n_features + feature
     value = np.concatenate([points.values for points in members]).astype(dtype)
     small = step.astype(np.uint16) if n_steps <= np.iinfo(np.uint16).max else step
     order = np.argsort(small, kind="stable")  # radix sort for 16 bits
     bounds = np.concatenate([[0], np.bincount(step, minlength=n_steps).cumsum()])
-    return DenseBatches(place[order], value[order], bounds.tolist(), np.zeros(shape, dtype=dtype))
+    points = HeadPoints(place[order], channel[order], value[order])
+    return DenseBatches(points, bounds.tolist(), np.zeros(shape, dtype=dtype))
 
 
 def sparse_batches(

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from superdyn.features.batches import Cells, SparseBatch
+from superdyn.features.batches import Cells, HeadPoints, SparseBatch
 from superdyn.models.product import multiply
 
 _TILE_BYTES = 64 * 2**20
@@ -125,8 +125,22 @@ class Activation:
 
 def _dense_tile(batch: SparseBatch, head: Head, features: slice, y: Float[Tensor, "r s i"]) -> Tile:
     assert batch.head is not None
+    if batch.head_points is not None:
+        return _marked_tile(batch.head_points, head, features, y)
     residual = y - head.importance[:, None, :] * batch.head
     return Tile(features, residual, Activation(residual, y if head.rectified else None))
+
+
+def _marked_tile(points: HeadPoints, head: Head, features: slice, y: Float[Tensor, "r s n"]) -> Tile:
+    """As `_dense_tile`, with two passes over the points in the place of three over the batch."""
+    flat = y.numpy().reshape(-1)
+    at_places = flat[points.places]
+    # NumPy lets the last of a cell count, which torch's assignment does not promise.
+    flat[points.places] = at_places - head.importance.numpy().reshape(-1)[points.channels] * points.values
+    if not head.rectified:
+        return Tile(features, y, Activation(y))
+    places, positive = torch.from_numpy(points.places), torch.from_numpy(at_places > 0)
+    return Tile(features, y, Activation(y, None, y.view(-1), places, positive))
 
 
 def _sparse_tile(batch: SparseBatch, head: Head, features: slice, y: Tensor, flat: Tensor) -> Tile:
