@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PATH = re.compile(r"`((?:conf|src|scripts|tests|docs)/[^\s`]*)`")
 FENCE = re.compile(r"^```[a-z]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SHELL = re.compile(r"^```bash\n(.*?)^```", re.DOTALL | re.MULTILINE)
 PLACEHOLDER = re.compile(r"[<>…{}]|\.\.\.")
 
 
@@ -47,6 +49,14 @@ def test_every_verb_in_a_code_block_is_one():
     for page, _, words in ALL:
         assert words, page.name
         assert words[0] in verbs() | {"--help", "-h"}, f"{page.name}: superdyn {' '.join(words)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_shell_block_can_be_pasted_into_a_shell(page):
+    for block in SHELL.findall(page.read_text(encoding="utf-8")):
+        lines = "\n".join(line for line in block.splitlines() if not PLACEHOLDER.search(line))
+        checked = subprocess.run(["bash", "-n"], input=lines, capture_output=True, text=True, check=False)
+        assert not checked.returncode, f"{page.name}: {checked.stderr}"
 
 
 @pytest.mark.parametrize(("folder", "words"), TRAIN, ids=lambda value: " ".join(value) if type(value) is list else "")
