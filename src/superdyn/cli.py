@@ -112,12 +112,16 @@ def _retry(options: argparse.Namespace) -> int:
 def _fit(options: argparse.Namespace) -> int:
     from superdyn.analysis import fit_table
     from superdyn.report.terminal import console, fit_rows
+    from superdyn.report.terminal_pooled import pooled_rows
 
     frame = fit_table(options.path)
     if options.json:
         print(frame.to_json(orient="records", indent=2))
     else:
         console().print(fit_rows(frame, title=f"exponents in {options.path}"))
+        pooled = pooled_rows(options.path) if options.path.is_dir() else None
+        if pooled is not None:
+            console().print(pooled)
     return 0
 
 
