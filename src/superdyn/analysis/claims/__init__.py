@@ -14,6 +14,7 @@ from superdyn.analysis.claims.ceiling import ceiling
 from superdyn.analysis.claims.embedding_decay import embedding_decay
 from superdyn.analysis.claims.exact import exact_exponents, travelling_wave
 from superdyn.analysis.claims.row import ClaimRow
+from superdyn.analysis.claims.superposition_grid import superposition_grid
 from superdyn.analysis.claims.universality import universality
 from superdyn.config import ClaimConfig
 from superdyn.targets import resolve_target
@@ -26,6 +27,7 @@ JUDGES: dict[str, Judge] = {
     "ceiling": ceiling,
     "embedding_decay": embedding_decay,
     "exact_exponents": exact_exponents,
+    "superposition_grid": superposition_grid,
     "travelling_wave": travelling_wave,
     "universality": universality,
 }
