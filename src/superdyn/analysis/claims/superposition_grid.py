@@ -29,7 +29,9 @@ def superposition_grid(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> li
 def grid_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> Iterator[ClaimRow]:
     """The same from a frame that has the represented share of every run."""
     least, largest = frame[DECAY].min(), frame[DECAY].max()
-    for (decay, a), runs in frame.groupby([DECAY, A]):
+    points = frame[[DECAY, A]].drop_duplicates().sort_values([DECAY, A]).itertuples(index=False)
+    for decay, a in points:
+        runs = frame[(frame[DECAY] == decay) & (frame[A] == a)]
         where, note = f"weight decay {decay:g}, a={a:g}", _represented(runs)
         local = local_exponents(runs)
         yield reported(
