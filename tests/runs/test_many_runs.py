@@ -1,4 +1,4 @@
-"""2,000 finished runs are looked at, loaded and launched again in less than five seconds each, imports included."""
+"""2,000 finished runs: looked at, loaded, verified, launched again in less than five seconds each, imports included."""
 
 import os
 import statistics
@@ -49,6 +49,12 @@ def test_status_takes_less_than_five_seconds(sweep: Path) -> None:
 @pytest.mark.slow
 def test_load_sweep_takes_less_than_five_seconds(sweep: Path) -> None:
     assert statistics.median(timed(LOAD, str(sweep), expected=f"{N_RUNS} runs")) < SECONDS
+
+
+@pytest.mark.slow
+def test_verify_takes_less_than_five_seconds(sweep: Path) -> None:
+    expected = f"{sweep}: whole; {N_RUNS:,} runs, "
+    assert statistics.median(timed(MAIN, "verify", str(sweep), expected=expected)) < SECONDS
 
 
 @pytest.mark.slow
