@@ -17,6 +17,8 @@ from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpo
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_status import sweep_status
+from superdyn.runs.verify import verification
+from superdyn.runs.verify_finding import Finding
 
 pytestmark = pytest.mark.filterwarnings(
     # Lightning 2.6 asks torch about tree leaves in a way that torch 2.13 deprecates.
@@ -183,6 +185,19 @@ def test_a_killed_pack_can_resume_and_is_not_shown_as_running(slow_pack: BasePro
     slow_pack.join()
     assert_resumable(folders(tmp_path, 3))
     assert [row.state for row in sweep_status(tmp_path)] == ["interrupted"] * 3
+
+
+def problems(root: Path) -> list[Finding]:
+    """Those that `superdyn verify` finds, but that a tiny pack measures at other steps than its configuration says."""
+    return [found for found in verification(root).run() if found.problem and found.kind != "too few rows"]
+
+
+def test_a_pack_is_verified_while_it_trains_and_after_it_was_killed(slow_pack: BaseProcess, tmp_path: Path) -> None:
+    for _ in range(20):
+        assert problems(tmp_path) == []
+    slow_pack.kill()
+    slow_pack.join()
+    assert problems(tmp_path) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
