@@ -17,15 +17,20 @@ ABANDONED_AFTER_SECONDS = 600.0
 """No write of ours lasts this long, so an older temporary file has no writer any more."""
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Give `path` the bytes that `write(file)` produces, all at once; its folder is made if absent."""
+def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, durable: bool = True) -> None:
+    """Give `path` the bytes that `write(file)` produces, all at once; its folder is made if absent.
+
+    Of a file that can be made anew nobody need wait until it is on the disk: without `durable` it survives the end of
+    its process, but perhaps not that of the machine.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-{path.name}")
     try:
         with temporary.open("wb") as file:
             write(file)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

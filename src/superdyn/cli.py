@@ -1,4 +1,5 @@
-"""The command line: `superdyn train | status | retry | fit | report | reproduce | tokens | evaluate | doctor`.
+"""The command line: `superdyn train | status | retry | fit | report | verify | reproduce | tokens | evaluate |
+doctor`.
 
 Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
 by Ctrl-C, 143 by SIGTERM.
@@ -15,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 
 from superdyn.evaluate.verb import add_evaluate_verb
+from superdyn.runs.verify_verb import add_verify_verb
 from superdyn.tokens_command import add_tokens_verb
 
 WRONG_INPUT, INTERRUPTED = 2, 130
@@ -66,6 +68,8 @@ def _parser() -> argparse.ArgumentParser:
     report = verbs.add_parser("report", help="report.html and figures of a sweep")
     report.add_argument("folder", type=Path)
     report.set_defaults(run=_report)
+
+    add_verify_verb(verbs)
 
     reproduce = verbs.add_parser("reproduce", help="train the experiments behind the claims and judge them")
     reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="the claims of the paper when none is named")

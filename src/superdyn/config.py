@@ -203,7 +203,7 @@ class RunConfig(Section):
 
     def signature(self) -> str:
         """Hex digest of everything that can change the result; names the run's folder and its W&B run."""
-        return _digest({key: value for key, value in self.flat().items() if not is_incidental(key)})
+        return signature_of(self.to_mapping())
 
     def pack_key(self) -> str:
         """Equal for runs that can train as members of one pack: all but the member fields agree.
@@ -228,6 +228,11 @@ class RunConfig(Section):
             and self.loss == "sampled"
             and self.optimizer.name in ("sgd", "adam", "adamw")
         )
+
+
+def signature_of(mapping: Mapping[str, Any]) -> str:
+    """The signature of a run, from the content of its `config.yaml`."""
+    return _digest({key: value for key, value in _flatten(mapping) if not is_incidental(key)})
 
 
 def _flatten(mapping: Mapping[str, Any], prefix: str = ""):

@@ -17,6 +17,7 @@ from superdyn.analysis import load_curve
 from superdyn.analysis.evaluated import load_bin_losses
 from superdyn.cli import main
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.verify import verification
 
 
 def kill_after(command, done, count):
@@ -41,12 +42,14 @@ def test_a_killed_evaluation_measures_only_what_is_missing(measured, neox, token
     assert status.is_stale()
     kept = {file.name: file.stat().st_mtime_ns for file in (out / "revisions").glob("[!.]*")}
     assert 3 <= len(kept) < len(STEPS)
+    assert main(["verify", str(out)]) == 0
     assert main(command) == 0
     assert f"{len(STEPS) - len(kept)} revisions measured, {len(kept)} were there" in capsys.readouterr().out
     assert {name: (out / "revisions" / name).stat().st_mtime_ns for name in kept} == kept
     pd.testing.assert_frame_equal(load_curve(out), load_curve(measured), check_exact=True)
     for kind in ("occurrences", "rank"):
         assert load_bin_losses(out, kind)[1].tobytes() == load_bin_losses(measured, kind)[1].tobytes()
+    assert list(verification(out).run()) == []
 
 
 def test_a_damaged_measurement_is_made_again(measured, neox, tokens, tmp_path, capsys):
@@ -67,6 +70,15 @@ def test_a_damaged_measurement_is_made_again(measured, neox, tokens, tmp_path, c
     os.truncate(file, file.stat().st_size // 2)
     assert main(command) == 0
     assert "1 revisions measured, 1 were there" in capsys.readouterr().out
+    content = bytearray(file.read_bytes())
+    content[content.index(b"PAR1") + 40] ^= 1
+    file.write_bytes(content)
+    assert [(finding.file, finding.kind) for finding in verification(out).run()] == [
+        ("revisions/step1.parquet", "altered")
+    ]
+    assert main(command) == 0
+    assert "1 revisions measured, 1 were there" in capsys.readouterr().out
+    assert list(verification(out).run()) == []
     assert load_curve(out)["loss"].tolist() == load_curve(measured)["loss"].tolist()[:2]
 
 

@@ -1,7 +1,7 @@
 """A large finished sweep without training it: one run is trained, and its files stand for those of all the others.
 
-Every run has a configuration, signature, manifest entry, status and environment of its own, as a launch of the grid
-`data.data_exponent × seed` leaves them.
+Every run has a configuration, signature, checkpoint, manifest, status and environment of its own, as a launch of the
+grid `data.data_exponent × seed` leaves them.
 """
 
 import json
@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 
 from superdyn.config import RunConfig
+from superdyn.runs.checkpoints import checkpoint_steps, load_checkpoint, save_checkpoint
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.manifest import seal
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folder_name, run_folders
 
 EXPONENTS = ("1.2", "1.4", "1.6", "1.8")
@@ -30,6 +32,9 @@ def multiply(sweep: Path, n_runs: int) -> None:
     assert status is not None
     assert environment is not None
     (sweep / "sweep.json").unlink()
+    *_, step = checkpoint_steps(example.checkpoints)
+    checkpoint = load_checkpoint(example.checkpoints, step)
+    assert checkpoint is not None
     points = []
     for exponent in EXPONENTS:
         for seed in range(n_runs // len(EXPONENTS)):
@@ -45,6 +50,8 @@ def multiply(sweep: Path, n_runs: int) -> None:
             stamp = {"signature": signature, "name": run.name}
             (run.path / "status.json").write_text(json.dumps(status.stamped() | stamp | {"state": "done"}))
             (run.path / "environment.json").write_text(json.dumps(environment | {"started": str(seed)}, indent=2))
+            save_checkpoint(run.checkpoints, step, checkpoint.state, {"signature": signature})
+            seal(run.path, signature)
             overrides = tuple(f"{key}={value}" for key, value in swept.items())
             points.append(SweepPoint(signature, run.name, overrides))
     shutil.rmtree(example.path)

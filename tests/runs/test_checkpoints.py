@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from superdyn.runs.checkpoints import checkpoint_steps, load_latest, resume_groups, save_checkpoint
+from superdyn.runs.checkpoints import checkpoint_steps, load_checkpoint, resume_groups, save_checkpoint
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "run" / "checkpoints"
 
 
 def save(directory: Path, *steps: int) -> None:
@@ -13,46 +18,48 @@ def save(directory: Path, *steps: int) -> None:
         save_checkpoint(directory, step, {"w": torch.full((3,), float(step))}, {"signature": "ab", "seeds": [1, 2]})
 
 
-def test_the_newest_checkpoint_comes_back_with_its_metadata(tmp_path: Path) -> None:
-    save(tmp_path, 10, 20)
-    latest = load_latest(tmp_path)
+def test_the_newest_checkpoint_comes_back_with_its_metadata(directory: Path) -> None:
+    save(directory, 10, 20)
+    latest = load_checkpoint(directory, checkpoint_steps(directory)[-1])
     assert latest is not None
     assert (latest.step, latest.meta) == (20, {"signature": "ab", "seeds": [1, 2]})
     torch.testing.assert_close(latest.state["w"], torch.full((3,), 20.0), rtol=0, atol=0)
 
 
-def test_no_checkpoint_is_none(tmp_path: Path) -> None:
-    assert load_latest(tmp_path / "never made") is None
+def test_without_a_checkpoint_there_is_no_step(directory: Path) -> None:
+    assert checkpoint_steps(directory) == []
 
 
-def test_only_the_newest_two_are_kept(tmp_path: Path) -> None:
-    save(tmp_path, 10, 20, 30)
-    assert checkpoint_steps(tmp_path) == [20, 30]
-    assert len(list(tmp_path.iterdir())) == 2
+def test_only_the_newest_two_are_kept(directory: Path) -> None:
+    save(directory, 10, 20, 30)
+    assert checkpoint_steps(directory) == [20, 30]
+    assert len(list(directory.iterdir())) == 2
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[: len(b) // 2], lambda b: b"", lambda b: b"\0" * len(b)])
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(tmp_path: Path, damage) -> None:
-    save(tmp_path, 10, 20)
-    newest = tmp_path / "step-0000000020.pt"
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_is_not(directory: Path, damage, listed: bool) -> None:
+    save(directory, 10, 20)
+    newest = directory / "step-0000000020.pt"
     newest.write_bytes(damage(newest.read_bytes()))
-    with pytest.warns(UserWarning, match=r"step-0000000020\.pt"):
-        latest = load_latest(tmp_path)
-    assert latest is not None
-    assert latest.step == 10
+    if not listed:
+        (directory.parent / "manifest.json").unlink()
+    with pytest.warns(UserWarning, match=r"step-0000000020\.pt cannot be read, an older checkpoint is used"):
+        assert load_checkpoint(directory, 20) is None
+    assert load_checkpoint(directory, 10) is not None
 
 
-def test_a_slice_of_a_stack_does_not_store_the_stack(tmp_path: Path) -> None:
+def test_a_slice_of_a_stack_does_not_store_the_stack(directory: Path) -> None:
     stack = torch.zeros(64, 1000)
-    path = save_checkpoint(tmp_path, 1, {"w": stack[3]})
+    path = save_checkpoint(directory, 1, {"w": stack[3]})
     assert path.stat().st_size < 2 * stack[3].nbytes
 
 
 def test_members_go_on_together_from_the_newest_step_that_they_share(tmp_path: Path) -> None:
-    save(tmp_path / "a", 10, 20)
-    save(tmp_path / "b", 10)
-    save(tmp_path / "c", 30, 40)
-    names = [tmp_path / name for name in ("a", "b", "c", "never made")]
+    names = [tmp_path / name / "checkpoints" for name in ("a", "b", "c", "never made")]
+    save(names[0], 10, 20)
+    save(names[1], 10)
+    save(names[2], 30, 40)
     assert resume_groups(names) == [(0, [3]), (10, [0, 1]), (40, [2])]
 
 
@@ -67,15 +74,14 @@ class Intruder:
 
 
 @pytest.mark.parametrize("where", ["state", "meta", "all"])
-def test_a_checkpoint_that_would_run_code_is_refused_and_the_one_before_it_used(tmp_path: Path, where: str) -> None:
-    save(tmp_path, 10)
-    bad = Intruder(tmp_path / "mark")
+def test_a_checkpoint_that_would_run_code_is_refused_and_the_one_before_it_is_not(directory: Path, where: str) -> None:
+    save(directory, 10)
+    bad = Intruder(directory / "mark")
     content = {"step": 20, "state": {"w": torch.zeros(1)}, "meta": {}} | ({} if where == "all" else {where: bad})
-    torch.save(bad if where == "all" else content, tmp_path / "step-0000000020.pt")
+    torch.save(bad if where == "all" else content, directory / "step-0000000020.pt")
     with pytest.warns(
         UserWarning, match=r"step-0000000020\.pt cannot be read, an older checkpoint is used: it names getattr"
     ):
-        latest = load_latest(tmp_path)
-    assert latest is not None
-    assert latest.step == 10
-    assert not (tmp_path / "mark").exists()
+        assert load_checkpoint(directory, 20) is None
+    assert load_checkpoint(directory, 10) is not None
+    assert not (directory / "mark").exists()

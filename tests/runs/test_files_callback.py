@@ -13,10 +13,12 @@ import pytest
 from tiny_pack import EVERY_CHUNK, N_FEATURES, TinyPack, fit, make_config, train_slowly
 
 from superdyn.runs import files_callback
-from superdyn.runs.checkpoints import load_latest, resume_groups
+from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpoint, resume_groups
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_status import sweep_status
+from superdyn.runs.verify import verification
+from superdyn.runs.verify_finding import Finding
 
 pytestmark = pytest.mark.filterwarnings(
     # Lightning 2.6 asks torch about tree leaves in a way that torch 2.13 deprecates.
@@ -40,6 +42,12 @@ def loss(folder: RunFolder) -> np.ndarray:
     return curve["loss"]
 
 
+def newest(folder: RunFolder) -> Checkpoint:
+    checkpoint = load_checkpoint(folder.checkpoints, checkpoint_steps(folder.checkpoints)[-1])
+    assert checkpoint is not None
+    return checkpoint
+
+
 def state(folder: RunFolder) -> tuple[str, int, str | None]:
     status = folder.status()
     assert status is not None
@@ -59,7 +67,7 @@ def test_every_member_gets_a_complete_folder(tmp_path: Path) -> None:
         np.testing.assert_allclose(spectrum[1].sum(1), curve["loss"], rtol=1e-6)
         assert run.config() == config.to_mapping()
         assert state(run) == ("done", 100, None)
-        assert load_latest(run.checkpoints)[0] == 100  # pyright: ignore[reportOptionalSubscript]
+        assert newest(run).step == 100
 
 
 def test_a_run_is_done_only_after_its_result_was_written(tmp_path: Path) -> None:
@@ -67,11 +75,11 @@ def test_a_run_is_done_only_after_its_result_was_written(tmp_path: Path) -> None
     seen = []
 
     def on_done(folder: RunFolder) -> None:
-        seen.append((state(folder)[0], len(loss(folder)), load_latest(folder.checkpoints) is not None))
+        seen.append((state(folder)[0], len(loss(folder)), newest(folder).step))
         folder.write_result({"alpha": 1.0})
 
     fit(TinyPack([make_config()]), [RunFiles([run], on_done)])
-    assert seen == [("running", 11, True)]
+    assert seen == [("running", 11, 100)]
     assert run.result() == {"alpha": 1.0}
     assert state(run)[0] == "done"
 
@@ -116,7 +124,7 @@ def test_a_resumed_pack_gives_the_curve_of_an_uninterrupted_one(tmp_path: Path) 
         fit(TinyPack(configs, fail_at=55), [RunFiles(parts)])
     assert resume_groups([run.checkpoints for run in parts]) == [(50, [0, 1])]
     again = TinyPack(configs)
-    again.load_member_states([load_latest(run.checkpoints).state for run in parts], 50)  # pyright: ignore[reportOptionalMemberAccess]
+    again.load_member_states([newest(run).state for run in parts], 50)
     fit(again, [RunFiles(parts)])
     for run, reference in zip(parts, whole, strict=True):
         assert (run.path / "curve.parquet").read_bytes() == (reference.path / "curve.parquet").read_bytes()
@@ -179,6 +187,19 @@ def test_a_killed_pack_can_resume_and_is_not_shown_as_running(slow_pack: BasePro
     assert [row.state for row in sweep_status(tmp_path)] == ["interrupted"] * 3
 
 
+def problems(root: Path) -> list[Finding]:
+    """Those that `superdyn verify` finds, but that a tiny pack measures at other steps than its configuration says."""
+    return [found for found in verification(root).run() if found.problem and found.kind != "too few rows"]
+
+
+def test_a_pack_is_verified_while_it_trains_and_after_it_was_killed(slow_pack: BaseProcess, tmp_path: Path) -> None:
+    for _ in range(20):
+        assert problems(tmp_path) == []
+    slow_pack.kill()
+    slow_pack.join()
+    assert problems(tmp_path) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_pack_told_to_stop_saves_the_step_it_is_at(
     slow_pack: BaseProcess, tmp_path: Path, number: signal.Signals
@@ -191,4 +212,4 @@ def test_a_pack_told_to_stop_saves_the_step_it_is_at(
     for run in runs:
         name, step, error = state(run)
         assert (name, error) == ("interrupted", None)
-        assert load_latest(run.checkpoints)[0] == step  # pyright: ignore[reportOptionalSubscript]
+        assert newest(run).step == step

@@ -1,4 +1,4 @@
-"""2,000 finished runs are looked at, loaded and launched again in less than five seconds each, imports included."""
+"""2,000 finished runs are looked at, loaded and launched again in less than five seconds each, verified in ten."""
 
 import os
 import statistics
@@ -13,7 +13,7 @@ from finished_sweep import grid, multiply
 from superdyn.hydra_app import train
 from superdyn.runs.sweep_folder import run_folders
 
-N_RUNS, SECONDS, TIMES = 2000, 5.0, 3
+N_RUNS, SECONDS, VERIFY_SECONDS, TIMES = 2000, 5.0, 10.0, 3
 TINY = ["logger=none", "trainer.progress=false", "data.n_features=32", "data.batch_size=8", "trainer.max_steps=2000"]
 MAIN = "import sys; from superdyn.cli import main; sys.exit(main())"
 LOAD = "import sys; from superdyn.analysis import load_sweep; print(len(load_sweep(sys.argv[1])), 'runs')"
@@ -49,6 +49,12 @@ def test_status_takes_less_than_five_seconds(sweep: Path) -> None:
 @pytest.mark.slow
 def test_load_sweep_takes_less_than_five_seconds(sweep: Path) -> None:
     assert statistics.median(timed(LOAD, str(sweep), expected=f"{N_RUNS} runs")) < SECONDS
+
+
+@pytest.mark.slow
+def test_verify_takes_less_than_ten_seconds(sweep: Path) -> None:
+    expected = f"{sweep}: whole; {N_RUNS:,} runs, "
+    assert statistics.median(timed(MAIN, "verify", str(sweep), expected=expected)) < VERIFY_SECONDS
 
 
 @pytest.mark.slow

@@ -152,6 +152,22 @@ def test_a_file_cut_short_costs_steps_and_no_bits(damaged, sweep, interrupted):
     assert_same_sweep(interrupted, before)
 
 
+@pytest.mark.parametrize("altered", ["checkpoint", "spectrum.parquet"])
+def test_a_flipped_bit_costs_steps_and_no_bits(altered, sweep, interrupted):
+    """Readers take the file as before: only its hash tells."""
+    first, *_ = run_folders(interrupted)
+    before = shutil.copytree(interrupted, interrupted.with_name("before"))
+    newest = checkpoint_steps(first.checkpoints)[-1]
+    path = first.checkpoints / f"step-{newest:010d}.pt" if altered == "checkpoint" else first.path / altered
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"cannot be read.*altered: its SHA-256"):
+        again = sweep(*FILLING[1:], "seed=0,1", "name=interrupted")
+    assert (again.done, again.exit_code) == (4, 0)
+    assert_same_sweep(interrupted, before)
+
+
 def test_a_run_that_went_back_to_an_older_checkpoint_is_not_done_before_its_curve_is(sweep, tmp_path):
     """One member was killed before its last checkpoint, so the pack goes back to the one before."""
     grid = [*FILLING[2:], "seed=0,1", "launcher.max_pack_size=2", "name=back"]

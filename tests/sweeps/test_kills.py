@@ -18,6 +18,7 @@ from sweeps.test_faults import assert_same_sweep
 
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import run_folders
+from superdyn.runs.verify import verification
 
 KILLS = int(os.environ.get("SUPERDYN_TEST_KILLS", "100"))
 GRID = [
@@ -68,8 +69,11 @@ def victims(launch: int, sweep: Path) -> list[int]:
 
 
 def assert_readable(sweep: Path) -> None:
-    """No file of any run is half a file."""
+    """No file of any run is half a file, nor another than its manifest says."""
     for run in run_folders(sweep):
+        work = verification(run.path)
+        list(work.run())
+        assert work.problems == []
         folder = RunFolder(run.path)
         for read in (folder.config, folder.status, folder.environment, folder.curve, folder.spectrum, folder.result):
             read()
@@ -99,6 +103,7 @@ def test_killed_at_random_moments_and_run_again_the_sweep_is_that_of_an_undistur
             continue
         assert process.exitcode == 0
         assert_same_sweep(sweep, whole)
+        assert list(verification(sweep).run()) == []
         finished += 1
         sweep = tmp_path / f"sweep-{finished}"
     print(f"{executor}: {kills} kills, {finished} sweeps finished, all equal")

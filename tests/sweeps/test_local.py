@@ -48,7 +48,31 @@ def test_a_run_whose_workers_keep_dying_fails_with_the_reason(sweep, faults):
     (run,) = run_folders(outcome.sweep_dir)
     status = run.status()
     assert status is not None
-    assert "died 1 times, last with signal SIGKILL" in (status.error or "")
+    assert "not finished after 1 attempts, the last ended by signal SIGKILL" in (status.error or "")
+
+
+@pytest.mark.slow
+def test_the_death_of_a_group_counts_against_the_run_that_it_trained(sweep, faults, capfd):
+    """Not against its slot: the other runs go on there."""
+    (faults / "kill").touch()
+    ranks = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "launcher.stagger_seconds=0"]
+    outcome = sweep("seed=0,1", *FAULTY, *ranks, "launcher=local", "launcher.retries=0", "launcher.max_pack_size=1")
+    assert "a worker died with 1 runs in training" in capfd.readouterr().out
+    assert (outcome.done, len(outcome.failed)) == (1, 1)
+    (failed,) = (run.status() for run in run_folders(outcome.sweep_dir) if run.name in outcome.failed)
+    assert failed is not None
+    assert "not finished after 1 attempts, the last ended by exit code 137" in (failed.error or "")
+
+
+@pytest.mark.slow
+def test_a_group_that_a_run_took_down_is_replaced_for_the_others(sweep, faults):
+    """Once a run fails, the ranks that train it end: the next group takes the rest up."""
+    (faults / "memory").touch()
+    ranks = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "launcher.stagger_seconds=0"]
+    outcome = sweep("seed=0,1", *FAULTY, *ranks, "launcher=local", "launcher.max_pack_size=1")
+    assert (outcome.done, len(outcome.failed)) == (1, 1)
+    assert len(list(outcome.sweep_dir.glob("launch/*/*.json"))) == 2
+    assert len(list(outcome.sweep_dir.glob("launch/*"))) == 1
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from training.test_packs import assert_same_run
 
 from superdyn.cli import main
 from superdyn.runs.sweep_folder import run_folders
+from superdyn.runs.verify import verification
 
 MAX_STEPS = 2000
 OVERRIDES = [
@@ -118,6 +119,7 @@ def test_the_same_command_finishes_the_sweep_bit_for_bit(number, stopped, whole)
     other: list[Any] = list(run_folders(whole))
     assert [run.name for run in one] == [run.name for run in other]
     assert len(one) == 4
+    assert list(verification(folder).run()) == []
     for resumed, undisturbed in zip(one, other, strict=True):
         assert resumed.status().state == "done"
         assert_same_run(resumed, undisturbed)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from superdyn.features.datamodule import FeatureDataModule
-from superdyn.runs.checkpoints import load_latest
+from superdyn.runs.checkpoints import checkpoint_steps, load_checkpoint
 from superdyn.training.engine import Engine
 
 OPTIMIZERS = ("sgd", "normalized", "adam", "adamw", "muon")
@@ -19,7 +19,7 @@ MEMBERS = [
 
 
 def final_state(folder):
-    checkpoint = load_latest(folder.checkpoints)
+    checkpoint = load_checkpoint(folder.checkpoints, checkpoint_steps(folder.checkpoints)[-1])
     assert checkpoint is not None
     return checkpoint.state
 

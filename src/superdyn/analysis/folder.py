@@ -5,15 +5,14 @@ as a sweep of one. Axis legend: `m` measurement, `n` feature.
 """
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 from jaxtyping import Float32, Int64
 
+from superdyn.runs.config_file import parse_config
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import run_folders
 
@@ -74,7 +73,7 @@ def existing_runs(path: str | Path) -> list[RunFolder]:
 
 def load_config(run: str | Path) -> dict[str, Any]:
     """The run's configuration with dotted keys."""
-    return dict(_flatten(_parse((Path(run) / "config.yaml").read_text(encoding="utf-8"))))
+    return dict(_flatten(parse_config((Path(run) / "config.yaml").read_text(encoding="utf-8"))))
 
 
 def load_curve(run: str | Path) -> pd.DataFrame:
@@ -122,26 +121,6 @@ def _row(run: RunFolder) -> dict[str, Any]:
         "error": None if status is None else status.error,
     }
     return known | load_config(run.path) | result_columns(result)
-
-
-def _parse(text: str) -> dict[str, Any]:
-    """The YAML mapping. Top-level sections are parsed one by one: most are the same text in all runs of a
-    sweep."""
-    sections: list[str] = []
-    for line in text.splitlines(keepends=True):
-        if sections and line[0] in " -#\n":
-            sections[-1] += line
-        else:
-            sections.append(line)
-    merged: dict[str, Any] = {}
-    for section in sections:
-        merged |= _section(section)
-    return merged
-
-
-@lru_cache(maxsize=4096)
-def _section(text: str) -> dict[str, Any]:
-    return yaml.load(text, Loader=yaml.CSafeLoader) or {}
 
 
 def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -22,6 +22,8 @@ from superdyn.atomic import write_atomically
 from superdyn.evaluate.token_loss import TokenLoss
 from superdyn.features.tokens.frequency import FrequencyBins
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.hashed_file import hash_file
+from superdyn.runs.manifest import damage, enter, withdraw
 
 REVISIONS = "revisions"
 _METADATA = b"superdyn"
@@ -58,13 +60,16 @@ def write_revision(folder: RunFolder, facts: Facts, losses: TokenLoss) -> None:
     columns = {"id": ids.astype(np.int32), "total": losses.total[ids], "occurrences": losses.occurrences[ids]}
     table = pa.table(columns).replace_schema_metadata({_METADATA: json.dumps(asdict(facts)).encode()})
     path = revision_path(folder, facts.revision)
+    name = path.relative_to(folder.path).as_posix()
+    withdraw(folder.path, name)
     write_atomically(path, lambda file: pq.write_table(table, file, compression="zstd"))
+    enter(folder.path, {name: hash_file(path)}, facts.signature)
 
 
 def read_revision(folder: RunFolder, name: str, signature: str, vocabulary_size: int) -> Measured | None:
     """What was measured of a revision; None if nothing was, with other settings, or the file is damaged."""
     path = revision_path(folder, name)
-    if not path.is_file():
+    if not path.is_file() or damage(folder.path, path.relative_to(folder.path).as_posix()) is not None:
         return None
     try:
         table = pq.read_table(path, memory_map=False)
@@ -124,7 +129,7 @@ class Tables:
 def _write_bins(folder: RunFolder, bins: Mapping[str, FrequencyBins], occurrences: Int64[np.ndarray, "v"]) -> None:
     rows = [row for kind, each in bins.items() for row in _bin_rows(kind, each, occurrences)]
     table = pa.Table.from_pylist(rows)
-    write_atomically(folder.path / BINS_FILE, lambda file: pq.write_table(table, file))
+    folder.replace(BINS_FILE, lambda file: pq.write_table(table, file))
 
 
 def _bin_rows(kind: str, bins: FrequencyBins, occurrences: Int64[np.ndarray, "v"]) -> Sequence[dict[str, object]]:

@@ -8,16 +8,21 @@ have.
 
 import re
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from superdyn.atomic import remove_abandoned, write_atomically
+from superdyn.atomic import remove_abandoned
+from superdyn.runs.hashed_file import Entry, write_hashed
+from superdyn.runs.manifest import damage, enter, withdraw
 
 KEPT = 2
+
+_NAME = re.compile(r"step-(\d{10})(?:\.\d+-of-\d+)?\.pt")
+"""A checkpoint's file, or one rank's part of it."""
 
 
 class Checkpoint(NamedTuple):
@@ -48,12 +53,30 @@ def save_checkpoint(
     path = directory / f"step-{step:010d}.pt"
     # A view of a stacked tensor would drag the whole pack's storage into the file.
     tensors = {name: value.detach().to("cpu").clone() for name, value in state.items()}
-    content = {"step": step, "state": tensors, "meta": dict(meta or {})}
-    write_atomically(path, lambda file: torch.save(content, file))
-    remove_abandoned(directory)
-    for old in set(checkpoint_steps(directory)[:-KEPT]).difference(scheduled):
-        (directory / f"step-{old:010d}.pt").unlink(missing_ok=True)
+    withdraw(directory.parent, _listed_as(path))
+    entry = write_checkpoint(path, {"step": step, "state": tensors, "meta": dict(meta or {})})
+    delete_old(directory, scheduled, {path.name: entry}, (meta or {}).get("signature", ""))
     return path
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> Entry:
+    """Write one file of tensors and plain values atomically; its length and digest are for the run's manifest."""
+    return write_hashed(path, lambda file: torch.save(content, file))
+
+
+def delete_old(
+    directory: Path, scheduled: Collection[int] = (), written: Mapping[str, Entry] | None = None, signature: str = ""
+) -> None:
+    """Delete all but the newest two checkpoints and those of scheduled steps, and what killed writers left.
+
+    Args:
+        directory: the run folder's `checkpoints`.
+        scheduled: steps whose checkpoints stay.
+        written: what `write_checkpoint` said of new files, by name, for the manifest of the run with this signature.
+    """
+    remove_abandoned(directory)
+    kept = {*checkpoint_steps(directory)[-KEPT:], *scheduled}
+    _drop(directory, lambda step: step not in kept, written, signature)
 
 
 def checkpoint_steps(directory: str | Path) -> list[int]:
@@ -64,35 +87,50 @@ def checkpoint_steps(directory: str | Path) -> list[int]:
 
 def drop_later(directory: str | Path, step: int) -> None:
     """Delete the checkpoints of later steps than this, newest first, so that the rest is what a run at `step` has."""
-    for later in reversed([later for later in checkpoint_steps(directory) if later > step]):
-        (Path(directory) / f"step-{later:010d}.pt").unlink(missing_ok=True)
+    _drop(Path(directory), lambda later: later > step)
+
+
+def _drop(
+    directory: Path, goes: Callable[[int], bool], written: Mapping[str, Entry] | None = None, signature: str = ""
+) -> None:
+    """Take the files of some steps off the manifest's list, with those that were written on it, and delete them."""
+
+    def leaves(name: str) -> bool:
+        folder, _, file = name.rpartition("/")
+        found = _NAME.fullmatch(file)
+        return folder == directory.name and found is not None and goes(int(found[1]))
+
+    entries = {_listed_as(directory / name): entry for name, entry in (written or {}).items()}
+    enter(directory.parent, entries, signature, leaves)
+    for path in sorted(directory.glob("step-*.pt"), reverse=True):
+        if leaves(_listed_as(path)):
+            path.unlink(missing_ok=True)
+
+
+def _listed_as(path: Path) -> str:
+    """A checkpoint file's name in the manifest."""
+    return f"{path.parent.name}/{path.name}"
 
 
 def load_checkpoint(directory: str | Path, step: int) -> Checkpoint | None:
     """The checkpoint of this step on the CPU; None, with a warning naming the file, if it is damaged or has code."""
     path = Path(directory) / f"step-{step:010d}.pt"
+    if (reason := damage(path.parents[1], _listed_as(path))) is not None:
+        warnings.warn(f"{path} cannot be read, an older checkpoint is used: {reason}", stacklevel=2)
+        return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return Checkpoint(content["step"], content["state"], content["meta"])
     except Exception as error:  # torch raises whatever the damaged bytes provoke
-        warnings.warn(f"{path} cannot be read, an older checkpoint is used: {_reason(error)}", stacklevel=2)
+        warnings.warn(f"{path} cannot be read, an older checkpoint is used: {reason_of(error)}", stacklevel=2)
         return None
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """The error in one line, without torch's advice to load whatever the file holds."""
     if named := re.search(r"Unsupported \w+: GLOBAL (\S+)", str(error)):
         return f"it names {named[1]}, and a checkpoint may hold tensors and plain values only"
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def load_latest(directory: str | Path) -> Checkpoint | None:
-    """The newest readable checkpoint, None if there is none."""
-    for step in reversed(checkpoint_steps(directory)):
-        checkpoint = load_checkpoint(directory, step)
-        if checkpoint is not None:
-            return checkpoint
-    return None
 
 
 def resume_groups(directories: Sequence[str | Path]) -> list[tuple[int, list[int]]]:

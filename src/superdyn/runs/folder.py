@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ import yaml
 from jaxtyping import Float, Int, Shaped
 
 from superdyn.atomic import remove_abandoned, write_atomically
+from superdyn.runs import manifest
 from superdyn.runs.environment import continued, describe_environment, keep_code
 from superdyn.runs.status import Status
 
@@ -70,6 +71,7 @@ class RunFolder:
         if status is not None:
             with suppress(ValueError):  # a damaged record of the past is no reason not to go on
                 before = self.environment()
+        manifest.reopen(self.path, signature)
         environment = describe_environment(config) | {"config": _digest(_yaml(config))}
         resumes = any(self.checkpoints.glob("step-*.pt"))
         self._write_json("environment.json", continued(before, environment, resumes))
@@ -82,6 +84,8 @@ class RunFolder:
         The fingerprint comes last: until then the run counts as one of an older schema, and doing this again completes
         what a kill cut short.
         """
+        listed = manifest.Manifest.read(self.path) is not None
+        manifest.withdraw(self.path, "config.yaml", "environment.json")
         status = self._read("status.json", _read_json)
         environment = self.environment() or {}
         if status is not None:
@@ -91,6 +95,8 @@ class RunFolder:
         if status is not None:
             self._write_json("status.json", status | {"signature": signature})
         self._write_json("environment.json", environment | {"schema": schema, "config": _digest(_yaml(config))})
+        if listed and status is not None and status["state"] != "running":
+            manifest.seal(self.path, signature)
 
     def is_as_written(self) -> bool:
         """Whether `config.yaml` is what a run's process wrote, as far as that was recorded."""
@@ -110,8 +116,11 @@ class RunFolder:
         return self._read("environment.json", _read_json)
 
     def write_status(self, status: Status) -> None:
-        """Write `status.json` with this moment's heartbeat."""
-        self._write_json("status.json", status.stamped())
+        """Write `status.json` with this moment's heartbeat; a run that ends has its files listed first."""
+        if status.state != "running":
+            manifest.seal(self.path, status.signature)
+        text = _json(status.stamped())
+        write_atomically(self.path / "status.json", lambda file: file.write(text.encode()))
 
     def status(self) -> Status | None:
         """The run's status as it was last written; `Status.is_stale` tells whether to believe a "running"."""
@@ -162,18 +171,22 @@ class RunFolder:
         loss = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
         return table["step"].to_numpy(), loss
 
+    def replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+        """Give a file the bytes that `write(file)` produces, all at once, and keep the manifest true."""
+        was_complete = manifest.withdraw(self.path, name)
+        write_atomically(self.path / name, write)
+        if was_complete:
+            manifest.seal(self.path)
+
     def _write_json(self, name: str, content: Mapping[str, Any]) -> None:
-        self._write_text(name, json.dumps(content, indent=2, allow_nan=False) + "\n")
+        self._write_text(name, _json(content))
 
     def _write_text(self, name: str, text: str) -> None:
-        write_atomically(self.path / name, lambda file: file.write(text.encode()))
+        self.replace(name, lambda file: file.write(text.encode()))
 
     def _write_table(self, name: str, table: pa.Table) -> None:
         # Measured losses hardly repeat: a dictionary only costs time.
-        write_atomically(
-            self.path / name,
-            lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=False),
-        )
+        self.replace(name, lambda file: pq.write_table(table, file, compression="zstd", use_dictionary=False))
 
     def _read(self, name: str, read: Callable[[Path], Content]) -> Content | None:
         """The file's content, None if it is absent.
@@ -188,6 +201,10 @@ class RunFolder:
             return None
         except (ValueError, TypeError, OSError, yaml.YAMLError) as error:  # pyarrow's errors are ValueErrors
             raise ValueError(f"{path} cannot be read, it may be cut short: {error}") from error
+
+
+def _json(content: Mapping[str, Any]) -> str:
+    return json.dumps(content, indent=2, allow_nan=False) + "\n"
 
 
 def _yaml(config: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from superdyn.runs.folder import CURVE_COLUMNS, RunFolder
+from superdyn.runs.manifest import damage
 
 
 class Record:
@@ -26,11 +27,14 @@ class Record:
         """The rows on disk up to and including `step`; a run that starts at step 0 starts an empty record.
 
         Raises:
-            ValueError: the run resumes, and its curve and spectrum do not hold the same steps.
+            ValueError: the run resumes, and its curve and spectrum do not hold the same steps or were altered.
         """
         record = cls()
         if step == 0:
             return record
+        for name in ("curve.parquet", "spectrum.parquet"):
+            if (reason := damage(folder.path, name)) is not None:
+                raise ValueError(f"{folder.path / name} cannot be read: {reason}")
         curve, spectrum = folder.curve(), folder.spectrum()
         if curve is None or spectrum is None:
             raise ValueError(f"{folder.path} cannot resume at step {step} without its curve or spectrum")

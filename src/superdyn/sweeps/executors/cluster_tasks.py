@@ -1,7 +1,6 @@
 """From the points of a launch to the tasks that a cluster gets, and what is tried again when one of them is lost."""
 
 import itertools
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from pathlib import Path
 from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.sweeps.executors.board import Board, last_line
-from superdyn.sweeps.launch import Launch, state_of, write_failed
+from superdyn.sweeps.executors.losses import Losses
+from superdyn.sweeps.launch import Launch, state_of
 from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.task import Task
@@ -55,8 +55,7 @@ class Units:
         self._launch, self._settings, self._folder, self._board = launch, config.launcher, folder, board
         self._on_gpu = config.trainer.accelerator != "cpu"
         self._numbers = itertools.count()
-        self._losses: Counter[str] = Counter()
-        self._pack_limit: int | None = None
+        self._losses = Losses(config.launcher.retries)
 
     def cut(self, points: Sequence[Point], parallel: int) -> list[Unit]:
         """One unit per group of one shape; fewer groups than tasks that run at a time are cut, so that all have work.
@@ -90,16 +89,11 @@ class Units:
         left = [point for point in unit.points if point.signature in free and state_of(point) != "failed"]
         if not left:
             return []
-        if (code == KILLED or how == "OUT_OF_MEMORY") and len(left) > 1:
-            self._pack_limit = (len(left) + 1) // 2
         self._board.say(f"{len(left)} runs were left unfinished ({how}), see {log}")
-        self._losses.update(point.signature for point in left)
-        lost = [point for point in left if self._losses[point.signature] > self._settings.retries]
-        write_failed(lost, f"not finished after {self._settings.retries + 1} attempts, the last ended by {how}: {log}")
-        return [point for point in left if point not in lost]
+        return self._losses.count(left, how, log, out_of_memory=code == KILLED or how == "OUT_OF_MEMORY")
 
     def _limit(self, points: Sequence[Point]) -> int | None:
-        limits = [] if self._pack_limit is None else [self._pack_limit]
+        limits = [] if self._losses.pack_limit is None else [self._losses.pack_limit]
         if self._settings.memory_gib is not None and not self._on_gpu:
             granted = _MEMORY_SHARE * self._settings.memory_gib * 2**30
             limits.append(max(1, int(granted / member_bytes(points[0].config))))

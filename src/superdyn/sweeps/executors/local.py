@@ -8,10 +8,10 @@ Workers end with this process, whatever ends it: they listen to a pipe that clos
 import itertools
 import os
 import signal
+import socket
 import subprocess
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,14 +20,20 @@ from pathlib import Path
 from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status
+from superdyn.runs.process import is_alive
+from superdyn.runs.status import Status
 from superdyn.sweeps.executors.board import Board, last_line
+from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.executors.slots import Slot, slots_of
-from superdyn.sweeps.group import SAFE_PATH, worker_command
-from superdyn.sweeps.launch import Launch, write_failed
+from superdyn.sweeps.group import DIED, SAFE_PATH, worker_command
+from superdyn.sweeps.launch import Launch, state_of
 from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.task import Task
 from superdyn.sweeps.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
+
+KILLED = (-signal.SIGKILL, DIED + signal.SIGKILL)
+"""What a worker, or a group with a rank, ends with that the system kills because memory runs out."""
 
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 60.0
@@ -52,8 +58,10 @@ class LocalProcesses:
         self._numbers = itertools.count()
         self._board = Board(launch, len(self._slots), skipped, shown=config.trainer.progress)
         self._at_work: dict[Slot, Worker] = {}
-        self._deaths: Counter[str] = Counter()
-        self._pack_limit: int | None = None
+        self._losses = Losses(config.launcher.retries)
+        self._n_ranks = config.trainer.n_ranks
+        self._gone: set[tuple[int, str]] = set()
+        """Processes whose end is accounted for, or was before the launch."""
 
     def run(self, points: Sequence[Point]) -> None:
         """Train the points.
@@ -63,6 +71,7 @@ class LocalProcesses:
             KeyboardInterrupt, SystemExit: the user or the system stopped the launch.
         """
         self._points = points
+        self._gone.update((status.pid, status.began) for _, status in self._ended())
         idle = self._slots[: len(split_groups(points, len(self._slots)))]
         next_start = 0.0
         with _sigterm_as_exit(), self._board:
@@ -80,12 +89,12 @@ class LocalProcesses:
 
     def _worker(self, slot: Slot) -> Worker:
         share = 1.0 / self._settings.slots if slot.on_gpu else 1.0 / len(self._slots)
-        task = Task.of(self._launch, self._points, len(self._slots), share, self._pack_limit)
+        task = Task.of(self._launch, self._points, len(self._slots), share, self._losses.pack_limit)
         path = task.write(self._folder / f"{next(self._numbers):04d}.json")
         log = path.with_suffix(".log")
         with log.open("wb") as out:
             process = subprocess.Popen(
-                worker_command(self._points[0].config.trainer.n_ranks, [str(path), PARENT_ON_STDIN]),
+                worker_command(self._n_ranks, [str(path), PARENT_ON_STDIN]),
                 stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
                 env={**os.environ, **SAFE_PATH, **slot.environment},
                 start_new_session=True,  # Ctrl-C reaches this process alone, which tells its workers
@@ -101,7 +110,8 @@ class LocalProcesses:
                 continue
             del self._at_work[slot]
             _close(worker)
-            if code not in (0, 1) and self._takes_up_again(slot, worker, code):
+            # One rank that fails takes its group down, whatever the group has still to do.
+            if code not in ((0, 1) if self._n_ranks == 1 else (0,)) and self._takes_up_again(slot, worker, code):
                 again.append(slot)
             if self._settings.fail_fast:
                 self._launch.stop_if_failed(self._points)
@@ -117,17 +127,32 @@ class LocalProcesses:
             if not self._slots:
                 raise SweepStoppedError(f"no device is left, see {worker.log}; the same command goes on")
             return False
-        victims = [point for point in self._points if _is_in_hands_of(worker, point)]
+        had = self._in_hands_of(worker)
+        victims = [point for point in had if state_of(point) not in ("done", "failed")]
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        self._board.say(f"a worker died with {len(victims)} runs in training ({how}), see {worker.log}")
-        if code == -signal.SIGKILL and len(victims) > 1:  # what the system does when memory runs out
-            self._pack_limit = (len(victims) + 1) // 2
-        self._deaths.update(point.signature for point in victims)
-        hopeless = [point for point in victims if self._deaths[point.signature] > self._settings.retries]
-        write_failed(hopeless, f"its process died {self._settings.retries + 1} times, last with {how}: {worker.log}")
-        # Those that die with nothing in their hands, or as a group of ranks, count against their slot.
-        self._deaths[slot.name] += not victims
-        return self._deaths[slot.name] <= self._settings.retries and bool(self._launch.waiting())
+        if victims or not had:
+            self._board.say(f"a worker died with {len(victims)} runs in training ({how}), see {worker.log}")
+        self._losses.count(victims, how, worker.log, out_of_memory=code in KILLED)
+        # One that ends with nothing in its hands counts against its slot.
+        return bool((had or self._losses.may_start_again(slot.name)) and self._launch.waiting())
+
+    def _in_hands_of(self, worker: Worker) -> list[Point]:
+        """The points that a worker that is gone had in its hands last, whatever it wrote of them.
+
+        The process that writes for a group is one of its ranks, and none of the others that are at work.
+        """
+        ended = self._ended()
+        if self._n_ranks == 1:
+            return [point for point, status in ended if status.pid == worker.process.pid and status.state == "running"]
+        found = [(point, status) for point, status in ended if (status.pid, status.began) not in self._gone]
+        self._gone.update((status.pid, status.began) for _, status in found)
+        return [point for point, _ in found]
+
+    def _ended(self) -> list[tuple[Point, Status]]:
+        """The points whose last word is that of a process on this host that is gone."""
+        statuses = [(point, current_status(point.folder)) for point in self._points]
+        here = [(p, s) for p, s in statuses if s is not None and s.host == socket.gethostname()]
+        return [(point, status) for point, status in here if not is_alive(status.pid, status.began)]
 
     def _end_workers(self) -> None:
         """Have every worker save its runs and end."""
@@ -161,8 +186,3 @@ def _sigterm_as_exit() -> Iterator[None]:
 def _close(worker: Worker) -> None:
     assert worker.process.stdin is not None
     worker.process.stdin.close()
-
-
-def _is_in_hands_of(worker: Worker, point: Point) -> bool:
-    status = current_status(point.folder)
-    return status is not None and status.state == "running" and status.pid == worker.process.pid
