@@ -96,9 +96,10 @@ def forest_figure(study: Study) -> Drawing:
         axes.set(ylim=(place - 0.2, -0.8), xlim=(min(0.0, 1.1 * pooled["alpha_long"].min()), top))
         axes.grid(axis="y", color=GRID)
         axes.set_xlabel(r"exponent  $\alpha$")
-        handles = [*MARKS, SEQUENTIAL_MARK, LEVELS[1]]
+        handles = [*MARKS[:2], LEVELS[1]] if study.reads_tokens else [*MARKS, SEQUENTIAL_MARK, LEVELS[1]]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
-    return Drawing("exponent_list", "Exponents one by one", _LIST_CAPTION, figure)
+    caption = _TOKEN_LIST_CAPTION if study.reads_tokens else _LIST_CAPTION
+    return Drawing("exponent_list", "Exponents one by one", caption, figure)
 
 
 def _draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool) -> None:
@@ -143,7 +144,12 @@ _MAP_CAPTION = (
     "embedding and core are both trained. An (a, b) with a + 2b ≤ 1 has no α_seq and no place here."
 )
 _LIST_CAPTION = (
-    "The exponents of figure 3 one by one, with a bar for α_seq. Evidence for a universal exponent is a "
+    "The same exponents one by one, with a bar for α_seq. Evidence for a universal exponent is a "
     "column of circles at α = 1 whose crosses and bars lie elsewhere; b = 0.5 has α_seq = 1 for every a and "
     "is no evidence."
+)
+_TOKEN_LIST_CAPTION = (
+    "Exponents of the loss of each condition, with their confidence intervals over seeds: of L itself, in which the "
+    "floor is still contained, so that a loss near its floor has a small one. Claims of language models judge "
+    "L − L_least."
 )

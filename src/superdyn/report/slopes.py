@@ -27,6 +27,7 @@ from superdyn.report.style import (
 )
 
 SLOPE_LABEL = r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$"
+TOKEN_SLOPE_LABEL = r"local exponent  $-\mathrm{d}\log (L-L_{\rm least})/\mathrm{d}\log t$"
 HIGHEST = 4.0
 """Slopes above this belong to the exponential end of a finite-N curve, where no power law is at issue."""
 REFERENCE_MARKS = (
@@ -39,17 +40,19 @@ def slopes_figure(study: Study) -> Drawing:
     """The small multiples of local exponents, with their caption."""
     with drawing_style():
         colours = pair_colours(study.pairs)
-        figure, panels = panel_grid(len(study.panels), study.time_label, SLOPE_LABEL)
+        label = TOKEN_SLOPE_LABEL if study.reads_tokens else SLOPE_LABEL
+        figure, panels = panel_grid(len(study.panels), study.time_label, label)
         for axes, (condition, by_pair) in zip(panels, study.panels.items(), strict=True):
             axes.set_title(panel_title(condition))
             axes.set_xscale("log")
             axes.axhline(1, color=MUTED, lw=0.8, zorder=1)
             for pair, runs in by_pair.items():
                 _draw_slopes(axes, runs, colours[pair], study.scheduled)
-                _mark_references(axes, pair, colours[pair])
+                if not study.reads_tokens:
+                    _mark_references(axes, pair, colours[pair])
         panels[0].set_ylim(-0.15, _upper_limit(study))
-        legend_below(figure, colours, (*THEORY_MARKS, *REFERENCE_MARKS))
-    return Drawing("local_slopes", "Local exponents", _CAPTION, figure)
+        legend_below(figure, colours, THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS))
+    return Drawing("local_slopes", "Local exponents", _TOKEN_CAPTION if study.reads_tokens else _CAPTION, figure)
 
 
 def reference(exponent: Callable[[float, float], float], pair: Pair) -> float:
@@ -62,7 +65,7 @@ def _draw_slopes(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> N
     first = runs[0]
     loss, look = theory_line(first, colour)
     axes.plot(*_slope(first.time(scheduled), loss), **look)
-    measured = [_slope(run.time(scheduled), run.relative_loss()) for run in runs]
+    measured = [_slope(run.time(scheduled), run.relative_excess()) for run in runs]
     draw_band(axes, seed_band([t for t, _ in measured], [s for _, s in measured]), colour)
 
 
@@ -79,6 +82,8 @@ def _mark_references(axes: Axes, pair: Pair, colour: str) -> None:
 
 
 def _upper_limit(study: Study) -> float:
+    if study.reads_tokens:
+        return HIGHEST
     levels = [reference(theory.sequential_exponent, pair) for pair in study.pairs]
     return min(HIGHEST, 1.35 * max(1.5, *np.nan_to_num(levels, nan=0.0)))
 
@@ -91,4 +96,11 @@ _CAPTION = (
     "(a + 2b − 1)/(a + b), expected when the embedding is trained too. The dotted null bends upward where "
     "the last of the N features is learned: beyond that bend a curve of finite N decays exponentially and "
     "leaves the frame."
+)
+
+_TOKEN_CAPTION = (
+    "Local exponent −d log(L − L_least)/d log t of the curves of figure 1, where L_least is the least loss that any "
+    "model can reach; where it is not known, of the loss itself. A power law is claimed only where a line is flat "
+    "(spread below 0.1) over a decade or more. There is no theory of these exponents to draw beside them. Near the "
+    "floor the difference is small and its slope is noise."
 )

@@ -61,6 +61,11 @@ class Run:
         loss = self.curve["loss"].to_numpy(float)
         return loss / loss[0]
 
+    def relative_excess(self) -> Float[np.ndarray, "t"]:
+        """(L(t) − L_least)/(L(0) − L_least), which is L(t)/L(0) where the least possible loss is not known."""
+        least = np.nan_to_num(self.floor())
+        return (self.relative_loss() - least) / (1 - least)
+
     def theory(self) -> analysis.TheoryCurve | None:
         """The theory of this very student, exact or approximate, or None where there is none."""
         return analysis.exact_loss(self.row, self.curve["step"], self.curve["lr_time"])

@@ -100,8 +100,8 @@ def _claim_row(row: dict[str, Any]) -> list[Cell]:
     verdict = str(row.get("verdict", ""))
     return [
         text(row.get("claim")),
-        text(row.get("quantity")),
-        text(row.get("condition")),
+        text(row.get("quantity"), "phrase"),
+        text(row.get("condition"), "phrase"),
         _claim_value(row.get("expected")),
         interval(row.get("measured"), row.get("low"), row.get("high"), ".4g"),
         text(verdict, f"verdict {verdict.lower().split(' ')[0]}"),
