@@ -16,6 +16,7 @@ from training.token_runs import BIGRAM, GPT2, LLAMA, TOKENS
 
 from superdyn.runs.checkpoints import checkpoint_steps
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.manifest import Manifest, difference
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.sweep import run_sweep
 
@@ -111,6 +112,16 @@ def test_a_rank_holds_half_of_the_parameters_and_of_the_optimizer_state(trained)
     for path in parts:
         held = torch.load(path)["state"].values()
         assert 0.5 * whole < sum(tensor.nbytes for tensor in held) < 0.51 * whole
+
+
+def test_the_manifest_lists_the_parts_of_all_ranks_as_they_were_written(trained):
+    folder = trained[0]["mortal"]
+    manifest = Manifest.read(folder.path)
+    assert manifest is not None
+    parts = [f"checkpoints/{path.name}" for path in sorted(folder.checkpoints.iterdir())]
+    assert [name for name in manifest.files if name.startswith("checkpoints/")] == parts
+    assert len(parts) == 2 * len(checkpoint_steps(folder.checkpoints))
+    assert all(difference(folder.path / name, entry) is None for name, entry in manifest.files.items())
 
 
 @pytest.mark.slow
