@@ -31,9 +31,7 @@ RUNS = {
     "muon": {**DOUBLE, "optimizer__name": "muon", "optimizer__lr": 0.02, "optimizer__momentum": 0.9},
     "growing rows": {**DOUBLE, **GROWING},
     "growing rows, each cut in two": {**DOUBLE, **GROWING, "data__n_features": 63},
-    "accumulate": {**DOUBLE, "trainer__accumulate": 2},
-    "recompute": {**DOUBLE, "trainer__checkpoint_activations": True},
-    "gpt2, untied, all at once": {
+    "gpt2, untied, in parts, recomputed": {
         **DOUBLE,
         "model__decoder": {**GPT2, "init_scale": 0.2, "head_rank": 8},
         "model__tied": False,
@@ -61,12 +59,8 @@ def loss(folder):
     return folder.curve()["loss"]
 
 
-@pytest.fixture(scope="module")
-def trained(make_config, tmp_path_factory):
-    """By name: the run folders of two ranks and those of one process; and the folder of weights."""
-    root = tmp_path_factory.mktemp("shards")
-    fragile = {**DOUBLE, "model___target_": "training.shard_students.Fragile"}
-    changes = {"fragile": fragile, **RUNS, "weighed": {**DOUBLE, **LARGE}, "mortal": MORTAL}
+def train_both_ways(root, make_config, changes):
+    """The run folders by name of two ranks that shard and of one process; and the exit code of the ranks."""
     ranks = {"trainer__devices": 2, "trainer__strategy": "fsdp"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=":")
@@ -75,8 +69,26 @@ def trained(make_config, tmp_path_factory):
         together, code = train_on_two_ranks(root, {n: make_config(**c, **ranks) for n, c in changes.items()})
         alone = {name: RunFolder(root / "alone" / name) for name in changes if name != "fragile"}
         run_sweep([Point((), make_config(**changes[name]), alone[name]) for name in alone], root / "alone")
+    return together, alone, code
+
+
+@pytest.fixture(scope="module")
+def trained(make_config, tmp_path_factory):
+    """The folders of two ranks, those of one process, and the folder of weights."""
+    root = tmp_path_factory.mktemp("shards")
+    fragile = {**DOUBLE, "model___target_": "training.shard_students.Fragile"}
+    runs = {"fragile": fragile, **RUNS, "weighed": {**DOUBLE, **LARGE}}
+    together, alone, code = train_both_ways(root, make_config, runs)
     assert code == 1  # one run fails
     return together, alone, root
+
+
+@pytest.fixture(scope="module")
+def undisturbed(make_config, tmp_path_factory):
+    """The folder of two ranks, and that of one process."""
+    together, alone, code = train_both_ways(tmp_path_factory.mktemp("undisturbed"), make_config, {"mortal": MORTAL})
+    assert code == 0
+    return together["mortal"], alone["mortal"]
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -115,12 +127,12 @@ def test_a_rank_holds_half_of_the_parameters_and_of_the_optimizer_state(trained)
 
 
 def test_the_manifest_lists_the_parts_of_all_ranks_as_they_were_written(trained):
-    folder = trained[0]["mortal"]
+    folder = trained[0]["weighed"]
     manifest = Manifest.read(folder.path)
     assert manifest is not None
     parts = [f"checkpoints/{path.name}" for path in sorted(folder.checkpoints.iterdir())]
     assert [name for name in manifest.files if name.startswith("checkpoints/")] == parts
-    assert len(parts) == 2 * len(checkpoint_steps(folder.checkpoints))
+    assert len(parts) == 2
     assert all(difference(folder.path / name, entry) is None for name, entry in manifest.files.items())
 
 
@@ -128,7 +140,7 @@ def test_the_manifest_lists_the_parts_of_all_ranks_as_they_were_written(trained)
 def test_compiled_blocks_train_alike_with_parts_recomputation_and_bf16(tmp_path, monkeypatch, make_config):
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]), prepend=":")
     monkeypatch.setenv("SUPERDYN_PACKAGES", "training")
-    changes = {**RUNS["gpt2, untied, all at once"], "trainer__devices": 2, "trainer__strategy": "fsdp"}
+    changes = {**RUNS["gpt2, untied, in parts, recomputed"], "trainer__devices": 2, "trainer__strategy": "fsdp"}
     compiled = {"model___target_": "training.shard_students.Compiled"}
     rounded = {"trainer__precision": "bf16-mixed"}
     runs = {"plain": {}, "compiled": compiled, "rounded": rounded, "rounded, compiled": {**rounded, **compiled}}
@@ -155,18 +167,20 @@ def killed(root, monkeypatch, make_config, *, step, after, rank=1):
 
 @pytest.mark.slow
 def test_a_kill_between_two_writes_leaves_the_set_before_and_the_run_ends_with_the_same_bits(
-    trained, tmp_path, monkeypatch, make_config
+    undisturbed, tmp_path, monkeypatch, make_config
 ):
     folder, config = killed(tmp_path, monkeypatch, make_config, step=32, after=16)
     assert checkpoint_steps(folder.checkpoints)[-1] == 16
     assert [path.name for path in folder.checkpoints.glob("step-0000000032*")] == ["step-0000000032.1-of-2.pt"]
     _, code = train_on_two_ranks(tmp_path, {"run": config})
     assert code == 0
-    assert_same_run(folder, trained[0]["mortal"])
+    assert_same_run(folder, undisturbed[0])
 
 
 @pytest.mark.slow
-def test_two_ranks_then_one_process_then_two_ranks_train_as_one_process(trained, tmp_path, monkeypatch, make_config):
+def test_two_ranks_then_one_process_then_two_ranks_train_as_one_process(
+    undisturbed, tmp_path, monkeypatch, make_config
+):
     folder, config = killed(tmp_path, monkeypatch, make_config, step=16, after=8)
     task = tmp_path / "task.json"
     alone = make_config(**MORTAL)
@@ -180,8 +194,8 @@ def test_two_ranks_then_one_process_then_two_ranks_train_as_one_process(trained,
     assert (folder.checkpoints / "step-0000000016.pt").exists()
     _, code = train_on_two_ranks(tmp_path, {"run": config})
     assert code == 0
-    np.testing.assert_allclose(loss(folder), loss(trained[1]["mortal"]), rtol=1e-9)
-    one, two = final_state(trained[1]["mortal"]), final_state(folder)
+    np.testing.assert_allclose(loss(folder), loss(undisturbed[1]), rtol=1e-9)
+    one, two = final_state(undisturbed[1]), final_state(folder)
     for key, tensor in two.items():
         torch.testing.assert_close(tensor, one[key], rtol=1e-6, atol=1e-9)
 
