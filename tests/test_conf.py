@@ -21,6 +21,7 @@ CHOICES = sorted(
 NEEDS = {
     **dict.fromkeys(["data=tokens", "data=zipf_tokens", "data=bigram_tokens", "data=hierarchy_tokens"], TOKENS),
     "optimizer=adamw_dial": TOKENS,
+    "trainer=fsdp": TOKENS,
     "model=language_model": TOKENS,
     "data=token_files": [*TOKENS, "data.tokens.files=[shard.bin]"],
 }

@@ -106,7 +106,7 @@ class TrainerConfig(Section):
     accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
     devices: Count = 1
     num_nodes: Count = 1
-    strategy: Literal["single", "ddp"] = "single"
+    strategy: Literal["single", "ddp", "fsdp"] = "single"
     precision: Literal["32-true", "64-true", "bf16-mixed"] = "32-true"
     matmul: Literal["float32", "tf32", "bf16"] = "float32"
     deterministic: bool = False
@@ -123,6 +123,11 @@ class TrainerConfig(Section):
     def n_ranks(self) -> int:
         """Processes that train one run together, each on a device of its own."""
         return self.devices * self.num_nodes
+
+    @property
+    def shards(self) -> bool:
+        """Whether each of them keeps a share of the parameters only."""
+        return self.strategy == "fsdp" and self.n_ranks > 1
 
 
 class LoggerConfig(Section):
@@ -145,8 +150,7 @@ class SweepConfig(Section):
 class ClaimConfig(Section):
     """What an experiment is expected to show, and who judges it (`analysis/claims`).
 
-    `kind`: a `check` compares with exact theory and must pass; a `finding` puts a statement of the paper to the test
-    and is reported as held or not held.
+    `kind`: a `check` compares with exact theory and must pass; a `finding` of the paper is reported as held or not.
     """
 
     statement: str
@@ -208,10 +212,9 @@ class RunConfig(Section):
     def pack_key(self) -> str:
         """Equal for runs that can train as members of one pack: all but the member fields agree.
 
-        Members may also differ in the switches of the student that leave every shape and operation as it is: a frozen
-        embedding or no bias is then a part that is trained with rate zero. Rules that look at all parameters of a
-        member at once (normalized, muon), exact gradients and students of the user's own see too much of those parts.
-        Transformers may differ in the scale of their initial weights too.
+        Members may also differ in the switches of the student that leave every shape and operation as it is: a part
+        that is not trained then has rate zero. Rules that look at all parameters of a member at once, exact gradients
+        and the user's own students see too much of it. Transformers may differ in the scale of initial weights too.
         """
         shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
         if self.model.target == TRANSFORMER:

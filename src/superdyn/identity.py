@@ -43,6 +43,7 @@ PACK_FIELDS = (
     "trainer.accelerator",
     "trainer.devices",
     "trainer.num_nodes",
+    "trainer.strategy",
     "trainer.deterministic",
     "trainer.compile",
     "trainer.checkpoint_activations",

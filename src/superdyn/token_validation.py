@@ -38,6 +38,7 @@ def check_tokens(config: RunConfig) -> None:
         ("precision", config.trainer.precision == "bf16-mixed", "32-true or 64-true"),
         ("accumulate", config.trainer.accumulate > 1, "1"),
         ("checkpoint_activations", config.trainer.checkpoint_activations, "false"),
+        ("strategy", config.trainer.strategy == "fsdp", "single or ddp"),
     ):
         if value:
             raise ConfigError(
@@ -73,6 +74,30 @@ def _check_token_run(config: RunConfig) -> None:
             f"data.batch_size={data.batch_size}: trainer.accumulate={trainer.accumulate} on {trainer.n_ranks} ranks "
             f"takes equal parts of a batch; a multiple of {parts} is allowed."
         )
+    if trainer.shards and (uneven := uneven_shards(config)):
+        raise ConfigError(uneven)
+
+
+def uneven_shards(config: RunConfig) -> str | None:
+    """Why some parameter cannot be cut into a shard for every rank, all of one size; None where all can be.
+
+    All have an axis as wide as the model, but for some biases and for the unembedding of a factorised head.
+    """
+    assert config.model.decoder is not None, "a language model"
+    shape, ranks = config.model.decoder.shape(width=config.model.width, tied=config.model.tied), config.trainer.n_ranks
+    sizes = {"model.width": shape.width}
+    if shape.bias and shape.n_layers:
+        sizes["model.decoder.n_kv_heads times the width of a head"] = shape.n_kv_heads * shape.head_width
+        sizes["model.decoder.mlp_ratio times model.width"] = shape.mlp_width
+    if shape.head_rank is not None and config.data.n_features % ranks:
+        sizes["model.decoder.head_rank"] = shape.head_rank
+    for name, size in sizes.items():
+        if size % ranks:
+            return (
+                f"trainer.strategy=fsdp: gives each of {ranks} ranks an equal share of every parameter, and {name} is "
+                f"{size}; a multiple of {ranks} is allowed."
+            )
+    return None
 
 
 def _check_source(tokens: TokensConfig) -> None:

@@ -9,6 +9,7 @@ from superdyn.features.tokens.write import ShardWriter
 from superdyn.training.feasible import check_feasible
 from superdyn.training.memory import check_memory, token_bytes
 
+SHARDED = {**TOKENS, "trainer__strategy": "fsdp", "trainer__devices": 4}
 REFUSED = {
     "token loss of features": ({"loss": "cross_entropy"}, r"loss=cross_entropy: .* data\.kind=features; allowed are"),
     "feature loss of tokens": ({**TOKENS, "loss": "sampled"}, r"loss=sampled: .* allowed are cross_entropy, prob"),
@@ -27,6 +28,23 @@ REFUSED = {
     "half a sentence": (
         {**TOKENS, "data__tokens": {"source": "hierarchy", "depth": 3}, "data__length": 12},
         r"data\.tokens\.source=hierarchy: context=12: sentences have 8 tokens",
+    ),
+    "sharded features": ({"trainer__strategy": "fsdp"}, r"trainer\.strategy=fsdp: exists for .* allowed is single or"),
+    "uneven width": (
+        {**SHARDED, "model__width": 30},
+        r"fsdp: gives each of 4 ranks .* model\.width is 30; a multiple of",
+    ),
+    "uneven keys": (
+        {**SHARDED, "model__width": 36, "model__decoder": {"n_layers": 1, "n_heads": 6, "n_kv_heads": 1, "bias": True}},
+        r"fsdp: .* model\.decoder\.n_kv_heads times the width of a head is 6; a multiple of 4",
+    ),
+    "uneven head": (
+        {**SHARDED, "data__n_features": 62, "model__tied": False, "model__decoder": {"n_layers": 1, "head_rank": 6}},
+        r"fsdp: .* model\.decoder\.head_rank is 6; a multiple of 4",
+    ),
+    "own model": (
+        {**SHARDED, "model___target_": "superdyn.models.decoder.block.Block"},
+        r"model\._target_=superdyn\.models\.decoder\.block\.Block: .*language_model\.LanguageModel, which it is not",
     ),
     "absent files": (
         {**TOKENS, "data__tokens": {"source": "files", "files": ["absent*.bin"]}},
@@ -91,3 +109,12 @@ def test_a_model_that_does_not_fit_names_the_smallest_change_that_does(make_conf
                            "model__width": 1728})  # fmt: skip
     with pytest.raises(ConfigError, match=r"estimated 2\d\.\d+ GiB, .* is model\.decoder\.size=100M\."):
         check_memory(large, free=4 * 2**30)
+
+
+def test_ranks_that_each_hold_too_much_are_told_to_share(make_config):
+    deep = {**TOKENS, "model__width": 64, "model__decoder": {"n_layers": 32, "context": 16}, "trainer__devices": 2}
+    ddp, fsdp = (make_config(**deep, trainer__strategy=name) for name in ("ddp", "fsdp"))
+    with pytest.raises(ConfigError, match=r"the smallest change that fits is trainer\.strategy=fsdp\."):
+        check_memory(ddp, free=token_bytes(fsdp))
+    state = 6 * 4 * 12 * 64**2 * 32
+    assert 0.3 * state < token_bytes(ddp) - token_bytes(fsdp) < 0.5 * state

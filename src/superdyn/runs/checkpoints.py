@@ -3,7 +3,7 @@
 A checkpoint is a flat dictionary of tensors (parameters, optimizer moments, counters) with plain Python
 metadata, so that `torch.load` reads it without trusting code. Two are kept because the members of a pack
 write one after the other: after a kill between two members the older step is the newest that all of them
-have.
+have. A run whose parameters are sharded leaves a file a rank for a step (`shards.py`), all of them or none.
 """
 
 import re
@@ -18,18 +18,16 @@ from torch import Tensor
 from superdyn.atomic import remove_abandoned
 from superdyn.runs.hashed_file import Entry, write_hashed
 from superdyn.runs.manifest import damage, enter, withdraw
+from superdyn.runs.shards import SavedState, complete, files_by_step, incomplete, step_of
 
 KEPT = 2
-
-_NAME = re.compile(r"step-(\d{10})(?:\.\d+-of-\d+)?\.pt")
-"""A checkpoint's file, or one rank's part of it."""
 
 
 class Checkpoint(NamedTuple):
     """The state of one run after `step` optimizer steps."""
 
     step: int
-    state: dict[str, Tensor]
+    state: Mapping[str, Tensor]
     meta: dict[str, Any]
 
 
@@ -53,7 +51,7 @@ def save_checkpoint(
     path = directory / f"step-{step:010d}.pt"
     # A view of a stacked tensor would drag the whole pack's storage into the file.
     tensors = {name: value.detach().to("cpu").clone() for name, value in state.items()}
-    withdraw(directory.parent, _listed_as(path))
+    withdraw(directory.parent, listed_as(path))
     entry = write_checkpoint(path, {"step": step, "state": tensors, "meta": dict(meta or {})})
     delete_old(directory, scheduled, {path.name: entry}, (meta or {}).get("signature", ""))
     return path
@@ -81,49 +79,71 @@ def delete_old(
 
 def checkpoint_steps(directory: str | Path) -> list[int]:
     """The steps at which checkpoints exist, ascending; they may still prove unreadable."""
-    matches = (re.fullmatch(r"step-(\d{10})\.pt", path.name) for path in Path(directory).glob("step-*.pt"))
-    return sorted(int(match.group(1)) for match in matches if match)
+    return [step for step, files in files_by_step(Path(directory)).items() if complete(files)]
 
 
 def drop_later(directory: str | Path, step: int) -> None:
-    """Delete the checkpoints of later steps than this, newest first, so that the rest is what a run at `step` has."""
+    """Delete the checkpoints of later steps than this, newest first, so that the rest is what a run at `step` has.
+
+    Incomplete ones go too: no later save may complete what another attempt began.
+    """
     _drop(Path(directory), lambda later: later > step)
 
 
 def _drop(
     directory: Path, goes: Callable[[int], bool], written: Mapping[str, Entry] | None = None, signature: str = ""
 ) -> None:
-    """Take the files of some steps off the manifest's list, with those that were written on it, and delete them."""
+    """Delete the files of some steps, and incomplete sets of any, newest first; the manifest is brought up to date.
+
+    What goes leaves the list first, where what was written enters it.
+    """
+    going = [
+        p for step, files in files_by_step(directory).items() for p in (files if goes(step) else incomplete(files))
+    ]
+    names = {listed_as(path) for path in going}
 
     def leaves(name: str) -> bool:
         folder, _, file = name.rpartition("/")
-        found = _NAME.fullmatch(file)
-        return folder == directory.name and found is not None and goes(int(found[1]))
+        step = step_of(file)
+        return name in names or (folder == directory.name and step is not None and goes(step))
 
-    entries = {_listed_as(directory / name): entry for name, entry in (written or {}).items()}
+    entries = {listed_as(directory / name): entry for name, entry in (written or {}).items()}
     enter(directory.parent, entries, signature, leaves)
-    for path in sorted(directory.glob("step-*.pt"), reverse=True):
-        if leaves(_listed_as(path)):
-            path.unlink(missing_ok=True)
+    for path in reversed(going):
+        path.unlink(missing_ok=True)
 
 
-def _listed_as(path: Path) -> str:
+def listed_as(path: Path) -> str:
     """A checkpoint file's name in the manifest."""
     return f"{path.parent.name}/{path.name}"
 
 
-def load_checkpoint(directory: str | Path, step: int) -> Checkpoint | None:
-    """The checkpoint of this step on the CPU; None, with a warning naming the file, if it is damaged or has code."""
-    path = Path(directory) / f"step-{step:010d}.pt"
-    if (reason := damage(path.parents[1], _listed_as(path))) is not None:
+def load_checkpoint(directory: str | Path, step: int, *, mapped: bool = False) -> Checkpoint | None:
+    """The checkpoint of this step on the CPU; None, with a warning naming the file, if it is damaged or has code.
+
+    With `mapped` its state is read when asked for, by a rank that wants its shards only (`SavedState`).
+    """
+    for files in complete(files_by_step(Path(directory)).get(step, [])):
+        reasons = ((path, damage(path.parents[1], listed_as(path))) for path in files)
+        path, reason = next(((path, reason) for path, reason in reasons if reason is not None), (files[0], None))
+        try:
+            if reason is None:
+                return _read(files, mapped)
+        except Exception as error:  # torch raises whatever the damaged bytes provoke
+            reason = reason_of(error)
         warnings.warn(f"{path} cannot be read, an older checkpoint is used: {reason}", stacklevel=2)
-        return None
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+    return None
+
+
+def _read(files: Sequence[Path], mapped: bool) -> Checkpoint:
+    if not mapped and len(files) == 1:
+        content = torch.load(files[0], map_location="cpu", weights_only=True)
         return Checkpoint(content["step"], content["state"], content["meta"])
-    except Exception as error:  # torch raises whatever the damaged bytes provoke
-        warnings.warn(f"{path} cannot be read, an older checkpoint is used: {reason_of(error)}", stacklevel=2)
-        return None
+    saved = SavedState(files)
+    saved.check()
+    checkpoint = Checkpoint(saved.step, saved if mapped else dict(saved), saved.meta)
+    saved.close()
+    return checkpoint
 
 
 def reason_of(error: Exception) -> str:

@@ -2,7 +2,8 @@
 
 Order on disk: curve and spectrum, then the checkpoint, then the status. A kill between any two writes
 therefore leaves a curve that holds every row up to the newest checkpoint; resuming drops the rows after it. Of several
-ranks the first writes, and all stop at the end of the same chunk.
+ranks the first writes and all stop at the end of the same chunk; of sharded parameters each saves its part when the
+first says so.
 Axis legend: `r` member.
 """
 
@@ -10,6 +11,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -21,8 +23,9 @@ from superdyn.runs.faults import fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.interrupt import DeferredInterrupt
 from superdyn.runs.record import Record
+from superdyn.runs.shard_writer import save_shards
 from superdyn.runs.status import State, Status
-from superdyn.training.data_parallel import Ranks
+from superdyn.training.data_parallel import RankLost, Ranks
 from superdyn.training.measurement import Measurement
 
 HEARTBEAT_SECONDS = 60.0
@@ -51,6 +54,7 @@ class RunFiles(Callback):
         self._between_chunks = True
         self._interrupt = DeferredInterrupt()
         self._ranks = Ranks(0, 1)
+        self._sharded = False
         self._stop = 0
         """The signal at which all ranks stop."""
         self._next_save = self._next_heartbeat = 0.0
@@ -62,6 +66,7 @@ class RunFiles(Callback):
             ValueError: there is not one folder per member, or a folder holds another run.
         """
         self._ranks = Ranks.current()
+        self._sharded = self._ranks.size > 1 and pl_module.configs[0].trainer.shards  # pyright: ignore
         if not self._ranks.is_first:
             self._interrupt.install(alone=False)
             return
@@ -88,33 +93,41 @@ class RunFiles(Callback):
     ) -> None:
         """Take in the chunk's measurement; write everything, or a heartbeat, when it is time."""
         self._between_chunks = True
-        if self._ranks.is_first:
-            self._write(pl_module, outputs["measurement"])
+        module: Any = pl_module
+        due = self._ranks.is_first and self._take_in(module, outputs["measurement"])
         finished = int(self._ranks.is_first and not self._open)
-        self._stop, finished = self._ranks.largest([self._interrupt.requested, finished])
+        self._stop, finished, due = self._ranks.largest([self._interrupt.requested, finished, int(due)])
         trainer.should_stop = trainer.should_stop or bool(finished)
+        if due:
+            self._write(module)
 
-    def _write(self, module: Any, measurement: Measurement | None) -> None:
+    def _take_in(self, module: Any, measurement: Measurement | None) -> bool:
+        """Take in a measurement and keep the heart beating; whether everything is to be written."""
         if measurement is not None:
             self._take(measurement)
         now, scheduled = time.monotonic(), module.step in module.kept_steps
         if scheduled or now >= min(self._next_save, self._next_heartbeat):
             self._leave_what_others_took()
-        if scheduled or now >= self._next_save:
-            self._save(module)
+        due = scheduled or now >= self._next_save
+        if now >= self._next_heartbeat and not due:
+            self._write_statuses("running", module.step)
+        return due
+
+    def _write(self, module: Any) -> None:
+        began = time.monotonic()
+        self._save(module)
+        if self._ranks.is_first:
             self._write_statuses("running", module.step)
             written = time.monotonic()
-            self._next_save = written + max(self._save_seconds(), (written - now) / LARGEST_SHARE)
-        elif now >= self._next_heartbeat:
-            self._write_statuses("running", module.step)
+            self._next_save = written + max(self._save_seconds(), (written - began) / LARGEST_SHARE)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Close the folders: done, or interrupted if the trainer was told to stop early."""
-        if not self._ranks.is_first:
-            return
         module: Any = pl_module
         self._leave_what_others_took()
         self._save(module)
+        if not self._ranks.is_first:
+            return
         if module.step < self._configs[0].trainer.max_steps:
             self._write_statuses("interrupted", module.step)
             return
@@ -130,13 +143,14 @@ class RunFiles(Callback):
         Interrupted by a signal, by the end of another rank, or by a fault of memory, device or disk, which is not
         theirs; failed by an error.
         """
-        if not self._records:
-            return
         module: Any = pl_module
         self._leave_what_others_took()
         if isinstance(exception, KeyboardInterrupt | SystemExit | SIGTERMException):
-            self._save(module)
+            alone = isinstance(exception, RankLost) or not self._stop
+            self._save(module, alone=alone)
             self._write_statuses("interrupted", module.step)
+            return
+        if not self._records:
             return
         fault = fault_of(exception)
         reason = f"{type(exception).__name__}: {exception}"
@@ -190,13 +204,24 @@ class RunFiles(Callback):
                 )
             self._open.remove(member)
 
-    def _save(self, module: Any) -> None:
+    def _save(self, module: Any, *, alone: bool = False) -> None:
+        """Write curves and checkpoints; `alone`: the other ranks do not save now."""
         for member in self._open:
             self._records[member].write(self.folders[member])
-            if self._between_chunks:
+            if self._between_chunks and not self._sharded:
                 meta = {"signature": self._signatures[member]}
                 state, scheduled = module.member_state(member), module.kept_steps
                 save_checkpoint(self.folders[member].checkpoints, module.step, state, meta, scheduled)
+        if self._between_chunks and self._sharded and not alone:
+            self._save_shards(module)
+
+    def _save_shards(self, module: Any) -> None:
+        directory = self.folders[0].checkpoints if self._open else None
+        meta = {"signature": self._signatures[0]} if self._open else {}
+        self._between_chunks = False  # an error in here finds the other ranks at another place
+        state, places = partial(module.member_state, 0), module.member_places
+        save_shards(self._ranks, directory, module.step, state, places, meta, module.kept_steps)
+        self._between_chunks = True
 
     def _write_statuses(self, state: State, step: int, error: str | None = None, trace: str | None = None) -> None:
         for member in self._open:

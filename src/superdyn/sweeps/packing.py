@@ -115,7 +115,7 @@ def _parts(pack: Pack) -> list[Pack]:
 def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
     """The newest checkpoint up to this step that can be read and whose curve and spectrum can; None to start over."""
     for step in reversed([step for step in checkpoint_steps(point.folder.checkpoints) if step <= newest]):
-        checkpoint = load_checkpoint(point.folder.checkpoints, step)
+        checkpoint = load_checkpoint(point.folder.checkpoints, step, mapped=point.config.trainer.shards)
         if checkpoint is None:
             continue
         try:
@@ -134,7 +134,12 @@ def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
 
 
 def pack_size(config: RunConfig, memory_share: float = 1.0) -> int:
-    """How many members of this shape train at once: `launcher.max_pack_size`, or what half of the free memory holds."""
+    """How many members of this shape train at once: `launcher.max_pack_size`, or what half of the free memory holds.
+
+    A model whose parameters are sharded trains alone.
+    """
+    if config.trainer.shards:
+        return 1
     fitting = max(1, int(_MEMORY_SHARE * memory_share * free_bytes(config) / member_bytes(config)))
     return config.launcher.max_pack_size or fitting
 

@@ -1,4 +1,4 @@
-"""This process's place among the ranks of a data-parallel run, as torchrun or srun gives it, and what fits it.
+"""This process's place among the ranks of one run, as torchrun or srun gives it, and what fits it.
 
 superdyn (`group.py`) or the user starts the ranks, and every rank finds its place in the environment. Imports no torch.
 """
@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from superdyn.config import ConfigError, RunConfig
+from superdyn.config import ConfigError, RunConfig, TrainerConfig
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def check_start(configs: Sequence[RunConfig]) -> None:
         if here is not None and (trainer.n_ranks, trainer.devices) != (here.size, here.local_size):
             raise ConfigError(
                 f"{asked}: {here.starter} started {here.size} ranks, {here.local_size} on each machine; allowed is "
-                f"trainer=ddp trainer.devices={here.local_size} trainer.num_nodes={here.size // here.local_size}."
+                f"{_group(trainer)} trainer.devices={here.local_size} "
+                f"trainer.num_nodes={here.size // here.local_size}."
             )
     if here is not None and here.starter == "srun" and "SLURM_NTASKS_PER_NODE" not in os.environ:
         raise ConfigError(
@@ -70,7 +71,7 @@ def check_multirun(config: RunConfig) -> None:
         ConfigError: with the command that works.
     """
     here = place()
-    works = "superdyn train -m launcher=local trainer=ddp trainer.devices="
+    works = f"superdyn train -m launcher=local {_group(config.trainer)} trainer.devices="
     if here is not None:
         raise ConfigError(
             f"-m: {here.starter} started {here.size} ranks, and each would train the whole sweep; without it, "
@@ -81,3 +82,8 @@ def check_multirun(config: RunConfig) -> None:
             f"trainer.devices={config.trainer.devices}: with -m, launcher=pack trains runs in this process on one "
             f"device; {works}{config.trainer.devices} … starts a group of ranks for each point."
         )
+
+
+def _group(trainer: TrainerConfig) -> str:
+    """The choice of `trainer` for several ranks: that of the configuration where it is one."""
+    return f"trainer={'ddp' if trainer.strategy == 'single' else trainer.strategy}"

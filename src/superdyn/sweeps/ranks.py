@@ -1,8 +1,9 @@
-"""The process group of the ranks of a data-parallel run, and how Lightning sees it.
+"""The process group of the ranks of one run, and how Lightning sees it.
 
 Lightning starts no ranks: `group.py` starts torchrun, or the user starts torchrun or srun (`place.py`).
 """
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from superdyn.config import RunConfig, TrainerConfig
 from superdyn.sweeps.place import Place, place
+from superdyn.sweeps.sharded_strategy import ShardStrategy
 from superdyn.training.data_parallel import Ranks
 
 
@@ -41,6 +43,7 @@ def joined(configs: Sequence[RunConfig]) -> Iterator[Ranks]:
     backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     dist.init_process_group(backend, rank=here.rank, world_size=here.size)
     yield Ranks.current()
+    gc.collect()  # what is left of sharded runs holds the group, whose threads must end before the interpreter does
     dist.destroy_process_group()
 
 
@@ -83,11 +86,12 @@ def lightning_placement(trainer: TrainerConfig) -> dict[str, Any]:
     here = place()
     if here is None or Ranks.current().size == 1:
         return {"accelerator": trainer.accelerator, "devices": 1, "plugins": [LightningEnvironment()]}
+    strategy = ShardStrategy if trainer.strategy == "fsdp" else RankStrategy
     return {
         "accelerator": lightning_accelerator(trainer),
         "devices": trainer.devices,
         "num_nodes": trainer.num_nodes,
-        "strategy": RankStrategy(cluster_environment=cluster_environment(here)),
+        "strategy": strategy(cluster_environment=cluster_environment(here)),
     }
 
 

@@ -1,8 +1,10 @@
 """Trains one pack through Lightning's Trainer and leaves every member's files behind.
 
-Of several ranks the first decides what is trained and hands it, checkpoints included, to those that follow.
+Of several ranks the first decides what is trained and hands it, checkpoints included, to those that follow; of sharded
+parameters each rank reads its own shards.
 """
 
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from superdyn.analysis import run_result, running_exponent
 from superdyn.features.datamodule import FeatureDataModule
 from superdyn.models.product import matmul_operands
-from superdyn.runs.faults import fault_of
+from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.progress import Progress
@@ -62,8 +64,11 @@ def follow_packs() -> None:
         try:
             _train(pack, [RunFiles([])])
         except Exception as error:
+            fault = fault_of(error)
+            if fault == "storage":
+                raise SweepStoppedError(f"rank {ranks.rank} cannot write ({error})") from error
             # Written while the first rank still waits for this one, so that it finds out why this one is gone.
-            if fault_of(error) in ("run", "memory"):
+            if fault in ("run", "memory"):
                 with suppress(OSError):
                     write_failed(pack.points, f"{type(error).__name__} on rank {ranks.rank}: {error}")
             raise
@@ -78,6 +83,8 @@ def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
     configs = [point.config for point in pack.points]
     trainer_config, ranks = configs[0].trainer, Ranks.current()
     keep_freed_memory()
+    if trainer_config.shards:
+        gc.collect()  # the model of the run before, whose modules and hooks refer to each other
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)

@@ -3,8 +3,8 @@
 Each of W ranks draws 1/W of the global batch, and its loss and gradient are means over that slice, so that
     L = (1/W) Σ_w L_w,  g = (1/W) Σ_w g_w
 are those of the global batch. Gradients are not autograd's, so torch's wrapper has nothing to hook into: the engine
-reduces one flat buffer a step, gradients and losses together. Without a process group every method is the identity.
-Axis legend: `r` run.
+reduces one flat buffer a step, gradients and losses together; where parameters are sharded (`sharding.py`) torch has
+reduced the gradients. Without a process group every method is the identity. Axis legend: `r` run.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -46,10 +46,15 @@ class Ranks:
         return self.rank == 0
 
     @torch.no_grad()
-    def mean(self, found: Gradients) -> Gradients:
-        """Loss and gradients of the global batch; one that is not finite anywhere is so everywhere."""
+    def mean(self, found: Gradients, *, sharded: bool = False) -> Gradients:
+        """Loss and gradients of the global batch; a loss that is not finite anywhere is so everywhere.
+
+        `sharded`: the gradients are those of the global batch already.
+        """
         if self.size == 1:
             return found
+        if sharded:
+            return Gradients(self.total(found.loss.div(self.size)), found.by_name)
         dtype = next(iter(found.by_name.values())).dtype
         parts = [found.loss.to(dtype), *found.by_name.values()]
         # Divided first, so that a sum of finite losses stays finite.
@@ -69,6 +74,17 @@ class Ranks:
                 dist.all_reduce(tensor)
         return tensor
 
+    @torch.no_grad()
+    def side_by_side(self, part: Shaped[Tensor, "..."], dim: int) -> Shaped[Tensor, "..."]:
+        """The equal parts of all ranks along axis `dim`, in the order of the ranks."""
+        if self.size == 1:
+            return part
+        part = part.contiguous()
+        parts = [torch.empty_like(part) for _ in range(self.size)]
+        with _together():
+            dist.all_gather(parts, part)
+        return torch.cat(parts, dim)
+
     def largest(self, numbers: Sequence[int]) -> list[int]:
         """The largest of each number over the ranks."""
         if self.size == 1:
@@ -87,6 +103,15 @@ class Ranks:
             dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def from_all(self, value: Value) -> list[Value]:
+        """What each rank has, in the order of the ranks."""
+        if self.size == 1:
+            return [value]
+        values = [value] * self.size
+        with _together():
+            dist.all_gather_object(values, value)
+        return values
+
     @torch.no_grad()
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite every tensor by the first rank's: machines may differ in the last bit of a logarithm."""
@@ -100,9 +125,24 @@ class Ranks:
 
 
 @contextmanager
+def lost_ranks() -> Iterator[None]:
+    """Around code in which torch itself meets the other ranks: tells the end of one of them from other errors."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, dist.DistError) or "gloo" in str(error):
+            raise _lost(error) from error
+        raise
+
+
+@contextmanager
 def _together() -> Iterator[None]:
     """Around a collective operation, which the backends end with a RuntimeError when another process is gone."""
     try:
         yield
     except RuntimeError as error:
-        raise RankLost(f"another rank of this run has stopped ({error})") from error
+        raise _lost(error) from error
+
+
+def _lost(error: RuntimeError) -> RankLost:
+    return RankLost(f"another rank of this run has stopped ({error})")

@@ -2,17 +2,19 @@
 
 Each step: gradients of every member, a health check, one stacked update. A member whose loss is not finite gets
 learning rate zero from that step on: its parameters stay what they were, and since no operation mixes members the
-others never notice. Axis legend: `r` run, `n` feature, `t` step.
+others never notice. Where parameters are sharded, each rank updates and saves its own shards, and all look at the loss
+of the global batch, so that they take the same way. Axis legend: `r` run, `n` feature, `t` step.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
 
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch, SparseBatches
@@ -24,12 +26,14 @@ from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.measures import superposition_measures
 from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student
-from superdyn.training.data_parallel import Ranks
+from superdyn.training.data_parallel import Ranks, lost_ranks
+from superdyn.training.fully_sharded import keep_in, release, shard
 from superdyn.training.graph import CapturedStep, ChunkBuffer
 from superdyn.training.kinds import make_evaluation, make_objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
 from superdyn.training.schedules import learning_rates
+from superdyn.training.sharding import UNSHARDED, Place, load_in_place, local
 
 _LARGEST = torch.finfo(torch.float32).max
 """Spectra are stored in float32, so a loss beyond its range is as good as infinite."""
@@ -44,6 +48,7 @@ class Engine(nn.Module):
 
     Attributes:
         diverged_at: (r,) the first step at which a member's loss was not finite, −1 while it is alive.
+        sharding: how the parameters lie on the ranks.
     """
 
     diverged_at: Int[Tensor, "r"]
@@ -54,6 +59,7 @@ class Engine(nn.Module):
         super().__init__()
         self.configs = list(configs)
         self.ranks = Ranks.current()
+        self.sharding = UNSHARDED
         self.student = build_student(configs)
         self.objective: Any = make_objective(configs)
         self.evaluation: Any = make_evaluation(configs, self.student, self.objective)
@@ -67,18 +73,30 @@ class Engine(nn.Module):
         self._buffer: ChunkBuffer | None = None
         self._frozen_measures: dict[str, Tensor] | None = None
 
+    def shard(self, mesh: DeviceMesh) -> None:
+        """Keep this rank's shards of the parameters only, before anything is computed with them."""
+        assert isinstance(self.student, LanguageModel), "checked with the configuration"
+        self.sharding = shard(self.student, mesh, self.ranks)
+        self.objective.sharded = True
+
     def prepare(self) -> None:
         """Make the optimizer, once the student is on its device."""
-        trained = {n: p for n, p in self.student.named_parameters() if p.requires_grad}
+        trained = {n: local(p) for n, p in self.student.named_parameters() if p.requires_grad}
         self._untrained: dict[str, Tensor] = getattr(self.student, "untrained", {})
         groups = parameter_groups(trained.items()) if self.configs[0].model.decoder is not None else None
         optimizers = [config.optimizer for config in self.configs]
-        self.optimizer = make_optimizer(trained, optimizers, self._untrained, groups)
+        self.optimizer = make_optimizer(trained, optimizers, self._untrained, groups, self.sharding)
+        if self.sharding.dims:
+            keep_in(self.student, trained)
         if isinstance(self.student, LanguageModel) and self.rates.is_cuda and self.configs[0].trainer.compile:
             self.student.blocks.compile_layers()
 
     def agree(self) -> None:
         """Give all ranks the first one's state, from which they take the same steps."""
+        if self.sharding.dims:  # of every entry there is one
+            shards = {id(tensor) for tensor in self.optimizer.entries()}
+            self.ranks.copy_first(buffer for buffer in self.buffers() if id(buffer) not in shards)
+            return
         fixed = (p for p in self.student.parameters() if not p.requires_grad)
         self.ranks.copy_first([*self.optimizer.everything(), *self.buffers(), *fixed])
 
@@ -95,7 +113,9 @@ class Engine(nn.Module):
 
     def run_step(self, step: int, batch: SparseBatch | TokenBatch | None) -> None:
         """Train step `step` on its batch, or on the exact risk."""
-        loss, gradients = self.ranks.mean(self.objective.gradients(self.student, batch))
+        with lost_ranks():
+            found = self.objective.gradients(self.student, batch)
+        loss, gradients = self.ranks.mean(found, sharded=bool(self.sharding.dims))
         rates = self.rates[step]
         # On the CPU looking is free, and a sum is finite only if every term is.
         if loss.is_cpu and self._all_alive and math.isfinite(loss.sum().item()):
@@ -143,7 +163,9 @@ class Engine(nn.Module):
 
         A member whose loss is beyond float32's range has diverged at `step`.
         """
-        feature_loss = self.evaluation.feature_loss(self.student, self.objective.population)
+        with lost_ranks():
+            feature_loss = self.evaluation.feature_loss(self.student, self.objective.population)
+        release(self.student)
         alive = self.check_health(feature_loss.sum(dim=1), step)
         self._all_alive = alive.is_cpu and bool(alive.all())
         measures = self._superposition(self.student) if isinstance(self.student, EmbeddingStudent) else {}
@@ -151,6 +173,8 @@ class Engine(nn.Module):
 
     def _superposition(self, student: EmbeddingStudent) -> dict[str, Tensor]:
         """The measures of the embedding, which need computing once where it is frozen."""
+        if self.sharding.dims:
+            return superposition_measures(self.sharding.whole("encoder", local(student.embedding().detach())))
         embedding = student.embedding().detach()
         if self._frozen_measures is None or any(
             embedding.data_ptr() == p.data_ptr() for p in self.student.parameters()
@@ -162,6 +186,15 @@ class Engine(nn.Module):
         """Everything that member `r` needs to go on, by name, sharing memory: what it would hold alone."""
         return {name: tensor[r] for name, tensor in self._state().items() if not self._only_others_hold(name, r)}
 
+    def places(self) -> dict[str, Place]:
+        """Where the shards among a member's state lie in their wholes."""
+        found = {n: self.sharding.place(n.rpartition("/")[2], shard) for n, shard in self.member_state(0).items()}
+        return {name: place for name, place in found.items() if place is not None}
+
+    def load(self, r: int, state: Mapping[str, Tensor]) -> None:
+        """Copy member `r`'s state, or this rank's shards of it, in place."""
+        load_in_place(self.member_state(r), self.places(), state)
+
     def _only_others_hold(self, name: str, r: int) -> bool:
         kind, _, rest = name.partition("/")
         parameter = rest.rpartition("/")[2]
@@ -169,6 +202,6 @@ class Engine(nn.Module):
         return stands_still and (kind == "optimizer" or parameter == "bias")
 
     def _state(self) -> dict[str, Float[Tensor, "r ..."]]:
-        student = {f"student/{n}": t.detach() for n, t in self.student.state_dict().items()}
+        student = {f"student/{n}": local(t.detach()) for n, t in self.student.state_dict().items()}
         optimizer = {f"optimizer/{n}": t for n, t in self.optimizer.state.items()}
         return {**student, **optimizer, "engine/diverged_at": self.diverged_at}

@@ -8,6 +8,7 @@ import torch
 from superdyn.config import ConfigError, RunConfig
 from superdyn.decoder_settings import DecoderSettings
 from superdyn.models.decoder.memory import training_bytes
+from superdyn.token_validation import uneven_shards
 
 _SIZES = ("300M", "100M", "30M", "10M", "3M", "1M", "300k", "100k")
 
@@ -32,6 +33,7 @@ def token_bytes(config: RunConfig) -> int:
         word=8 if trainer.precision == "64-true" else 4,
         halved=trainer.precision == "bf16-mixed",
         recompute=trainer.checkpoint_activations,
+        shards=trainer.n_ranks if trainer.shards else 1,
     )
 
 
@@ -55,6 +57,7 @@ def check_memory(config: RunConfig, free: int | None = None) -> None:
 def _smaller(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     """Changes from the least to the greatest: those that leave the result as it is, then smaller models with them."""
     yield from _in_parts(config, "")
+    yield from _in_shards(config)
     for size in _SIZES:
         mapping = config.to_mapping()["model"]["decoder"]
         mapping |= {"size": size, "n_layers": None, "n_heads": None, "n_kv_heads": None}
@@ -62,6 +65,20 @@ def _smaller(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
         width = settings.shape(tied=config.model.tied).width
         model = config.model.model_copy(update={"decoder": settings, "width": width})
         yield from _in_parts(config.model_copy(update={"model": model}), f"model.decoder.size={size} ")
+
+
+def _in_shards(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
+    """The parameters shared by the ranks that there are, or by all GPUs of this machine."""
+    trainer, devices = config.trainer, config.trainer.devices
+    text = "trainer.strategy=fsdp"
+    if trainer.n_ranks == 1 and trainer.accelerator != "cpu" and torch.cuda.is_available():
+        devices = torch.cuda.device_count()
+        text = f"trainer=fsdp trainer.devices={devices}"
+    changed = config.model_copy(update={"trainer": trainer.model_copy(update={"strategy": "fsdp", "devices": devices})})
+    parts = trainer.accumulate * changed.trainer.n_ranks
+    if trainer.shards or not changed.trainer.shards or config.data.batch_size % parts or uneven_shards(changed):
+        return
+    yield from _in_parts(changed, text + " ")
 
 
 def _in_parts(config: RunConfig, prefix: str) -> Iterator[tuple[str, RunConfig]]:

@@ -21,6 +21,7 @@ from superdyn.training.flow import FlowEngine
 from superdyn.training.grid import checkpoint_grid, measurement_steps
 from superdyn.training.measurement import Measurement
 from superdyn.training.schedules import learning_rates, lr_time
+from superdyn.training.sharding import Place
 
 
 class ChunkOptimizer(torch.optim.Optimizer):
@@ -59,8 +60,14 @@ class SuperpositionModule(pl.LightningModule):
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
 
+    def configure_model(self) -> None:
+        """Shard the parameters where Lightning has laid out the ranks for it (`sweeps/sharded_strategy.py`)."""
+        if self.device_mesh is not None and not self.engine.sharding.dims:
+            self.engine.shard(self.device_mesh["data_parallel"])
+
     def configure_optimizers(self) -> ChunkOptimizer:
-        return ChunkOptimizer(list(self.student.parameters()))
+        # Not the parameters: those that shards replace would stay in memory.
+        return ChunkOptimizer([torch.zeros(())])
 
     @property
     def student(self) -> nn.Module:
@@ -71,8 +78,7 @@ class SuperpositionModule(pl.LightningModule):
         self.engine.prepare()
         if self._resumed is not None:
             for r, state in enumerate(self._resumed):
-                for name, tensor in self.engine.member_state(r).items():
-                    tensor.copy_(state[name])
+                self.engine.load(r, state)
         self.engine.agree()
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
@@ -97,8 +103,12 @@ class SuperpositionModule(pl.LightningModule):
         )
 
     def member_state(self, r: int) -> dict[str, Tensor]:
-        """Everything that member `r` needs to go on, as plain CPU tensors by name."""
+        """Everything that member `r` needs to go on, or this rank's shards of it, as plain CPU tensors by name."""
         return {name: tensor.detach().cpu().clone() for name, tensor in self.engine.member_state(r).items()}
+
+    def member_places(self) -> dict[str, Place]:
+        """Which of a member's state is this rank's shard of a whole, and where it lies there."""
+        return self.engine.places()
 
     def load_member_states(self, states: Sequence[Mapping[str, Tensor]], step: int) -> None:
         """Have training go on from where `member_state` left every member, after `step` optimizer steps."""

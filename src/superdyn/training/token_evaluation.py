@@ -1,7 +1,8 @@
 """The contribution of every frequency bin to the loss of every member: what is recorded at a measurement step.
 
 ℓ_b = (1/n) Σ loss of the evaluation tokens in bin b, so that Σ_b ℓ_b = L; the bin is that of the token to be predicted.
-Each member is measured on a fixed set of its own, block by block; of W ranks each takes every W-th block.
+Each member is measured on a fixed set of its own, block by block; of W ranks each takes every W-th block, and as many
+as the others, who may need its shards of the parameters: where the set has ended the first block again, uncounted.
 Axis legend: `r` run, `s` sample, `t` position, `v` token of the vocabulary, `b` bin.
 """
 
@@ -53,11 +54,14 @@ class TokenEvaluation(nn.Module):
         """ℓ_b of each member (float64)."""
         runs, samples = self.inputs.shape[:2]
         total = torch.zeros(runs, self._n_bins, dtype=torch.float64, device=self.inputs.device)
-        for first in range(self.ranks.rank * self._block, samples, self.ranks.size * self._block):
-            part = slice(first, first + self._block)
+        for turn in range(0, samples, self.ranks.size * self._block):
+            first = turn + self.ranks.rank * self._block
+            counted = first < samples
+            part = slice(first, first + self._block) if counted else slice(0, self._block)
             batch = TokenBatch(self.inputs[:, part], self.targets[:, part])
             loss = self._loss(student, batch).per_token.double()
-            total.scatter_add_(1, self.bins.gather(1, batch.targets.flatten(1)), loss)
+            if counted:
+                total.scatter_add_(1, self.bins.gather(1, batch.targets.flatten(1)), loss)
         return self.ranks.total(total) / self.targets[0].numel()
 
 

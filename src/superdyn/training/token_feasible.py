@@ -3,6 +3,8 @@
 from superdyn.config import ConfigError, RunConfig
 from superdyn.features.token_source import bin_of_token, evaluation_corpus
 from superdyn.features.token_stream import token_stream
+from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.protocol import student_class
 from superdyn.training.memory import check_memory
 
 _HERE = ("pack", "local")
@@ -14,7 +16,7 @@ def check_tokens_feasible(config: RunConfig) -> None:
 
     Raises:
         ConfigError: token files that are missing, damaged, too short or have ids that are no word of the vocabulary; a
-            language that cannot be; a model that does not fit.
+            language that cannot be; a model that does not fit, or cannot be sharded.
     """
     data = config.data
     assert data.tokens is not None, "checked with the configuration"
@@ -26,5 +28,11 @@ def check_tokens_feasible(config: RunConfig) -> None:
             bin_of_token(data)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(f"data.tokens.source={data.tokens.source}: {error}") from error
+    student = student_class(config.model.target)
+    if config.trainer.shards and not issubclass(student, LanguageModel):
+        raise ConfigError(
+            f"model._target_={config.model.target}: trainer.strategy=fsdp shards the blocks of a "
+            f"{LanguageModel.__module__}.LanguageModel, which it is not; allowed are single and ddp."
+        )
     if config.launcher.name in _HERE:
         check_memory(config)

@@ -2,7 +2,9 @@
 
 With `trainer.accumulate` = n the gradient is the mean of those of n equal parts of the batch, which is the whole
 batch's to rounding. With bf16-mixed the operands of products are rounded to bfloat16 (torch.autocast); parameters,
-norms, losses and gradients stay in float32. Axis legend: `r` run, `s` sample, `t` position.
+norms, losses and gradients stay in float32. Sharded parameters get the shards of the global batch's gradient from the
+hooks of `fully_sharded.py`, of every part anew, so that no whole gradient is kept for the next part.
+Axis legend: `r` run, `s` sample, `t` position.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from superdyn.config import RunConfig
 from superdyn.features.tokens.batch import TokenBatch
 from superdyn.models.chain import Gradients
 from superdyn.models.decoder.losses import LossKind, TokenLoss
+from superdyn.training.sharding import local
 
 
 class TokenModel(Protocol):
@@ -25,9 +28,14 @@ class TokenModel(Protocol):
 
 
 class TokenObjective(nn.Module):
-    """Gradients of every member of a pack on its own tokens."""
+    """Gradients of every member of a pack on its own tokens.
+
+    Attributes:
+        sharded: whether the parameters are.
+    """
 
     population = None
+    sharded = False
 
     def __init__(self, configs: Sequence[RunConfig]):
         super().__init__()
@@ -58,8 +66,19 @@ class TokenObjective(nn.Module):
 
     def _part(self, student: nn.Module, trained: Mapping[str, Tensor], batch: TokenBatch) -> Gradients:
         loss: Float[Tensor, "r"] = self.loss(student, batch).mean
-        gradients = torch.autograd.grad(loss.sum(), list(trained.values()))
+        if self.sharded:
+            loss.sum().backward()
+            gradients = [_taken_gradient(parameter) for parameter in trained.values()]
+        else:
+            gradients = torch.autograd.grad(loss.sum(), list(trained.values()))
         return Gradients(loss.detach().clone(), dict(zip(trained, gradients, strict=True)))
+
+
+def _taken_gradient(parameter: Tensor) -> Tensor:
+    """This rank's shard, which is no longer added to."""
+    gradient, parameter.grad = parameter.grad, None
+    assert gradient is not None, "every parameter has part in the loss"
+    return local(gradient)
 
 
 def _microbatches(batch: TokenBatch, parts: int) -> Iterator[TokenBatch]:

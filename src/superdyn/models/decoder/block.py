@@ -51,9 +51,12 @@ class Blocks(nn.Module):
         self.layers = nn.ModuleList(Block(shape, initial, f"{name}.layers.{i}") for i in range(shape.n_layers))
 
     def compile_layers(self, backend: str = "inductor") -> None:
-        """Have torch compile every block, once for all of them since their code and shapes are the same."""
+        """Have torch compile every block, once for all of them since their code and shapes are the same.
+
+        What is compiled is `forward` alone: hooks that gather sharded parameters stay outside.
+        """
         for layer in self.layers:
-            layer.compile(dynamic=False, backend=backend)
+            layer.forward = torch.compile(layer.forward, dynamic=False, backend=backend)
 
     def forward(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s t k"]:
         if self.positions is not None:

@@ -13,6 +13,7 @@ from superdyn.training.optimizers.muon import Muon
 from superdyn.training.optimizers.normalized import NormalizedDescent
 from superdyn.training.optimizers.protocol import StackedOptimizer
 from superdyn.training.optimizers.sgd import SGD
+from superdyn.training.sharding import UNSHARDED, Sharding
 
 _RULES = {"sgd": SGD, "normalized": NormalizedDescent, "adam": Adam, "adamw": AdamW, "muon": Muon}
 
@@ -22,12 +23,14 @@ def make_optimizer(
     configs: Sequence[OptimizerConfig],
     untrained: Mapping[str, Bool[Tensor, "r"]] | None = None,
     groups: Mapping[Group, Sequence[str]] | None = None,
+    sharding: Sharding = UNSHARDED,
 ) -> StackedOptimizer:
     """The update rule of a pack; `configs` differ in `lr` and `weight_decay` only.
 
     `untrained` names the parameters that stand still in some members, and says in which. `groups` are those of a
     decoder: its gains and biases are left out of weight decay, as is customary, and Muon leaves all but the matrices
-    of the blocks to AdamW. Without groups every parameter decays and Muon takes every matrix.
+    of the blocks to AdamW. Without groups every parameter decays and Muon takes every matrix. With `sharding` the
+    parameters are this rank's shards.
 
     Raises:
         ValueError: for weight decay of the embedding where none is trained, and Muon where no matrix is.
@@ -37,9 +40,9 @@ def make_optimizer(
     for config in configs:
         _check_decay(config, parameters)
     if configs[0].name == "muon" and groups is not None:
-        optimizer = Muon(parameters, configs, elementwise=(*groups["embedding"], *groups["position"]))
+        optimizer = Muon(parameters, configs, sharding, elementwise=(*groups["embedding"], *groups["position"]))
     else:
-        optimizer = _RULES[configs[0].name](parameters, configs)
+        optimizer = _RULES[configs[0].name](parameters, configs, sharding)
     if groups is not None:
         optimizer.spare(groups["vector"])
     if untrained:

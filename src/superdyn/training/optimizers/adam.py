@@ -12,6 +12,7 @@ from torch import Tensor
 
 from superdyn.config import OptimizerConfig
 from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
+from superdyn.training.sharding import UNSHARDED, Sharding
 
 
 class Adam(StackedOptimizer):
@@ -19,8 +20,13 @@ class Adam(StackedOptimizer):
 
     coupled_decay = True
 
-    def __init__(self, parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]):
-        super().__init__(parameters, configs)
+    def __init__(
+        self,
+        parameters: Mapping[str, Float[Tensor, "r ..."]],
+        configs: Sequence[OptimizerConfig],
+        sharding: Sharding = UNSHARDED,
+    ):
+        super().__init__(parameters, configs, sharding)
         self._betas, self._eps = configs[0].betas, configs[0].eps
         for slot in ("first_moment", "second_moment"):
             self._add_slot(slot)

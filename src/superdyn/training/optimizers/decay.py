@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from superdyn.config import OptimizerConfig
 from superdyn.training.optimizers.growth import grow_rows
+from superdyn.training.sharding import UNSHARDED, Sharding
 
 EMBEDDINGS = ("encoder", "decoder")
 """Parameters (r, k, n) with one row per feature, as column [:, :, i]: what decay on "encoder" acts on."""
@@ -24,8 +25,16 @@ class WeightDecay(nn.Module):
     shrink: Float[Tensor, "r"]
     grow: Float[Tensor, "r"]
 
-    def __init__(self, parameters: Mapping[str, Tensor], configs: Sequence[OptimizerConfig], *, coupled: bool):
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        configs: Sequence[OptimizerConfig],
+        *,
+        coupled: bool,
+        sharding: Sharding = UNSHARDED,
+    ):
         super().__init__()
+        self._sharding = sharding
         self._spared: dict[str, Tensor] = {}
         device = next(iter(parameters.values())).device
         decay = torch.tensor([config.weight_decay for config in configs], dtype=torch.float64, device=device)
@@ -64,7 +73,7 @@ class WeightDecay(nn.Module):
         for name, parameter in self.decoupled_from.items():
             parameter.mul_(_along(1 - lr * self._strength(self.shrink, name), parameter))
         for name, parameter in self.grown.items():
-            grow_rows(parameter, lr * self._strength(self.grow, name))
+            grow_rows(parameter, lr * self._strength(self.grow, name), name, self._sharding)
 
 
 def _along(values: Float[Tensor, "r"], parameter: Float[Tensor, "r ..."]) -> Float[Tensor, "r ..."]:

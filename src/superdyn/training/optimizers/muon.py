@@ -2,7 +2,7 @@
 
 m ← μ m + (1−μ) g;  u = μ m + (1−μ) g with Nesterov, else m;  step = η √max(1, rows/columns) NS₅(u) (Jordan et
 al. 2024). NS₅ is computed in the parameter's own precision (torch: bfloat16). Vectors take AdamW; positive
-decay is decoupled.
+decay is decoupled. A sharded matrix is gathered, one at a time, and orthogonalised on every rank.
 Axis legend: `r` run, `p` entries of all matrices of one member, `i` rows, `j` columns.
 """
 
@@ -18,6 +18,7 @@ from superdyn.models.product import product
 from superdyn.training.optimizers.adam import AdamW
 from superdyn.training.optimizers.norms import member_norm
 from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
+from superdyn.training.sharding import UNSHARDED, Sharding
 
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 NS_STEPS = 5
@@ -41,6 +42,7 @@ class Muon(StackedOptimizer):
         self,
         parameters: Mapping[str, Float[Tensor, "r ..."]],
         configs: Sequence[OptimizerConfig],
+        sharding: Sharding = UNSHARDED,
         elementwise: Collection[str] = (),
     ):
         matrices = {name: p for name, p in parameters.items() if p.ndim == 3 and name not in elementwise}
@@ -50,17 +52,20 @@ class Muon(StackedOptimizer):
                 f"optimizer.name='muon': this model trains only {sorted(vectors)}, and Muon needs a matrix; "
                 f"allowed are sgd, normalized, adam and adamw."
             )
-        super().__init__(matrices, configs)
+        super().__init__(matrices, configs, sharding)
         self._mu, self._nesterov = configs[0].momentum, configs[0].nesterov
         self._add_slot("momentum")
-        self._vectors = AdamW(vectors, configs) if vectors else None
+        self._vectors = AdamW(vectors, configs, sharding) if vectors else None
 
     @property
     def state(self) -> dict[str, Float[Tensor, "r ..."]]:
         return super().state | ({} if self._vectors is None else self._vectors.state)
 
-    def everything(self) -> list[Tensor]:
-        return super().everything() + ([] if self._vectors is None else self._vectors.everything())
+    def entries(self) -> list[Tensor]:
+        return super().entries() + ([] if self._vectors is None else self._vectors.entries())
+
+    def counters(self) -> list[Tensor]:
+        return super().counters() + ([] if self._vectors is None else self._vectors.counters())
 
     def spare(self, names: Collection[str]) -> None:
         super().spare(names)
@@ -78,11 +83,14 @@ class Muon(StackedOptimizer):
         gradient.mul_(1 - self._mu)
         momentum = self.get_buffer("momentum").mul_(self._mu).add_(gradient)
         direction = gradient.add_(momentum * self._mu) if self._nesterov else momentum
-        steps = {
-            name: orthogonalized(matrix).mul_(math.sqrt(max(1.0, matrix.shape[1] / matrix.shape[2])))
-            for name, matrix in self.layout.views(direction).items()
-        }
+        steps = {name: self._matrix_step(name, shard) for name, shard in self.layout.views(direction).items()}
         return self.layout.gather(steps).mul_(per_member(lr, direction))
+
+    def _matrix_step(self, name: str, shard: Float[Tensor, "r i j"]) -> Float[Tensor, "r i j"]:
+        """√max(1, rows/columns) NS₅ of a whole matrix, of which this rank takes its shard."""
+        matrix = self.sharding.whole(name, shard)
+        step = orthogonalized(matrix).mul_(math.sqrt(max(1.0, matrix.shape[1] / matrix.shape[2])))
+        return self.sharding.own(name, step)
 
 
 def orthogonalized(x: Float[Tensor, "r i j"]) -> Float[Tensor, "r i j"]:

@@ -22,6 +22,6 @@ class NormalizedDescent(SGD):
 
     def _step(self, gradient: Float[Tensor, "r p"], lr: Float[Tensor, "r"]) -> Float[Tensor, "r p"]:
         direction = self._direction(gradient)
-        norm = member_norm(direction)
+        norm = member_norm(direction, self.sharding)
         length = torch.where(norm == 0, 1.0, norm)
         return direction * per_member(lr / length, direction)

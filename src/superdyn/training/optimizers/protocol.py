@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from superdyn.config import OptimizerConfig
 from superdyn.training.optimizers.decay import WeightDecay
 from superdyn.training.optimizers.layout import Layout
+from superdyn.training.sharding import UNSHARDED, Sharding
 
 _INTEGERS = {torch.float32: torch.int32, torch.float64: torch.int64}
 """The integer type as wide as each precision, for masking bits."""
@@ -28,17 +29,24 @@ class StackedOptimizer(nn.Module, ABC):
     Args:
         parameters: name to parameter (r, …), all of one dtype on one device; they become views of one flat tensor.
         configs: one per member, in order; they differ in `lr` and `weight_decay` only.
+        sharding: of which the parameters are this rank's shards.
     """
 
     coupled_decay: bool
     """Whether positive weight decay joins the gradient (L2) or acts beside the rule (decoupled)."""
 
-    def __init__(self, parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]):
+    def __init__(
+        self,
+        parameters: Mapping[str, Float[Tensor, "r ..."]],
+        configs: Sequence[OptimizerConfig],
+        sharding: Sharding = UNSHARDED,
+    ):
         super().__init__()
+        self.sharding = sharding
         self.trained = dict(parameters)
         self.layout = Layout(parameters)
         self.flat = self.layout.adopt(parameters)
-        self._decay = WeightDecay(parameters, configs, coupled=self.coupled_decay)
+        self._decay = WeightDecay(parameters, configs, coupled=self.coupled_decay, sharding=sharding)
         self._moving: Tensor | None = None
         self._slots: list[str] = []
         self._counters: list[str] = []
@@ -66,9 +74,17 @@ class StackedOptimizer(nn.Module, ABC):
         slots = {f"{s}/{n}": v for s in self._slots for n, v in self.layout.views(self.get_buffer(s)).items()}
         return slots | {name: self.get_buffer(name) for name in self._counters}
 
+    def entries(self) -> list[Tensor]:
+        """The parameters and what is kept for each entry of them, flat."""
+        return [self.flat, *(self.get_buffer(name) for name in self._slots)]
+
+    def counters(self) -> list[Tensor]:
+        """What is kept for each member."""
+        return [self.get_buffer(name) for name in self._counters]
+
     def everything(self) -> list[Tensor]:
         """Every tensor that `update` changes."""
-        return [self.flat, *(self.get_buffer(name) for name in (*self._slots, *self._counters))]
+        return [*self.entries(), *self.counters()]
 
     @torch.no_grad()
     def update(

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from superdyn.config import OptimizerConfig
 from superdyn.training.optimizers.protocol import StackedOptimizer, per_member
+from superdyn.training.sharding import UNSHARDED, Sharding
 
 
 class SGD(StackedOptimizer):
@@ -18,8 +19,13 @@ class SGD(StackedOptimizer):
 
     coupled_decay = True
 
-    def __init__(self, parameters: Mapping[str, Float[Tensor, "r ..."]], configs: Sequence[OptimizerConfig]):
-        super().__init__(parameters, configs)
+    def __init__(
+        self,
+        parameters: Mapping[str, Float[Tensor, "r ..."]],
+        configs: Sequence[OptimizerConfig],
+        sharding: Sharding = UNSHARDED,
+    ):
+        super().__init__(parameters, configs, sharding)
         self._mu, self._nesterov = configs[0].momentum, configs[0].nesterov
         if self._mu:
             self._add_slot("momentum")
