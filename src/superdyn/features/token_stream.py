@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.generator import Stream
@@ -58,8 +58,15 @@ class TokenDraws:
         if isinstance(first, SyntheticTokens) and self._one_law:
             return first.pack(self._seeds, step, self.samples)
         batches = [stream.batch(step, self.samples) for stream in self.streams]
-        inputs, targets = (torch.stack(parts).to(device) for parts in zip(*batches, strict=True))
+        inputs, targets = (_moved(torch.stack(parts), device) for parts in zip(*batches, strict=True))
         return TokenBatch(inputs, targets)
+
+
+def _moved(tokens: Tensor, device: torch.device) -> Tensor:
+    """On the device; to a GPU from pinned memory, so that the host does not wait for the steps before."""
+    if device.type == "cuda" and not tokens.is_cuda:
+        return tokens.pin_memory().to(device, non_blocking=True)
+    return tokens.to(device)
 
 
 def token_stream(config: RunConfig) -> TokenStream:
