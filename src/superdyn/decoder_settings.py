@@ -27,8 +27,10 @@ _SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
 def _number_of_weights(value: Any) -> Any:
-    """`100k`, `1M`, `1B`, `1e6` or a whole number as int; anything else as it is, to be refused by its type."""
+    """`100k`, `1M`, `1B`, `1e6` or a whole number as int; anything but text as it is, to be refused by its type."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\+?\d+)?)([kmb]?)", str(value).lower())
+    if found is None and isinstance(value, str):
+        raise ValueError("should be a number of weights such as 100k, 1M or 1.5B")
     if found is None or isinstance(value, bool):
         return value
     return round(float(found.group(1)) * _SUFFIXES[found.group(2)])
@@ -131,7 +133,7 @@ class DecoderSettings(BaseModel):
         Raises:
             ConfigError: one sentence that names the key, the value and what is allowed.
         """
-        return validated(cls, mapping)
+        return validated(cls, mapping, "model.decoder")
 
     def shape(self, *, width: int | None = None, tied: bool = True) -> DecoderShape:
         """The shape that these settings and `model.width`, `model.tied` mean; what is given overrides the dial.

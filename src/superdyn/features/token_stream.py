@@ -73,14 +73,20 @@ def token_stream(config: RunConfig) -> TokenStream:
     """The training batches of one run.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such file, or the data do not fit the configuration.
+        ValueError: there is no such file, or the data do not fit the configuration.
     """
     data, seed = config.data, config.seed
     assert data.tokens is not None, "checked with the configuration"
     if data.tokens.source == "files":
         corpus, n_tokens = training_corpus(data)
         return TokenWindows(corpus, data.length, data.batch_size, seed, n_tokens)
-    return SyntheticTokens(language(data), data.length, data.batch_size, seed)
+    law = language(data)
+    if data.length % law.unit:
+        raise ValueError(
+            f"data.length={data.length}: sentences of data.tokens.depth={data.tokens.depth} have {law.unit} tokens; a "
+            f"multiple of {law.unit} is allowed."
+        )
+    return SyntheticTokens(law, data.length, data.batch_size, seed)
 
 
 def evaluation_tokens(config: RunConfig) -> TokenBatch:
@@ -90,7 +96,7 @@ def evaluation_tokens(config: RunConfig) -> TokenBatch:
     last ones of `files`, in order.
 
     Raises:
-        FileNotFoundError, ValueError: as `token_stream`.
+        ValueError: as `token_stream`.
     """
     data = config.data
     assert data.tokens is not None, "checked with the configuration"

@@ -1,5 +1,6 @@
 """Whether a language model fits: estimated memory against what is free, and the smallest change that fits."""
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -9,6 +10,8 @@ from superdyn.config import ConfigError, RunConfig
 from superdyn.decoder_settings import DecoderSettings
 from superdyn.models.decoder.memory import training_bytes
 
+_EVALUATION_BYTES = 16
+"""Of a token of the evaluation set: itself and its target."""
 _SIZES = ("300M", "100M", "30M", "10M", "3M", "1M", "300k", "100k")
 
 
@@ -25,7 +28,7 @@ def token_bytes(config: RunConfig) -> int:
     assert model.decoder is not None, "checked with the configuration"
     assert data.tokens is not None, "checked with the configuration"
     micro = data.batch_size * data.length // (trainer.n_ranks * trainer.accumulate)
-    return 16 * data.tokens.eval_tokens + training_bytes(
+    return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(
         model.decoder.shape(width=model.width, tied=model.tied),
         data.n_features,
         micro,
@@ -45,7 +48,10 @@ def check_memory(config: RunConfig, free: int | None = None) -> None:
     needed = token_bytes(config)
     if needed <= free:
         return
-    fitting = next((text for text, changed in _smaller(config) if token_bytes(changed) <= free), "a smaller vocabulary")
+    assert config.data.tokens is not None, "checked with the configuration"
+    of_evaluation = _EVALUATION_BYTES * config.data.tokens.eval_tokens > free
+    last = "a smaller data.tokens.eval_tokens" if of_evaluation else "a smaller vocabulary"
+    fitting = next((text for text, changed in _smaller(config) if token_bytes(changed) <= free), last)
     raise ConfigError(
         f"model.decoder: this model needs an estimated {_gib(needed)}, and {_gib(free)} are free; the smallest change "
         f"that fits is {fitting}."
@@ -67,13 +73,18 @@ def _smaller(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
 def _in_parts(config: RunConfig, prefix: str) -> Iterator[tuple[str, RunConfig]]:
     """The same batch in more parts, first with the activations kept, then with them computed again."""
     trainer, batch = config.trainer, config.data.batch_size
-    parts = [n for n in range(trainer.accumulate, batch + 1) if batch % (n * trainer.n_ranks) == 0]
+    parts = [n for n in _divisors(batch // trainer.n_ranks) if n >= trainer.accumulate]
     for recompute in sorted({trainer.checkpoint_activations, True}):
         for n in parts:
             text = [f"trainer.accumulate={n}"] if n != trainer.accumulate else []
             text += ["trainer.checkpoint_activations=true"] if recompute != trainer.checkpoint_activations else []
             changed = trainer.model_copy(update={"accumulate": n, "checkpoint_activations": recompute})
             yield (prefix + " ".join(text)).strip(), config.model_copy(update={"trainer": changed})
+
+
+def _divisors(number: int) -> list[int]:
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return small + [number // n for n in reversed(small) if n * n != number]
 
 
 def _gib(count: int) -> str:

@@ -18,6 +18,8 @@ def check_tokens_feasible(config: RunConfig) -> None:
     """
     data = config.data
     assert data.tokens is not None, "checked with the configuration"
+    if config.launcher.name in _HERE:  # first: what does not fit should not be drawn or read either
+        check_memory(config)
     try:
         token_stream(config)
         if data.tokens.source == "files":
@@ -25,6 +27,5 @@ def check_tokens_feasible(config: RunConfig) -> None:
         else:
             bin_of_token(data)
     except (ValueError, FileNotFoundError) as error:
-        raise ConfigError(f"data.tokens.source={data.tokens.source}: {error}") from error
-    if config.launcher.name in _HERE:
-        check_memory(config)
+        named = str(error).startswith("data.")
+        raise ConfigError(str(error) if named else f"data.tokens.source={data.tokens.source}: {error}") from error

@@ -6,6 +6,7 @@ exists beyond one tile and no logit is computed twice; what is done to a tile's 
 Axis legend: `r` run, `m` token (positions of all samples), `v` token of the vocabulary, `k` hidden.
 """
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Literal, NamedTuple
@@ -79,14 +80,17 @@ class _TiledLoss(torch.autograd.Function):
         needs_hidden, needs_decoder = wanted
         losses, d_hidden, d_decoder = [], [], None
         judge = _judged if backend is None else _compiled(backend)
+        room = _Room(decoder)
         for h, y in zip(hidden.split(tile, dim=1), targets.split(tile, dim=1), strict=True):
-            loss, slope = judge(multiply(h, decoder), y.unsqueeze(2), kind, any(wanted))
+            logits = multiply(h, decoder, out=room.array("logits", h.shape[1], decoder.shape[2]))
+            loss, slope = judge(logits, y.unsqueeze(2), kind, any(wanted))
             losses.append(loss)
             if needs_hidden:
                 d_hidden.append(multiply(slope, decoder.mT))
             if needs_decoder:
-                part = _in_float32(multiply(h.mT, slope))
-                d_decoder = part if d_decoder is None else d_decoder.add_(part)
+                first = d_decoder is None
+                part = multiply(h.mT, slope, out=None if first else room.array("part", *decoder.shape[1:]))
+                d_decoder = _in_float32(part) if first else d_decoder.add_(part)
         ctx.save_for_backward(torch.cat(d_hidden, dim=1) if needs_hidden else None, d_decoder)
         ctx.n_tokens = hidden.shape[1]
         per_token = torch.cat(losses, dim=1)
@@ -99,6 +103,23 @@ class _TiledLoss(torch.autograd.Function):
         factor = (gradients[0] / ctx.n_tokens)[:, None, None]
         d_hidden, d_decoder = (None if d is None else (d * factor).to(d.dtype) for d in ctx.saved_tensors)
         return d_hidden, d_decoder, None, None, None, None, None
+
+
+class _Room:
+    """Arrays that the tiles of one call share on the CPU, where one for each would cost fresh pages of memory and leave
+    holes; a GPU's allocator keeps what is freed."""
+
+    def __init__(self, like: Float[Tensor, "r k v"]):
+        self._like, self._flat = like, {}
+
+    def array(self, name: str, rows: int, columns: int) -> Float[Tensor, "r rows columns"] | None:
+        """The array of this name, of the size of the first call at most; None where each may be fresh."""
+        if not self._like.is_cpu:
+            return None
+        shape = (len(self._like), rows, columns)
+        if name not in self._flat:
+            self._flat[name] = self._like.new_empty(math.prod(shape))
+        return self._flat[name][: math.prod(shape)].view(shape)
 
 
 def _judged(logits: Tensor, y: Tensor, kind: LossKind, sloped: bool) -> tuple[Tensor, Tensor]:
@@ -125,7 +146,9 @@ def _in_float32(logits: Float[Tensor, "r m v"]) -> Float[Tensor, "r m v"]:
 
 def _cross_entropy(z: Tensor, y: Tensor) -> tuple[Tensor, Callable[[], Tensor]]:
     """Loss (r, m) and what makes its gradient with respect to z, which may be overwritten then; so in the next two."""
-    log_p = z.log_softmax(dim=2)
+    # On the CPU in the place of the logits: fresh pages cost as much as the operation.
+    in_place = z.is_cpu and not torch.compiler.is_compiling()
+    log_p = torch.log_softmax(z, 2, out=z) if in_place else z.log_softmax(dim=2)
     return -log_p.gather(2, y).squeeze(2), lambda: _minus_one_hot(log_p.exp_(), y)
 
 
