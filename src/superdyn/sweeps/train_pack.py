@@ -77,7 +77,7 @@ def dismiss_followers() -> None:
 def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
     configs = [point.config for point in pack.points]
     trainer_config, ranks = configs[0].trainer, Ranks.current()
-    keep_freed_memory()
+    keep_freed_memory(not trainer_config.checkpoint_activations)
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)

@@ -8,8 +8,10 @@ import torch
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.decoder_settings import DecoderSettings
-from superdyn.models.decoder.memory import training_bytes
+from superdyn.models.decoder.memory import Training, training_bytes
 
+RUNTIME_BYTES = 96 * 2**20
+"""What libraries take of a process once it trains, besides any tensor."""
 _EVALUATION_BYTES = 16
 """Of a token of the evaluation set: itself and its target."""
 _SIZES = ("300M", "100M", "30M", "10M", "3M", "1M", "300k", "100k")
@@ -17,9 +19,13 @@ _SIZES = ("300M", "100M", "30M", "10M", "3M", "1M", "300k", "100k")
 
 def free_bytes(config: RunConfig) -> int:
     """Free memory where the run trains: of the GPU, or of this machine for each of its ranks."""
-    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
+    if _on_gpu(config):
         return torch.cuda.mem_get_info()[0]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // config.trainer.devices
+
+
+def _on_gpu(config: RunConfig) -> bool:
+    return config.trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def token_bytes(config: RunConfig) -> int:
@@ -27,15 +33,18 @@ def token_bytes(config: RunConfig) -> int:
     data, model, trainer = config.data, config.model, config.trainer
     assert model.decoder is not None, "checked with the configuration"
     assert data.tokens is not None, "checked with the configuration"
-    micro = data.batch_size * data.length // (trainer.n_ranks * trainer.accumulate)
-    return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(
-        model.decoder.shape(width=model.width, tied=model.tied),
-        data.n_features,
-        micro,
+    how = Training(
+        tokens=data.batch_size * data.length // (trainer.n_ranks * trainer.accumulate),
         word=8 if trainer.precision == "64-true" else 4,
         halved=trainer.precision == "bf16-mixed",
         recompute=trainer.checkpoint_activations,
+        parts=trainer.accumulate,
+        optimizer=config.optimizer.name,
+        evaluated=data.tokens.eval_tokens,
+        device="cuda" if _on_gpu(config) else "cpu",
     )
+    shape = model.decoder.shape(width=model.width, tied=model.tied)
+    return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(shape, data.n_features, how)
 
 
 def check_memory(config: RunConfig, free: int | None = None) -> None:
@@ -45,13 +54,13 @@ def check_memory(config: RunConfig, free: int | None = None) -> None:
         ConfigError: with the smallest change that would fit, as far as the estimate goes.
     """
     free = free_bytes(config) if free is None else free
-    needed = token_bytes(config)
+    needed = RUNTIME_BYTES + token_bytes(config)
     if needed <= free:
         return
     assert config.data.tokens is not None, "checked with the configuration"
     of_evaluation = _EVALUATION_BYTES * config.data.tokens.eval_tokens > free
     last = "a smaller data.tokens.eval_tokens" if of_evaluation else "a smaller vocabulary"
-    fitting = next((text for text, changed in _smaller(config) if token_bytes(changed) <= free), last)
+    fitting = next((text for text, changed in _smaller(config) if RUNTIME_BYTES + token_bytes(changed) <= free), last)
     raise ConfigError(
         f"model.decoder: this model needs an estimated {_gib(needed)}, and {_gib(free)} are free; the smallest change "
         f"that fits is {fitting}."
