@@ -58,7 +58,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="superdyn", description="Measure how networks in superposition learn.")
-    verbs = parser.add_subparsers(required=True, metavar="verb")
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser]
+    verbs = parser.add_subparsers(required=True, metavar="verb")  # pyright: ignore[reportAssignmentType]
     verbs.add_parser("train", help="a run, or with -m a sweep; Hydra overrides follow", add_help=False)
 
     status = verbs.add_parser("status", help="done, running, failed and missing points of a sweep")

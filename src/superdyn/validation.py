@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -165,14 +165,14 @@ def allowed_keys(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
     for part in path:
         known = schema.model_fields.get(str(part))
         annotation = known.annotation if known else None
-        sections = [each for each in (annotation, *get_args(annotation)) if _is_section(each)]
-        if not sections:
+        section = next((each for each in (annotation, *get_args(annotation)) if _is_section(each)), None)
+        if section is None:
             break
-        schema = sections[0]
+        schema = section
     return ", ".join(field.alias or name for name, field in schema.model_fields.items())
 
 
-def _is_section(annotation: Any) -> bool:
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 

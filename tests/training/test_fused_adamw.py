@@ -4,6 +4,7 @@ import pytest
 import torch
 from quadratic import bowl, configs, gradients, members
 
+from superdyn.models.decoder.groups import Group
 from superdyn.training.optimizers import make_optimizer
 
 RATES, DECAYS = [0.02, 0.005, 0.01], [0.0, 0.3, 0.01]
@@ -14,7 +15,7 @@ def started(dtype, fused, chosen=slice(None), decays=DECAYS):
     """Parameters of the chosen members, their rule, and what gives their gradients."""
     start, target, curvature = (members(tensors, chosen) for tensors in bowl(3, 7, 13, dtype))
     settings = configs("adamw", RATES[chosen], decays[chosen], betas=(0.8, 0.99))
-    groups = {"embedding": ["encoder"], "matrix": ["core"], "position": [], "vector": ["bias"]}
+    groups: dict[Group, list[str]] = {"embedding": ["encoder"], "matrix": ["core"], "position": [], "vector": ["bias"]}
     rule = make_optimizer(start, settings, groups=groups, fused=fused)
     return start, rule, lambda: gradients(start, target, curvature)
 

@@ -88,9 +88,9 @@ class _TiledLoss(torch.autograd.Function):
             if needs_hidden:
                 d_hidden.append(multiply(slope, decoder.mT))
             if needs_decoder:
-                first = d_decoder is None
-                part = multiply(h.mT, slope, out=None if first else room.array("part", *decoder.shape[1:]))
-                d_decoder = _in_float32(part) if first else d_decoder.add_(part)
+                place = None if d_decoder is None else room.array("part", decoder.shape[1], decoder.shape[2])
+                part = multiply(h.mT, slope, out=place)
+                d_decoder = _in_float32(part) if d_decoder is None else d_decoder.add_(part)
         ctx.save_for_backward(torch.cat(d_hidden, dim=1) if needs_hidden else None, d_decoder)
         ctx.n_tokens = hidden.shape[1]
         per_token = torch.cat(losses, dim=1)

@@ -33,7 +33,7 @@ class FusedAdamW(AdamW):
         frozen = (lr == 0).float() if masked else None
         first, second = (self.layout.views(self.get_buffer(slot)) for slot in ("first_moment", "second_moment"))
         for r, names, decay in self._calls():
-            torch._fused_adamw_(
+            torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
                 [self.trained[name].detach()[r] for name in names],
                 [gradients[name][r].contiguous() for name in names],
                 [first[name][r] for name in names],
