@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -47,9 +48,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one sentence; the usage is what -h shows."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"superdyn: {message.removeprefix('argument ')}; {self.prog} -h shows what is allowed.", file=sys.stderr)
+        sys.exit(WRONG_INPUT)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="superdyn", description="Measure how networks in superposition learn.")
-    verbs = parser.add_subparsers(required=True, metavar="verb")
+    parser = _Parser(prog="superdyn", description="Measure how networks in superposition learn.")
+    verbs: argparse._SubParsersAction[argparse.ArgumentParser]
+    verbs = parser.add_subparsers(required=True, metavar="verb")  # pyright: ignore[reportAssignmentType]
     verbs.add_parser("train", help="a run, or with -m a sweep; Hydra overrides follow", add_help=False)
 
     status = verbs.add_parser("status", help="done, running, failed and missing points of a sweep")

@@ -5,7 +5,9 @@ so that the vocabulary does not matter), or the depth `n_layers` alone. A layer 
 attention and 2 (GELU, ReLU) or 3 (SwiGLU) times `mlp_ratio` for the MLP. The depth is the one at which width = 64·depth
 (GPT-2's 768 at 12), at least 2. Learning rate (of AdamW) and tokens of a batch: Bi et al. 2024 (DeepSeek LLM),
 η = 0.3118 C^-0.1250, B = 0.2920 C^0.3271, at C = 6ND FLOPs with D = 20N tokens (Hoffmann et al. 2022); they fitted
-C = 1e17 to 2e19, other sizes extrapolate. Imports no torch.
+C = 1e17 to 2e19, other sizes extrapolate. The paper itself could not be read again: a calculator made from it
+(codestar12.github.io/llm-hparam-flop-calculator) has the same four numbers, C of non-embedding weights and B in tokens;
+nobody was found who restates the range of the fit. Imports no torch.
 """
 
 import math
@@ -25,8 +27,10 @@ _SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9}
 
 
 def _number_of_weights(value: Any) -> Any:
-    """`100k`, `1M`, `1B`, `1e6` or a whole number as int; anything else as it is, to be refused by its type."""
+    """`100k`, `1M`, `1B`, `1e6` or a whole number as int; anything but text as it is, to be refused by its type."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?(?:e\+?\d+)?)([kmb]?)", str(value).lower())
+    if found is None and isinstance(value, str):
+        raise ValueError("should be a number of weights such as 100k, 1M or 1.5B")
     if found is None or isinstance(value, bool):
         return value
     return round(float(found.group(1)) * _SUFFIXES[found.group(2)])
@@ -129,7 +133,7 @@ class DecoderSettings(BaseModel):
         Raises:
             ConfigError: one sentence that names the key, the value and what is allowed.
         """
-        return validated(cls, mapping)
+        return validated(cls, mapping, "model.decoder")
 
     def shape(self, *, width: int | None = None, tied: bool = True) -> DecoderShape:
         """The shape that these settings and `model.width`, `model.tied` mean; what is given overrides the dial.

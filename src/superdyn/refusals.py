@@ -40,5 +40,8 @@ def _unknown_key(key: str) -> str:
     section, _, name = key.rpartition(".")
     if section.endswith("options"):
         return f"{key}: not among the options that the experiment declares; +{key}=… adds it."
-    path = tuple(section.split(".")) if section else ()
-    return f"{key}: unknown key {name!r}; {section or 'the configuration'} allows {allowed_keys(RunConfig, path)}."
+    allowed = allowed_keys(RunConfig, tuple(section.split(".")) if section else ())
+    if section and name in allowed.split(", "):
+        group = section.partition(".")[0]
+        return f"{key}: means nothing for the chosen {group}; it is a key of other choices of {group}."
+    return f"{key}: unknown key {name!r}; {section or 'the configuration'} allows {allowed}."

@@ -11,6 +11,7 @@ from superdyn.validation import ConfigError
 
 if TYPE_CHECKING:
     from superdyn.config import RunConfig, TokensConfig
+    from superdyn.decoder_settings import DecoderShape
 
 TOKEN_LOSSES = ("cross_entropy", "probability_error", "logit_error")
 
@@ -63,6 +64,7 @@ def _check_token_run(config: RunConfig) -> None:
     if data.tokens is None:
         raise ConfigError("data.tokens=None: data.kind=tokens needs the section data.tokens; use data=zipf_tokens.")
     _check_source(data.tokens)
+    _check_optimizer(config, shape)
     if data.tokens.eval_tokens < data.length:
         raise ConfigError(
             f"data.tokens.eval_tokens={data.tokens.eval_tokens}: less than one sequence of data.length={data.length}; "
@@ -98,6 +100,21 @@ def uneven_shards(config: RunConfig) -> str | None:
                 f"{size}; a multiple of {ranks} is allowed."
             )
     return None
+
+
+def _check_optimizer(config: RunConfig, shape: DecoderShape) -> None:
+    optimizer, model = config.optimizer, config.model
+    if optimizer.name == "muon" and shape.n_layers == 0 and shape.head_rank is None:
+        raise ConfigError(
+            "optimizer=muon: orthogonalises the matrices of blocks, and model.decoder.n_layers=0 has none; allowed are "
+            "sgd, normalized, adam and adamw."
+        )
+    of_embedding = optimizer.weight_decay > 0 and optimizer.weight_decay_on == "encoder"
+    if of_embedding and model.tied and not model.train_encoder:
+        raise ConfigError(
+            f"optimizer.weight_decay={optimizer.weight_decay}: acts on the embedding (weight_decay_on=encoder), and "
+            f"model.train_encoder=False; allowed are 0, or optimizer.weight_decay_on=all."
+        )
 
 
 def _check_source(tokens: TokensConfig) -> None:

@@ -6,8 +6,9 @@ exact descent, the density that the cap allows) is checked in `training/feasible
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -21,8 +22,8 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message is one sentence for the user."""
 
 
-def validated(schema: type[Model], mapping: Mapping[str, Any]) -> Model:
-    """`schema` built from plain data.
+def validated(schema: type[Model], mapping: Mapping[str, Any], section: str = "") -> Model:
+    """`schema` built from plain data, which is the part of a configuration under `section`.
 
     Raises:
         ConfigError: the first violation as one sentence.
@@ -30,7 +31,7 @@ def validated(schema: type[Model], mapping: Mapping[str, Any]) -> Model:
     try:
         return schema.model_validate(dict(mapping))
     except ValidationError as error:
-        raise ConfigError(_sentence(schema, error)) from None
+        raise ConfigError(_sentence(schema, error, section)) from None
 
 
 def check_run(config: RunConfig) -> None:
@@ -138,19 +139,20 @@ def _check_width(model: ModelConfig, n_features: int) -> None:
         )
 
 
-def _sentence(schema: type[BaseModel], error: ValidationError) -> str:
+def _sentence(schema: type[BaseModel], error: ValidationError, within: str = "") -> str:
     first = error.errors(include_url=False)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, ConfigError):
         return str(cause)
-    key = ".".join(str(part) for part in first["loc"])
+    path = [within] * bool(within) + [str(part) for part in first["loc"]]
+    key, section = ".".join(path), ".".join(path[:-1])
     if first["type"] == "extra_forbidden":
-        section = ".".join(str(part) for part in first["loc"][:-1])
         known = allowed_keys(schema, first["loc"][:-1])
         return f"{key}={first['input']!r}: unknown key; {section or 'the configuration'} allows {known}."
     if first["type"] == "missing":
         return f"{key}: missing; {first['msg'].lower()}."
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ").rstrip(".")
+    message = message.replace("a valid tuple", "a list such as [a, b]")
     return f"{key}={_shown(first['input'])}: {message[0].lower()}{message[1:]}."
 
 
@@ -163,10 +165,21 @@ def allowed_keys(schema: type[BaseModel], path: tuple[int | str, ...]) -> str:
     for part in path:
         known = schema.model_fields.get(str(part))
         annotation = known.annotation if known else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        section = next((each for each in (annotation, *get_args(annotation)) if _is_section(each)), None)
+        if section is None:
             break
-        schema = annotation
+        schema = section
     return ", ".join(field.alias or name for name, field in schema.model_fields.items())
+
+
+def _is_section(annotation: Any) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def one_sentence(error: BaseException) -> str:
+    """A library's message as one sentence without its full stop, of about 300 characters at most."""
+    text = re.sub(r"\.\s+(?=[A-Z])", "; ", " ".join(str(error).split())) or type(error).__name__
+    return (text if len(text) <= 300 else text[:297] + "…").rstrip(".!")
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

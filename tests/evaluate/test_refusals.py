@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import struct
 import sys
 
 import numpy as np
@@ -34,6 +35,17 @@ def one_sentence(text):
     return text
 
 
+def damaged_models(folder):
+    """Models of one revision each: of pictures, with a header and with indices that cannot be read."""
+    for name in ("picture", "header", "index", "gone"):
+        shutil.copytree(folder / "model" / "step0", folder / name / "step0")
+    (folder / "picture" / "step0" / "config.json").write_text('{"model_type": "vit"}')
+    (folder / "header" / "step0" / "model.safetensors").write_bytes(struct.pack("<Q", 9) + b"{no json}" * 9)
+    for name, index in (("index", "{}"), ("gone", '{"weight_map": {"a": "a.safetensors"}}')):
+        (folder / name / "step0" / "model.safetensors").unlink()
+        (folder / name / "step0" / "model.safetensors.index.json").write_text(index)
+
+
 REFUSED = {
     "model out --tokens shards --revisions step3": ["none of 1 revisions", "step3", "there are step0, step16, step64"],
     "model out --tokens shards --revisions main": ["--revisions=main", "--steps or --step-pattern"],
@@ -46,6 +58,12 @@ REFUSED = {
     "model out --tokens nothing.bin": ["nothing.bin", "no such file"],
     "model out --tokens large.bin": ["large.bin", "token 2 has id 64", "ids 0 to 63"],
     "model out --tokens shards --context 65": ["--context=65", "end at 64"],
+    "model out --tokens short.bin": ["--context=64", "--tokens hold 5 tokens", "1 to 4"],
+    "model short.bin --tokens shards": ["OUT=short.bin", "is a file"],
+    "picture out --tokens shards": ["revision step0", "ViTConfig", "no vocab_size"],
+    "header out --tokens shards": ["header/step0/model.safetensors", "damaged header"],
+    "index out --tokens shards": ["model.safetensors.index.json", "weight_map"],
+    "gone out --tokens shards": ["gone/step0/a.safetensors", "is not there"],
     "model out --tokens shards --max-tokens 10": ["--max-tokens=10", "--context=64"],
     "model out --tokens shards --batch 0": ["--batch=0"],
     "model out --tokens shards --dtype float16": ["--dtype=float16", "float32, bfloat16"],
@@ -61,11 +79,24 @@ REFUSED = {
 def test_wrong_input_is_refused_before_anything_is_loaded(command, few, capsys):
     write_shard(few / "large.bin", "headered", 100, np.array([1, 2, V, 3] * 100))
     np.save(few / "short.npy", np.ones(5))
+    write_shard(few / "short.bin", "headered", V, np.arange(5))
+    damaged_models(few)
     assert main(["evaluate", *command.split()]) == 2
     shown = one_sentence(capsys.readouterr().err)
     for word in REFUSED[command]:
         assert word in shown
     assert not (few / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "word"), [("model out", "--tokens"), ("model out --tokens t --batch x", "--batch")]
+)
+def test_a_wrong_command_line_is_one_sentence_too(command, word, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["evaluate", *command.split()])
+    shown = one_sentence(capsys.readouterr().err)
+    assert word in shown
+    assert "superdyn evaluate -h" in shown
 
 
 def test_missing_and_damaged_revisions_are_reported_and_the_rest_goes_on(few, capsys):

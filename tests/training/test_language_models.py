@@ -1,5 +1,6 @@
 """Language models through the engine: a plain torch loop, packs, resume, microbatches, precision, known entropies."""
 
+import shutil
 import subprocess
 import sys
 
@@ -166,26 +167,60 @@ def test_muon_leaves_embeddings_positions_and_vectors_to_adamw(make_config):
 
 
 COMPILED = """
-import torch
+import sys, torch
 from superdyn.decoder_settings import DecoderSettings
+from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.config import OptimizerConfig
+from superdyn.training.optimizers import make_optimizer
 
-shape = DecoderSettings.from_mapping({"n_layers": 3, "context": 16, "mlp": "relu"}).shape(width=32)
+backend, kind = sys.argv[1:]
+settings = {"n_layers": 3, "context": 16, "mlp": "relu", "positions": "learned", "bias": True}
+shape = DecoderSettings.from_mapping(settings).shape(width=32)
 models, tokens = [LanguageModel(shape, [0, 1], 64) for _ in range(2)], torch.randint(64, (2, 4, 17))
-models[1].blocks.compile_layers("aot_eager")
+models[1].compile_parts(backend)
+rule = OptimizerConfig(name="adamw", lr=0.003, weight_decay=0.1)
+rules = []
+for model in models:
+    named = dict(model.named_parameters())
+    rules.append(make_optimizer(named, [rule, rule], groups=parameter_groups(named.items()), fused=True))
+tolerance = {False: 1e-5, True: 2e-2}
 for rounded in (False, True):
-    found = []
-    for model in models:
-        with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
-            loss = model.loss(tokens[..., :-1], tokens[..., 1:], "cross_entropy").mean
-        found.append(torch.autograd.grad(loss.sum(), list(model.parameters())))
-    for eager, compiled in zip(*found, strict=True):
-        torch.testing.assert_close(compiled, eager, rtol=1e-6, atol=1e-9)
-assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    for step in range(3):
+        losses, gradients = [], []
+        for model in models:
+            with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+                loss = model.loss(tokens[..., :-1], tokens[..., 1:], kind).mean
+            losses.append(loss.detach())
+            found = torch.autograd.grad(loss.sum(), list(model.parameters()))
+            gradients.append(dict(zip((name for name, _ in model.named_parameters()), found)))
+        torch.testing.assert_close(*losses, rtol=tolerance[rounded], atol=0)
+        for name, eager in gradients[0].items():
+            error = (gradients[1][name] - eager).norm() / eager.norm().clamp(min=1e-3)
+            assert error < tolerance[rounded], (name, rounded, error)
+        for optimizer, gradient in zip(rules, gradients):
+            optimizer.update(gradient, torch.full((2,), 0.003))
+    with torch.no_grad():
+        left = [model.loss(tokens[..., :-1], tokens[..., 1:], kind).mean for model in models]
+    torch.testing.assert_close(*left, rtol=tolerance[rounded], atol=0)
+print(torch._dynamo.utils.counters["stats"]["unique_graphs"])
 """
-"""One graph serves all blocks, in either precision."""
+"""Updates of a compiled model follow those of an eager one; last it says how many graphs were compiled."""
 
 
-def test_compiled_blocks_have_the_gradients_of_eager_ones():
+def graphs_of_compiled_updates(backend, kind):
     # A process without the shape checks, which cannot be traced.
-    subprocess.run([sys.executable, "-c", COMPILED], check=True)
+    command = [sys.executable, "-c", COMPILED, backend, kind]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def test_compiled_updates_follow_eager_ones():
+    # One graph serves all blocks and one all tiles: in either precision, with and without gradients.
+    assert graphs_of_compiled_updates("aot_eager", "cross_entropy") == 6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+@pytest.mark.parametrize("kind", ["cross_entropy", "probability_error", "logit_error"])
+def test_updates_compiled_to_machine_code_follow_eager_ones(kind):
+    graphs_of_compiled_updates("inductor", kind)

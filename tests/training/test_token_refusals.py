@@ -7,7 +7,7 @@ from training.token_runs import TOKENS
 from superdyn.config import ConfigError
 from superdyn.features.tokens.write import ShardWriter
 from superdyn.training.feasible import check_feasible
-from superdyn.training.memory import check_memory, token_bytes
+from superdyn.training.memory import RUNTIME_BYTES, check_memory, token_bytes
 
 SHARDED = {**TOKENS, "trainer__strategy": "fsdp", "trainer__devices": 4}
 REFUSED = {
@@ -27,7 +27,7 @@ REFUSED = {
     "files of a language": ({**TOKENS, "data__tokens": {"files": ["x"]}}, r"data\.tokens\.files=\['x'\]: is read with"),
     "half a sentence": (
         {**TOKENS, "data__tokens": {"source": "hierarchy", "depth": 3}, "data__length": 12},
-        r"data\.tokens\.source=hierarchy: context=12: sentences have 8 tokens",
+        r"^data\.length=12: sentences of data\.tokens\.depth=3 have 8 tokens; a multiple of 8",
     ),
     "sharded features": ({"trainer__strategy": "fsdp"}, r"trainer\.strategy=fsdp: exists for .* allowed is single or"),
     "uneven width": (
@@ -48,7 +48,23 @@ REFUSED = {
     ),
     "absent files": (
         {**TOKENS, "data__tokens": {"source": "files", "files": ["absent*.bin"]}},
-        r"data\.tokens\.source=files: .*absent\*\.bin: no token file there",
+        r"^data\.tokens\.files with data\.n_features=64: .*absent\*\.bin: no token file there",
+    ),
+    "muon without matrices": (
+        {**TOKENS, "optimizer__name": "muon", "model__decoder": {"n_layers": 0, "context": 16}},
+        r"^optimizer=muon: .*model\.decoder\.n_layers=0 .* allowed are sgd, normalized, adam and adamw",
+    ),
+    "decay of what is frozen": (
+        {**TOKENS, "optimizer__weight_decay_on": "encoder", "model__train_encoder": False},
+        r"^optimizer\.weight_decay=0\.1: .* model\.train_encoder=False; allowed are 0, or .*weight_decay_on=all",
+    ),
+    "a language that memory cannot hold": (
+        {**TOKENS, "data__n_features": 10**9},
+        r"^model\.decoder: .* GiB are free; the smallest change that fits is a smaller vocabulary",
+    ),
+    "an evaluation set that memory cannot hold": (
+        {**TOKENS, "data__tokens": {"eval_tokens": 10**12}},
+        r"^model\.decoder: .* the smallest change that fits is a smaller data\.tokens\.eval_tokens",
     ),
 }
 
@@ -82,6 +98,22 @@ def test_ids_beyond_the_vocabulary_are_refused(make_config, shards):
         check_feasible(of_files(make_config, shards, data__n_features=32))
 
 
+def test_sixteen_bits_are_refused_for_a_larger_vocabulary_unless_the_manifest_knows(make_config, shards):
+    check_feasible(of_files(make_config, shards, data__n_features=70_000))
+    (shards / "tokens.json").unlink()
+    with pytest.raises(ConfigError, match=r"data\.n_features=70001: .*stores ids as uint16, .* up to 65536"):
+        check_feasible(of_files(make_config, shards, data__n_features=70_001))  # another one: shards are opened once
+
+
+def test_training_files_shorter_than_a_sequence_are_refused(make_config, shards):
+    short = ShardWriter(shards.parent / "short", "headered", 64, "none")
+    short.add(np.arange(10))
+    short.close()
+    tokens = {"source": "files", "files": [str(short.folder)], "eval_files": [str(shards)], "eval_tokens": 512}
+    with pytest.raises(ConfigError, match=r"^data\.length=16: data\.tokens\.files hold 10 tokens, which allow 1 to 9"):
+        check_feasible(of_files(make_config, shards, data__tokens=tokens))
+
+
 def test_an_evaluation_set_that_leaves_no_text_is_refused(make_config, shards):
     tokens = {"source": "files", "files": [str(shards)], "eval_tokens": 4000}
     with pytest.raises(ConfigError, match=r"data\.tokens\.eval_tokens=4000: held out of 4000 tokens, it leaves no seq"):
@@ -98,16 +130,16 @@ def test_files_train_and_never_show_the_held_out_tail(make_config, shards, train
 
 
 def test_a_model_that_does_not_fit_names_the_smallest_change_that_does(make_config):
-    config = make_config(**TOKENS)
-    needed = token_bytes(config)
+    config = make_config(**{**TOKENS, "data__batch_size": 64})
+    needed = RUNTIME_BYTES + token_bytes(config)
     check_memory(config, free=needed)
     with pytest.raises(ConfigError, match=r"an estimated .* are free; .* is trainer\.accumulate=2\."):
         check_memory(config, free=needed - 1)
     with pytest.raises(ConfigError, match=r"a smaller vocabulary"):
-        check_memory(config, free=1000)
+        check_memory(config, free=RUNTIME_BYTES)
     large = make_config(**{**TOKENS, "model__decoder": {"size": "1B", "context": 16}, "model__allow_overcomplete": True,
                            "model__width": 1728})  # fmt: skip
-    with pytest.raises(ConfigError, match=r"estimated 2\d\.\d+ GiB, .* is model\.decoder\.size=100M\."):
+    with pytest.raises(ConfigError, match=r"estimated 2\d\.\d+ GiB, .* is model\.decoder\.size=\d+M\."):
         check_memory(large, free=4 * 2**30)
 
 

@@ -1,4 +1,4 @@
-"""A benchmark record as a Markdown table."""
+"""A record of the toy students as a Markdown table."""
 
 from typing import Any
 
@@ -36,26 +36,27 @@ def table(record: dict[str, Any]) -> str:
             grid = result["cold_start_s"] + 5000 * w.runs / rate["median"]
             share = rate["median"] * flops_per_step(w) / record["peak_flops"]
             lines.append(
-                f"{head} {_spread(rate, ',.0f')} | {ours / rate['median']:.2f}× | "
+                f"{head} {spread(rate, ',.0f')} | {ours / rate['median']:.2f}× | "
                 f"{result['cold_start_s']:.1f} | {result['peak_memory_mib']:,.0f} | {grid:,.0f} | {share:.0%} |"
             )
     tax, exact = record["lightning_tax"], record["exact_against_sampled"]
     lines += [
         "",
         f"Lightning's tax (N = 64, R = 1, every callback and offline W&B, {tax['steps']:,} steps): the wall time is "
-        f"{_spread(tax['ratio'], '.2f')} times that of the plain loop, n = {tax['ratio']['n']}.",
+        f"{spread(tax['ratio'], '.2f')} times that of the plain loop, n = {tax['ratio']['n']}.",
         "",
         "How many times as fast as a sampled step an exact one is, median (min–max):",
         "",
         "| linear student, N = 1024, batch 256 | K | against sparse batches | against dense batches |",
         "|---|---|---|---|",
         *(
-            f"| {row['student']} | {row['width']} | {_spread(row['sparse'], '.2f')} | {_spread(row['dense'], '.2f')} |"
+            f"| {row['student']} | {row['width']} | {spread(row['sparse'], '.2f')} | {spread(row['dense'], '.2f')} |"
             for row in exact
         ),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _spread(summary: dict[str, Any], form: str) -> str:
+def spread(summary: dict[str, Any], form: str) -> str:
+    """Median and, in brackets, least and greatest."""
     return f"{summary['median']:{form}} ({summary['min']:{form}}–{summary['max']:{form}})"

@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from superdyn.evaluate.source import CheckpointError, Location, one_line
+from superdyn.evaluate.source import CheckpointError, Location
 from superdyn.runs.faults import fault_of
+from superdyn.validation import one_sentence
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -46,9 +47,19 @@ def read_config(location: Location, revision: str) -> Any:
         return transformers.AutoConfig.from_pretrained(location.name, **location.keywords)
 
 
-def shape_of(config: Any) -> Shape:
-    """Sizes from a configuration."""
+def shape_of(config: Any, revision: str) -> Shape:
+    """Sizes from a configuration.
+
+    Raises:
+        CheckpointError: it is not one of a language model.
+    """
     text = config.get_text_config()
+    lacking = [name for name in ("vocab_size", "hidden_size") if not isinstance(getattr(text, name, None), int)]
+    if lacking:
+        kind = type(config).__name__
+        raise CheckpointError(
+            f"revision {revision}: {kind} is of no causal language model, since it has no {lacking[0]}"
+        )
     width = text.hidden_size
     mlp = getattr(text, "intermediate_size", None)
     return Shape(
@@ -94,4 +105,4 @@ def _as_checkpoint_error(revision: str) -> Iterator[None]:
     except Exception as error:  # a damaged file makes these libraries raise errors of many kinds
         if fault_of(error) != "run":
             raise
-        raise CheckpointError(f"revision {revision}: cannot be loaded: {one_line(error)}") from None
+        raise CheckpointError(f"revision {revision}: cannot be loaded: {one_sentence(error)}") from None

@@ -16,16 +16,18 @@ from filelock import FileLock, Timeout
 from superdyn.analysis import run_result
 from superdyn.evaluate.checkpoint import DTYPES, load_model, read_config, shape_of
 from superdyn.evaluate.embeddings import embedding_measures
+from superdyn.evaluate.memory import weight_files
 from superdyn.evaluate.plan import Plan, make_plan
 from superdyn.evaluate.revisions import Revision
 from superdyn.evaluate.settings import Settings
-from superdyn.evaluate.source import CheckpointError, one_line
+from superdyn.evaluate.source import CheckpointError, Location
 from superdyn.evaluate.store import Facts, Tables, read_revision, write_revision
 from superdyn.evaluate.token_loss import TokenLoss, token_loss
 from superdyn.evaluate.wandb_view import show_in_wandb
 from superdyn.runs.faults import fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import STALE_AFTER_SECONDS, State, Status
+from superdyn.validation import one_sentence
 
 LOCK = ".lock"
 _HEARTBEAT_SECONDS = STALE_AFTER_SECONDS / 10
@@ -86,10 +88,10 @@ class _Evaluation:
             self._close()
         except BaseException as error:
             with suppress(OSError):
-                self._write_status("interrupted", one_line(error) if isinstance(error, Exception) else None)
+                self._write_status("interrupted", one_sentence(error) if isinstance(error, Exception) else None)
             if fault_of(error) == "memory":
                 raise ValueError(
-                    f"--memory-gib: memory ran out at step {self.step} ({one_line(error)}); a smaller --batch or "
+                    f"--memory-gib: memory ran out at step {self.step} ({one_sentence(error)}); a smaller --batch or "
                     "--context needs less."
                 ) from None
             raise
@@ -119,9 +121,10 @@ class _Evaluation:
         settings, size = self.plan.settings, self.plan.shape.vocabulary_size
         start = time.monotonic()
         with self.plan.source.open(revision.name) as location:
-            found = shape_of(read_config(location, revision.name)).vocabulary_size
+            found = shape_of(read_config(location, revision.name), revision.name).vocabulary_size
             if found != size:
                 raise CheckpointError(f"revision {revision.name}: has a vocabulary of {found}, the others of {size}")
+            _check_files(location, revision)
             model = load_model(location, revision.name, DTYPES[settings.dtype], torch.device(settings.device))
             try:
                 losses = token_loss(model, self.plan.tokens, size, self._heartbeat)
@@ -160,6 +163,15 @@ class _Evaluation:
             f"{len(plan.revisions)} revisions of {plan.settings.model}, steps {plan.revisions[0].step} to "
             f"{plan.revisions[-1].step}, on {plan.tokens.n_targets:,} tokens in windows of {plan.tokens.context}"
         )
+
+
+def _check_files(location: Location, revision: Revision) -> None:
+    """Refuse a damaged index, which the libraries report by the name of a key only."""
+    try:
+        if location.folder is not None:
+            weight_files(location.folder)
+    except ValueError as error:
+        raise CheckpointError(f"revision {revision.name}: {error}") from None
 
 
 def _check_folder(folder: RunFolder, plan: Plan) -> None:

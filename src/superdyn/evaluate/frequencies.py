@@ -12,6 +12,7 @@ from jaxtyping import Float64
 
 from superdyn.features.tokens.corpus import TokenCorpus
 from superdyn.features.tokens.frequency import count_tokens
+from superdyn.validation import one_sentence
 
 
 def token_frequencies(file: Path | None, corpus: TokenCorpus) -> Float64[np.ndarray, "v"]:
@@ -29,9 +30,14 @@ def token_frequencies(file: Path | None, corpus: TokenCorpus) -> Float64[np.ndar
         counts = np.load(file, allow_pickle=False) if file.suffix == ".npy" else _from_csv(file, size)
         counts = np.asarray(counts, dtype=np.float64)
     except (ValueError, KeyError, EOFError) as error:
-        raise ValueError(f"--frequencies={file}: cannot be read: {' '.join(str(error).split())}.") from None
-    if counts.shape != (size,) or not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError(
+            f"--frequencies={file}: cannot be read ({one_sentence(error)}); a .npy array of {size} counts, or a CSV "
+            f"with the columns id and count, is needed."
+        ) from None
+    if counts.shape != (size,):
         raise ValueError(f"--frequencies={file}: has shape {counts.shape}; {size} counts of 0 or more are needed.")
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise ValueError(f"--frequencies={file}: holds numbers that are no counts; {size} of 0 or more are needed.")
     return counts
 
 

@@ -31,6 +31,7 @@ _LIVE_WIDTHS, _LIVE_MLPS = 8, 3
 
 _MEASURE_ROWS, _MEASURE_COPIES, _MEASURE_GRAMS = 4096, 6, 4
 
+_INDEX = "model.safetensors.index.json"
 _RUNTIME_BYTES = 2**26
 """What torch takes once it works, besides any tensor."""
 
@@ -120,18 +121,35 @@ def parameter_count(folder: Path | None, config: Any) -> int:
     """Numbers to hold in memory, without reading one of them.
 
     Raises:
-        ValueError: a safetensors header is damaged.
+        ValueError: a safetensors header or index is damaged.
     """
-    files = sorted(folder.glob("*.safetensors")) if folder is not None else []
-    if folder is not None and (folder / "model.safetensors.index.json").is_file():
-        index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
-        files = [folder / name for name in sorted(set(index["weight_map"].values()))]
+    files = weight_files(folder) if folder is not None else []
     if files:
         return sum(_header_elements(file) for file in files)
     transformers = quiet_transformers()
     with torch.device("meta"):
         model = transformers.AutoModelForCausalLM.from_config(config)
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files of a checkpoint: those that its index names, else those that are there.
+
+    Raises:
+        ValueError: the index is damaged, or names a file that is not there.
+    """
+    path = folder / _INDEX
+    if not path.is_file() or (folder / "model.safetensors").is_file():
+        return sorted(folder.glob("*.safetensors"))
+    try:
+        names = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
+        found = [folder / name for name in sorted(set(names))]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path}: is no index of safetensors files, a JSON object with a weight_map") from None
+    for file in found:
+        if not file.is_file():
+            raise ValueError(f"{file}: is named by {_INDEX} and is not there")
+    return found
 
 
 def _header_elements(file: Path) -> int:
@@ -141,6 +159,9 @@ def _header_elements(file: Path) -> int:
         (length,) = struct.unpack("<Q", start) if len(start) == 8 else (0,)
         if not 0 < length <= file.stat().st_size - 8:
             raise ValueError(f"{file}: was cut short, or is no safetensors file")
-        header = json.loads(stream.read(length))
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    return sum(int(torch.Size(entry["shape"]).numel()) for entry in tensors)
+        try:
+            header = json.loads(stream.read(length))
+            shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{file}: has a damaged header, or is no safetensors file") from None
+    return sum(int(torch.Size(shape).numel()) for shape in shapes)

@@ -21,10 +21,11 @@ from superdyn.evaluate.lr_schedule import lr_times
 from superdyn.evaluate.memory import GIB, Load, check_memory, free_bytes, parameter_count
 from superdyn.evaluate.revisions import AUTO, Revision, chosen_revisions
 from superdyn.evaluate.settings import Settings
-from superdyn.evaluate.source import CheckpointError, FolderSource, Source, one_line, open_source
+from superdyn.evaluate.source import CheckpointError, FolderSource, Source, open_source
 from superdyn.evaluate.token_loss import EvaluationTokens
 from superdyn.features.tokens.corpus import TokenCorpus
 from superdyn.features.tokens.frequency import FrequencyBins, frequency_bins, occurrence_bins
+from superdyn.validation import one_sentence
 
 DEFAULT_CONTEXT = 1024
 _HUB_TRIES = 3
@@ -66,7 +67,7 @@ def make_plan(settings: Settings) -> Plan:
     load = Load(parameters, shape, settings.dtype, settings.batch, context)
     budget = free_bytes(torch.device(settings.device)) if settings.memory_gib is None else settings.memory_gib * GIB
     check_memory(load, int(budget))
-    corpus = TokenCorpus(settings.tokens, shape.vocabulary_size)
+    corpus = _corpus(settings, shape.vocabulary_size, context)
     tokens = EvaluationTokens(corpus, context, settings.batch, settings.max_tokens)
     frequencies = token_frequencies(settings.frequencies, corpus)
     identity = _identity(settings, source, shape, tokens)
@@ -86,6 +87,18 @@ def make_plan(settings: Settings) -> Plan:
     )
 
 
+def _corpus(settings: Settings, vocabulary_size: int, context: int) -> TokenCorpus:
+    try:
+        corpus = TokenCorpus(settings.tokens, vocabulary_size)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"--tokens with the model's vocabulary of {vocabulary_size}: {error}") from None
+    if len(corpus) <= context:
+        raise ValueError(
+            f"--context={context}: --tokens hold {len(corpus)} tokens, which allow 1 to {len(corpus) - 1}."
+        )
+    return corpus
+
+
 def _first_shape(source: Source, revisions: Sequence[Revision]) -> tuple[Shape, int]:
     """Shape and number of parameters of the first revision that can be opened."""
     first_error: Exception | None = None
@@ -95,11 +108,11 @@ def _first_shape(source: Source, revisions: Sequence[Revision]) -> tuple[Shape, 
         try:
             with source.open(revision.name) as location:
                 config = read_config(location, revision.name)
-                return shape_of(config), parameter_count(location.folder, config)
+                return shape_of(config, revision.name), parameter_count(location.folder, config)
         except ValueError as error:
             first_error = first_error or error
     raise ValueError(
-        f"MODEL: none of {len(tried)} revisions can be opened; {one_line(first_error or CheckpointError())}."
+        f"MODEL: none of {len(tried)} revisions can be opened; {one_sentence(first_error or CheckpointError())}."
     )
 
 

@@ -38,6 +38,11 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ValueError(f"--{name.replace('_', '-')}={value}: must be above 0.")
+        for place in (self.out, *self.out.parents):
+            if place.exists() and not place.is_dir():
+                raise ValueError(
+                    f"OUT={self.out}: {place} is a file; a new folder, or that of an evaluation, is needed."
+                )
         if self.dtype not in DTYPES:
             raise ValueError(f"--dtype={self.dtype}: must be one of {', '.join(DTYPES)}.")
         if self.device not in ("cpu", "cuda"):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from superdyn.features.tokens.tokenizer import optional
+from superdyn.validation import one_sentence
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 DOWNLOADS = "download"
@@ -79,7 +80,7 @@ class HubSource:
         try:
             found = hub.HfApi().list_repo_refs(self.model)
         except Exception as error:  # httpx, the hub and the disk each have errors of their own
-            raise ValueError(f"MODEL={self.model}: its revisions cannot be listed: {one_line(error)}") from None
+            raise ValueError(f"MODEL={self.model}: its revisions cannot be listed: {one_sentence(error)}") from None
         return [reference.name for reference in (*found.branches, *found.tags)]
 
     @contextmanager
@@ -115,9 +116,3 @@ def open_source(model: str, out: Path, keep_cache: bool) -> Source:
     if path.exists() or model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise ValueError(f"MODEL={model}: no such folder; a folder with checkpoints or a Hugging Face name is needed.")
     return HubSource(model, out / DOWNLOADS, keep_cache)
-
-
-def one_line(error: BaseException) -> str:
-    """The first sentence or so of a library's message."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return (text if len(text) <= 300 else text[:297] + "…").rstrip(".")

@@ -40,11 +40,16 @@ def training_corpus(data: DataConfig) -> tuple[TokenCorpus, int]:
     """The shards, and how many of their first tokens are for training.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such file, it is not whole, or has an id that is no word.
+        ValueError: there is no such file, it is not whole, has an id that is no word, or is too short.
     """
     assert data.tokens is not None, "checked with the configuration"
-    corpus = _opened(data.tokens.files, data.n_features)
+    corpus = _opened("files", data.tokens.files, data.n_features)
     if data.tokens.eval_files:
+        if len(corpus) <= data.length:
+            raise ValueError(
+                f"data.length={data.length}: data.tokens.files hold {len(corpus)} tokens, which allow 1 to "
+                f"{len(corpus) - 1}."
+            )
         return corpus, len(corpus)
     kept = len(corpus) - _evaluated(data)
     if kept <= data.length:
@@ -59,12 +64,12 @@ def evaluation_corpus(data: DataConfig) -> tuple[TokenCorpus, int]:
     """The shards that hold the evaluation set, and where in them it begins.
 
     Raises:
-        FileNotFoundError, ValueError: as `training_corpus`, or `eval_files` are too short.
+        ValueError: as `training_corpus`, or `eval_files` are too short.
     """
     assert data.tokens is not None, "checked with the configuration"
     if not data.tokens.eval_files:
         return training_corpus(data)
-    corpus = _opened(data.tokens.eval_files, data.n_features)
+    corpus = _opened("eval_files", data.tokens.eval_files, data.n_features)
     if len(corpus) < _evaluated(data):
         raise ValueError(
             f"data.tokens.eval_tokens={data.tokens.eval_tokens}: data.tokens.eval_files hold {len(corpus)} tokens; at "
@@ -98,5 +103,8 @@ def _evaluated(data: DataConfig) -> int:
 
 
 @lru_cache(maxsize=8)
-def _opened(files: tuple[str, ...], vocabulary: int) -> TokenCorpus:
-    return TokenCorpus(files, vocabulary)
+def _opened(key: str, files: tuple[str, ...], vocabulary: int) -> TokenCorpus:
+    try:
+        return TokenCorpus(files, vocabulary)
+    except (ValueError, FileNotFoundError) as error:
+        raise ValueError(f"data.tokens.{key} with data.n_features={vocabulary}: {error}") from error

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.generator import Stream
@@ -58,22 +58,35 @@ class TokenDraws:
         if isinstance(first, SyntheticTokens) and self._one_law:
             return first.pack(self._seeds, step, self.samples)
         batches = [stream.batch(step, self.samples) for stream in self.streams]
-        inputs, targets = (torch.stack(parts).to(device) for parts in zip(*batches, strict=True))
+        inputs, targets = (_moved(torch.stack(parts), device) for parts in zip(*batches, strict=True))
         return TokenBatch(inputs, targets)
+
+
+def _moved(tokens: Tensor, device: torch.device) -> Tensor:
+    """On the device; to a GPU from pinned memory, so that the host does not wait for the steps before."""
+    if device.type == "cuda" and not tokens.is_cuda:
+        return tokens.pin_memory().to(device, non_blocking=True)
+    return tokens.to(device)
 
 
 def token_stream(config: RunConfig) -> TokenStream:
     """The training batches of one run.
 
     Raises:
-        FileNotFoundError, ValueError: there is no such file, or the data do not fit the configuration.
+        ValueError: there is no such file, or the data do not fit the configuration.
     """
     data, seed = config.data, config.seed
     assert data.tokens is not None, "checked with the configuration"
     if data.tokens.source == "files":
         corpus, n_tokens = training_corpus(data)
         return TokenWindows(corpus, data.length, data.batch_size, seed, n_tokens)
-    return SyntheticTokens(language(data), data.length, data.batch_size, seed)
+    law = language(data)
+    if data.length % law.unit:
+        raise ValueError(
+            f"data.length={data.length}: sentences of data.tokens.depth={data.tokens.depth} have {law.unit} tokens; a "
+            f"multiple of {law.unit} is allowed."
+        )
+    return SyntheticTokens(law, data.length, data.batch_size, seed)
 
 
 def evaluation_tokens(config: RunConfig) -> TokenBatch:
@@ -83,7 +96,7 @@ def evaluation_tokens(config: RunConfig) -> TokenBatch:
     last ones of `files`, in order.
 
     Raises:
-        FileNotFoundError, ValueError: as `token_stream`.
+        ValueError: as `token_stream`.
     """
     data = config.data
     assert data.tokens is not None, "checked with the configuration"

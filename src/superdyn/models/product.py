@@ -15,6 +15,8 @@ _SAFE_MULTIPLE = 16
 """On the CPU a batched product gives each member the bits of a lone product when every dimension is a multiple of
 this (whole vector registers, rows aligned alike in every member); other shapes are multiplied one by one."""
 
+_ALIGNMENT = 64
+"""Bytes at a multiple of which torch allocates on the CPU."""
 
 _rounding: str = "float32"
 
@@ -65,12 +67,19 @@ def multiply(
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     if a.device.type != "cpu" or not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE:
         return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
-    # A clone starts at an aligned address, like the operand of a pack of one.
+    if len(a) == 1:  # a product of its own needs no place among others
+        lone = a.new_empty(1, a.shape[1], b.shape[2]) if out is None else out
+        torch.mm(_aligned(a[0]), _aligned(b[0]), out=lone[0])
+        return lone
     members = [torch.mm(_aligned(x), _aligned(y)) for x, y in zip(a, b, strict=True)]
     return torch.stack(members) if out is None else torch.stack(members, out=out)
 
 
 def _aligned(x: Tensor) -> Tensor:
+    """The matrix at an aligned address, as the operand of a pack of one may be; a copy only if it is not at one."""
+    dense = x.is_contiguous() or x.mT.is_contiguous()
+    if dense and x.data_ptr() % _ALIGNMENT == 0:
+        return x
     return x.clone(memory_format=torch.preserve_format)
 
 

@@ -49,8 +49,7 @@ def save_checkpoint(
     """
     directory = Path(directory)
     path = directory / f"step-{step:010d}.pt"
-    # A view of a stacked tensor would drag the whole pack's storage into the file.
-    tensors = {name: value.detach().to("cpu").clone() for name, value in state.items()}
+    tensors = {name: _alone(value.detach().to("cpu")) for name, value in state.items()}
     withdraw(directory.parent, listed_as(path))
     entry = write_checkpoint(path, {"step": step, "state": tensors, "meta": dict(meta or {})})
     delete_old(directory, scheduled, {path.name: entry}, (meta or {}).get("signature", ""))
@@ -75,6 +74,11 @@ def delete_old(
     remove_abandoned(directory)
     kept = {*checkpoint_steps(directory)[-KEPT:], *scheduled}
     _drop(directory, lambda step: step not in kept, written, signature)
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """A copy only of a view, which would drag the storage of a whole pack into the file."""
+    return tensor if tensor.untyped_storage().nbytes() == tensor.nbytes else tensor.clone()
 
 
 def checkpoint_steps(directory: str | Path) -> list[int]:

@@ -16,6 +16,8 @@ from superdyn.runs.sweep_folder import run_folder_name
 from superdyn.sweeps.composer import without_hydra
 
 TIERS = ("smoke", "mini", "full")
+_DERIVED = {"width": "model.width", "lr": "optimizer.lr", "batch_size": "data.batch_size"}
+"""The key that each quantity of the dial is for."""
 
 
 def register_resolvers() -> None:
@@ -54,8 +56,8 @@ def _dial(quantity: str, *, _root_: DictConfig) -> Any:
     found = OmegaConf.select(_root_, "model.decoder")
     if found is None:
         raise ConfigError(
-            f"${{dial:{quantity}}}: is derived from model.decoder.size, and this model has none; use "
-            f"model=language_model."
+            f"model.decoder=null: {_DERIVED[quantity]} is derived from model.decoder.size, which this model lacks; use "
+            f"model=language_model, or give {_DERIVED[quantity]} a number."
         )
     settings = DecoderSettings.from_mapping(OmegaConf.to_container(found, resolve=True))  # pyright: ignore[reportArgumentType]
     if quantity == "width":

@@ -85,11 +85,12 @@ class Engine(nn.Module):
         self._untrained: dict[str, Tensor] = getattr(self.student, "untrained", {})
         groups = parameter_groups(trained.items()) if self.configs[0].model.decoder is not None else None
         optimizers = [config.optimizer for config in self.configs]
-        self.optimizer = make_optimizer(trained, optimizers, self._untrained, groups, self.sharding)
+        fused = isinstance(self.student, LanguageModel)
+        self.optimizer = make_optimizer(trained, optimizers, self._untrained, groups, self.sharding, fused=fused)
         if self.sharding.dims:
             keep_in(self.student, trained)
         if isinstance(self.student, LanguageModel) and self.rates.is_cuda and self.configs[0].trainer.compile:
-            self.student.blocks.compile_layers()
+            self.student.compile_parts()
 
     def agree(self) -> None:
         """Give all ranks the first one's state, from which they take the same steps."""

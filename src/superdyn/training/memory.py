@@ -1,5 +1,6 @@
 """Whether a language model fits: estimated memory against what is free, and the smallest change that fits."""
 
+import math
 import os
 from collections.abc import Iterator
 
@@ -7,17 +8,25 @@ import torch
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.decoder_settings import DecoderSettings
-from superdyn.models.decoder.memory import training_bytes
+from superdyn.models.decoder.memory import Training, training_bytes
 from superdyn.token_validation import uneven_shards
 
+RUNTIME_BYTES = 96 * 2**20
+"""What libraries take of a process once it trains, besides any tensor."""
+_EVALUATION_BYTES = 16
+"""Of a token of the evaluation set: itself and its target."""
 _SIZES = ("300M", "100M", "30M", "10M", "3M", "1M", "300k", "100k")
 
 
 def free_bytes(config: RunConfig) -> int:
     """Free memory where the run trains: of the GPU, or of this machine for each of its ranks."""
-    if config.trainer.accelerator != "cpu" and torch.cuda.is_available():
+    if _on_gpu(config):
         return torch.cuda.mem_get_info()[0]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // config.trainer.devices
+
+
+def _on_gpu(config: RunConfig) -> bool:
+    return config.trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def token_bytes(config: RunConfig) -> int:
@@ -25,16 +34,19 @@ def token_bytes(config: RunConfig) -> int:
     data, model, trainer = config.data, config.model, config.trainer
     assert model.decoder is not None, "checked with the configuration"
     assert data.tokens is not None, "checked with the configuration"
-    micro = data.batch_size * data.length // (trainer.n_ranks * trainer.accumulate)
-    return 16 * data.tokens.eval_tokens + training_bytes(
-        model.decoder.shape(width=model.width, tied=model.tied),
-        data.n_features,
-        micro,
+    how = Training(
+        tokens=data.batch_size * data.length // (trainer.n_ranks * trainer.accumulate),
         word=8 if trainer.precision == "64-true" else 4,
         halved=trainer.precision == "bf16-mixed",
         recompute=trainer.checkpoint_activations,
+        parts=trainer.accumulate,
+        optimizer=config.optimizer.name,
+        evaluated=data.tokens.eval_tokens,
+        device="cuda" if _on_gpu(config) else "cpu",
         shards=trainer.n_ranks if trainer.shards else 1,
     )
+    shape = model.decoder.shape(width=model.width, tied=model.tied)
+    return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(shape, data.n_features, how)
 
 
 def check_memory(config: RunConfig, free: int | None = None) -> None:
@@ -44,10 +56,13 @@ def check_memory(config: RunConfig, free: int | None = None) -> None:
         ConfigError: with the smallest change that would fit, as far as the estimate goes.
     """
     free = free_bytes(config) if free is None else free
-    needed = token_bytes(config)
+    needed = RUNTIME_BYTES + token_bytes(config)
     if needed <= free:
         return
-    fitting = next((text for text, changed in _smaller(config) if token_bytes(changed) <= free), "a smaller vocabulary")
+    assert config.data.tokens is not None, "checked with the configuration"
+    of_evaluation = _EVALUATION_BYTES * config.data.tokens.eval_tokens > free
+    last = "a smaller data.tokens.eval_tokens" if of_evaluation else "a smaller vocabulary"
+    fitting = next((text for text, changed in _smaller(config) if RUNTIME_BYTES + token_bytes(changed) <= free), last)
     raise ConfigError(
         f"model.decoder: this model needs an estimated {_gib(needed)}, and {_gib(free)} are free; the smallest change "
         f"that fits is {fitting}."
@@ -84,13 +99,18 @@ def _in_shards(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
 def _in_parts(config: RunConfig, prefix: str) -> Iterator[tuple[str, RunConfig]]:
     """The same batch in more parts, first with the activations kept, then with them computed again."""
     trainer, batch = config.trainer, config.data.batch_size
-    parts = [n for n in range(trainer.accumulate, batch + 1) if batch % (n * trainer.n_ranks) == 0]
+    parts = [n for n in _divisors(batch // trainer.n_ranks) if n >= trainer.accumulate]
     for recompute in sorted({trainer.checkpoint_activations, True}):
         for n in parts:
             text = [f"trainer.accumulate={n}"] if n != trainer.accumulate else []
             text += ["trainer.checkpoint_activations=true"] if recompute != trainer.checkpoint_activations else []
             changed = trainer.model_copy(update={"accumulate": n, "checkpoint_activations": recompute})
             yield (prefix + " ".join(text)).strip(), config.model_copy(update={"trainer": changed})
+
+
+def _divisors(number: int) -> list[int]:
+    small = [n for n in range(1, math.isqrt(number) + 1) if number % n == 0]
+    return small + [number // n for n in reversed(small) if n * n != number]
 
 
 def _gib(count: int) -> str:

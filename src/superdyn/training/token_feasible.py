@@ -20,6 +20,8 @@ def check_tokens_feasible(config: RunConfig) -> None:
     """
     data = config.data
     assert data.tokens is not None, "checked with the configuration"
+    if config.launcher.name in _HERE:  # first: what does not fit should not be drawn or read either
+        check_memory(config)
     try:
         token_stream(config)
         if data.tokens.source == "files":
@@ -27,12 +29,11 @@ def check_tokens_feasible(config: RunConfig) -> None:
         else:
             bin_of_token(data)
     except (ValueError, FileNotFoundError) as error:
-        raise ConfigError(f"data.tokens.source={data.tokens.source}: {error}") from error
+        named = str(error).startswith("data.")
+        raise ConfigError(str(error) if named else f"data.tokens.source={data.tokens.source}: {error}") from error
     student = student_class(config.model.target)
     if config.trainer.shards and not issubclass(student, LanguageModel):
         raise ConfigError(
             f"model._target_={config.model.target}: trainer.strategy=fsdp shards the blocks of a "
             f"{LanguageModel.__module__}.LanguageModel, which it is not; allowed are single and ddp."
         )
-    if config.launcher.name in _HERE:
-        check_memory(config)

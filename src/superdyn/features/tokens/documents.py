@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from superdyn.features.tokens.tokenizer import optional
+from superdyn.validation import one_sentence
 
 PART_CHARACTERS = 2**20
 _WILD = "*?["
@@ -95,5 +96,4 @@ def _loaded(package: Any, source: str, split: str, subset: str | None) -> Any:
         name = str(folder.resolve()) if folder.is_dir() else source
         return package.load_dataset(name, subset, split=split, streaming=True)
     except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise ValueError(f"SOURCE={source}: cannot be loaded as a data set: {reason}.") from None
+        raise ValueError(f"SOURCE={source}: cannot be loaded as a data set: {one_sentence(error)}.") from None

@@ -67,7 +67,11 @@ def read_manifest(folder: Path) -> Manifest | None:
     try:
         return validated(Manifest, json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: cannot be read as a manifest of shards: {error}") from None
+        reason = str(error).rstrip(".")
+        raise ValueError(
+            f"{path}: cannot be read as a manifest of shards ({reason}); allowed is what superdyn tokens wrote, or no "
+            f"such file."
+        ) from None
 
 
 def check_against(manifest: Manifest, file: TokenFile, vocabulary_size: int | None = None) -> None:

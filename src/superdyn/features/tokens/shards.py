@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
+import numpy as np
+
 from superdyn.features.tokens.formats import open_tokens
-from superdyn.features.tokens.manifest import check_against, read_manifest
+from superdyn.features.tokens.manifest import MANIFEST, check_against, read_manifest
 from superdyn.features.tokens.token_file import TokenFile
 
 _WILD = "*?["
@@ -45,6 +47,14 @@ def open_shards(source: str | Path | Sequence[str | Path], vocabulary_size: int)
     files = [open_tokens(path) for path in shard_paths(source)]
     manifests = {folder: read_manifest(folder) for folder in {file.path.parent for file in files}}
     for file in files:
-        if manifest := manifests[file.path.parent]:
+        manifest = manifests[file.path.parent]
+        if manifest:
             check_against(manifest, file, vocabulary_size)
+        known = manifest is not None and manifest.shard(file.path.name) is not None
+        if not known and np.iinfo(file.dtype).max + 1 < vocabulary_size:
+            raise ValueError(
+                f"{file.path}: stores ids as {file.dtype.name}, which is too small for a vocabulary of "
+                f"{vocabulary_size}; allowed is one of up to {np.iinfo(file.dtype).max + 1}, or shards beside a "
+                f"{MANIFEST}."
+            )
     return files

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from superdyn.features.generator import BLOCK_WORDS, Stream, key_words
+from superdyn.features.generator import BLOCK_WORDS, Stream, key_words, uniforms
 from superdyn.features.philox import philox_uniforms, signed
 from superdyn.features.tokens.batch import TokenBatch, as_batch, check_size
 
@@ -87,6 +87,7 @@ class SyntheticTokens:
             raise ValueError(f"context={context}: sentences have {law.unit} tokens; a multiple of that is allowed.")
         self.law, self.context, self.batch_size, self.seed, self.stream = law, context, batch_size, seed, stream
         self.vocabulary_size = law.vocabulary_size
+        self._keys: dict[tuple[int, ...], Tensor] = {}
 
     def batch(self, step: int, samples: slice | None = None) -> TokenBatch:
         """(s, T) inputs and targets of the samples of one step, all of them or the slice of a rank."""
@@ -97,8 +98,18 @@ class SyntheticTokens:
     def pack(self, seeds: Sequence[int], step: int, samples: slice | None = None) -> TokenBatch:
         """(r, s, T): what members with these seeds draw by themselves, drawn at once."""
         device = next(self.law.buffers()).device
-        units = step * self.batch_size + torch.arange(self.batch_size, device=device)[samples or slice(None)]
+        chosen = range(self.batch_size)[samples or slice(None)]
         length = self.context + 1
-        keys = torch.tensor([signed(seed) for seed in seeds], device=device)
-        u = device_uniforms(keys, self.stream, units, self.law.words(length))
+        first = step * self.batch_size + chosen.start
+        u = self._uniforms(tuple(seeds), first, len(chosen), self.law.words(length), device)
         return as_batch(self.law.tokens(u)[..., :length])
+
+    def _uniforms(
+        self, seeds: tuple[int, ...], first: int, count: int, words: int, device: torch.device
+    ) -> Float64[Tensor, "r s w"]:
+        """The numbers of the units first … first + count − 1; on the CPU from NumPy's generator, which is quicker."""
+        if device.type == "cpu":
+            return torch.from_numpy(np.stack([uniforms(seed, self.stream, first, count, words, TAG) for seed in seeds]))
+        if seeds not in self._keys:  # made once: a copy from the host would wait for the steps before
+            self._keys[seeds] = torch.tensor([signed(seed) for seed in seeds], device=device)
+        return device_uniforms(self._keys[seeds], self.stream, first + torch.arange(count, device=device), words)

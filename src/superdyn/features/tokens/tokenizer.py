@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from superdyn.validation import one_sentence
+
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 """Looked for where the tokenizer does not say which of its tokens ends a text; a bare JSON file never does."""
 
@@ -63,7 +65,8 @@ def _from_file(name: str, separator: str | None) -> Tokenizer:
     try:
         loaded = package.Tokenizer.from_file(name)
     except Exception as error:  # the package raises plain Exception
-        raise ValueError(f"--tokenizer={name}: is no JSON file of the tokenizers package ({error}).") from None
+        reason = one_sentence(error)
+        raise ValueError(f"--tokenizer={name}: is no JSON file of the tokenizers package ({reason}).") from None
     loaded.no_truncation()
     loaded.no_padding()
     ids = loaded.get_vocab()
@@ -80,8 +83,7 @@ def _from_transformers(name: str, separator: str | None) -> Tokenizer:
     try:
         loaded = package.AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"--tokenizer={name}: cannot be loaded by transformers: {reason}") from None
+        raise ValueError(f"--tokenizer={name}: cannot be loaded by transformers: {one_sentence(error)}.") from None
     ids = loaded.get_vocab()
     return Tokenizer(
         name,

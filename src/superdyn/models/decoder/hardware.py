@@ -1,9 +1,8 @@
 """Model FLOPs utilisation: the share of a device's peak that training turns into useful operations.
 
 MFU = tokens/s · FLOPs per token / (devices · peak) (Chowdhery et al. 2022). Peaks are dense ones, without 2:4 sparsity,
-in TFLOP/s at the vendor's boost clock, meant to be those of NVIDIA's data sheets (sparse figures halved; RTX 4090 with
-float32 accumulation). They were not checked against the data sheets: some of the A100, H100 SXM, H200 SXM, B200 and
-RTX 4090 rows were seen in secondary tables, the others are from memory. Check your row before you quote an MFU.
+in TFLOP/s at the vendor's boost clock (sparse figures halved; RTX 4090 with float32 accumulation). NVIDIA's own data
+sheets could not be read; others who quote them agree to 1 % or to the digits that they give, except as noted.
 """
 
 from typing import Literal
@@ -20,6 +19,13 @@ PEAK_TFLOPS: dict[str, dict[Precision, float]] = {
     "B200": {"bf16": 2250.0, "tf32": 1100.0, "fp32": 75.0},
     "RTX 4090": {"bf16": 165.2, "tf32": 82.6, "fp32": 82.6},
 }
+"""Who states the same figures (read on 2026-11-25; LF: the table of Lightning Fabric 2.6, TT: torchtitan's, bf16 only):
+
+A100: LF, TT. H100 PCIe: LF (fp32 51.2), TT. H100 SXM: LF, TT, glennklockwood.com/garden/processors/h100. H100 NVL: TT
+(835); nobody for tf32 and fp32, and LF has twice the H100 SXM. H200 NVL: LF, sparse (1700, 840, 60). H200 SXM: LF,
+sparse (2000, 990, 67), TT. B200: NVIDIA's table of an HGX B200 as zdszero.github.io copies it, sparse, TT; for fp32
+glennklockwood.com/garden/processors/B200 says 80. RTX 4090: waredb.com/processor/nvidia-geforce-rtx-4090.
+"""
 
 _NAMES = {
     "A100": "A100",

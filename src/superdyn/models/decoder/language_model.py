@@ -52,6 +52,12 @@ class LanguageModel(nn.Module):
         self.head = initial.unit("head", (rank, shape.width), rank**-0.5) if shape.head_rank else None
         self.blocks = Blocks(shape, initial, "blocks")
         self.norm = StackedNorm(shape, initial)
+        self._backend: str | None = None
+
+    def compile_parts(self, backend: str = "inductor") -> None:
+        """Have torch compile every block, and what is done to a tile of logits."""
+        self.blocks.compile_layers(backend)
+        self._backend = backend
 
     def forward(self, tokens: Int[Tensor, "r s t"]) -> Float[Tensor, "r s t v"]:
         """Logits of the next token at every position.
@@ -63,7 +69,7 @@ class LanguageModel(nn.Module):
 
     def loss(self, tokens: Int[Tensor, "r s t"], targets: Int[Tensor, "r s t"], kind: LossKind) -> TokenLoss:
         """Loss of predicting `targets` (the tokens one position later), without all logits at once."""
-        return token_loss(self.hidden(tokens), self.output_embedding(), targets.flatten(1), kind)
+        return token_loss(self.hidden(tokens), self.output_embedding(), targets.flatten(1), kind, backend=self._backend)
 
     def hidden(self, tokens: Int[Tensor, "r s t"]) -> Float[Tensor, "r m k"]:
         """What the unembedding multiplies, positions of all samples in one axis `m`."""

@@ -25,5 +25,5 @@ class StackedLinear(nn.Module):
     def forward(self, x: Float[Tensor, "r s t i"]) -> Float[Tensor, "r s t o"]:
         y = product(x.flatten(1, 2), self.weight.mT)
         if self.bias is not None:
-            y = y + self.bias[:, None, :]
+            y = y.add_(self.bias.to(y.dtype)[:, None, :])  # in place: the product is nobody else's
         return y.unflatten(1, x.shape[1:3])

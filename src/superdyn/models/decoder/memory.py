@@ -1,50 +1,86 @@
-"""Estimated memory of training one language model, from its shapes.
+"""Estimated memory of training one language model, from its shapes; `docs/language_models.md` compares it.
 
-State: parameters, gradients, their flat copy, up to two moments and one temporary. Activations that autograd keeps of a
-block, per token: the stream twice, both norms' outputs twice, queries, keys, values, the attended values and those of
-the MLP up to four times; with recomputation only the stream, and one block whole. Losses are made in tiles.
-Sharded over W ranks the state is 1/W of it, and on top come whole parameters and gradients while they are used, twice
-each since the ranks' shards lie side by side first: those of two blocks, of which one comes early, and of the ends.
+The largest of three moments. A backward pass: parameters, moments and gradients, what autograd keeps of every block
+(per token: the stream twice, both norms' outputs twice, queries, keys, values, the attended values and those of the MLP
+up to four times; with recomputation only the stream, and one block whole), the logits of a tile, and three arrays of
+the embedding's size (the look-up's copy, its gradient, a tile's part of the gradient). An update or checkpoint: copies
+of the parameters. An evaluation: one block of it in one layer.
+Sharded over W ranks parameters, moments and gradients are 1/W of that, and on top come whole parameters and gradients
+while they are used, twice each since the ranks' shards lie side by side first: those of two blocks, of which one comes
+early, and of the ends.
 """
+
+from dataclasses import dataclass
 
 from superdyn.decoder_settings import DecoderShape
 from superdyn.models.decoder.flops import parameter_count
+from superdyn.models.decoder.losses import TILE_BYTES
 
-_STATE_COPIES = 6
-_GATHERED_COPIES = 4
-_TILE_BYTES = 3 * 64 * 2**20
-"""Logits of a tile, their gradient and a temporary (`models/decoder/losses.py`)."""
+UPDATE_COPIES = {"sgd": 6, "normalized": 6, "adam": 8, "adamw": 6, "muon": 7}
+"""Arrays of the parameters' size that live in an update, or in a checkpoint of AdamW, whose update makes none."""
+
+_STATE_COPIES, _GATHERED_COPIES = 4, 4
+_EVALUATED_TOKENS = 8192
+"""Of a block of the evaluation (`training/token_evaluation.py`)."""
+_HOLES = 11, 10
+"""By how much the memory of activations exceeds them, as measured: allocators leave holes."""
 
 
-def training_bytes(
-    shape: DecoderShape,
-    vocabulary: int,
-    tokens: int,
-    *,
-    word: int = 4,
-    halved: bool = False,
-    recompute: bool = False,
-    shards: int = 1,
-) -> int:
-    """Bytes of one member.
+@dataclass(frozen=True)
+class Training:
+    """How a member is trained.
 
-    Args:
+    Attributes:
         tokens: of a microbatch on one device.
         word: bytes of a parameter.
         halved: whether products are made in bfloat16, so that about half of what they keep has two bytes.
         recompute: whether only the input of every block is kept.
-        shards: ranks that share the state.
+        parts: microbatches of a step, whose gradients are added up.
+        optimizer: the name of the rule.
+        evaluated: tokens of the evaluation set.
+        device: cpu or cuda.
+        shards: ranks that share parameters, moments and gradients.
     """
-    parameters = parameter_count(shape, vocabulary, last_norm=True)
-    state = _STATE_COPIES * word * parameters // shards
-    if shards > 1:
-        blocks = min(2, shape.n_layers)
-        gathered = parameters - shape.block_weights + blocks * shape.block_weights // max(1, shape.n_layers)
-        # Every rank draws the whole initial parameters before it cuts them.
-        state = max(state + _GATHERED_COPIES * word * gathered, word * parameters)
+
+    tokens: int
+    word: int = 4
+    halved: bool = False
+    recompute: bool = False
+    parts: int = 1
+    optimizer: str = "adamw"
+    evaluated: int = 0
+    device: str = "cpu"
+    shards: int = 1
+
+
+def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
+    """Bytes of one member, its evaluation set apart."""
+    whole = how.word * parameter_count(shape, vocabulary, last_norm=True)
+    copy, gathered = whole // how.shards, _gathered_bytes(shape, how, whole)
+    embedding = 3 * how.word * shape.width * vocabulary
     kv_width = shape.n_kv_heads * shape.head_width
     block = 9 * shape.width + 2 * kv_width + (6 if shape.mlp == "swiglu" else 4) * shape.mlp_width
-    kept = shape.n_layers * shape.width + block if recompute else shape.n_layers * block
-    activations = tokens * kept * word * (3 if halved else 4) // 4
-    ends = 4 * word * tokens * shape.width
-    return state + activations + ends + min(3 * word * tokens * vocabulary, _TILE_BYTES)
+    kept = shape.n_layers * shape.width + block if how.recompute else shape.n_layers * block
+    activations = how.tokens * kept * how.word * (3 if how.halved else 4) // 4 + 4 * how.word * how.tokens * shape.width
+    backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations * _HOLES[0] // _HOLES[1]
+    evaluated = min(how.evaluated, _EVALUATED_TOKENS)
+    layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
+    return max(
+        whole,  # every rank draws all initial parameters before it cuts them
+        UPDATE_COPIES[how.optimizer] * copy,
+        backward + _tile_bytes(how, how.tokens, vocabulary),
+        3 * copy + gathered + layer + _tile_bytes(how, evaluated, vocabulary),
+    )
+
+
+def _gathered_bytes(shape: DecoderShape, how: Training, whole: int) -> int:
+    if how.shards == 1:
+        return 0
+    idle_blocks = shape.n_layers - min(2, shape.n_layers)
+    return _GATHERED_COPIES * (whole - how.word * idle_blocks * shape.block_weights // max(1, shape.n_layers))
+
+
+def _tile_bytes(how: Training, tokens: int, vocabulary: int) -> int:
+    """Logits of a tile; a second array where they are rounded, or cannot be overwritten."""
+    arrays = 2 if how.halved or how.device == "cuda" else 1
+    return arrays * how.word * min(tokens * vocabulary, TILE_BYTES[how.device] // 4)

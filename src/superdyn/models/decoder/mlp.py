@@ -47,7 +47,7 @@ def _memberwise(activation: Callable[[Tensor], Tensor], x: Float[Tensor, "r s t 
     On the CPU torch takes a few entries at the end of a thread's part by scalar code, which rounds otherwise than the
     vector code; where such ends could fall differently in a pack, members are taken one by one.
     """
-    if not x.is_cpu or falls_into_whole_vectors(x[0].numel(), torch.get_num_threads()):
+    if not x.is_cpu or len(x) == 1 or falls_into_whole_vectors(x[0].numel(), torch.get_num_threads()):
         return activation(x)
     return torch.stack([activation(member) for member in x])
 

@@ -9,6 +9,7 @@ from superdyn.config import OptimizerConfig
 from superdyn.models.decoder.groups import Group
 from superdyn.training.optimizers.adam import Adam, AdamW
 from superdyn.training.optimizers.decay import EMBEDDINGS
+from superdyn.training.optimizers.fused_adamw import FusedAdamW
 from superdyn.training.optimizers.muon import Muon
 from superdyn.training.optimizers.normalized import NormalizedDescent
 from superdyn.training.optimizers.protocol import StackedOptimizer
@@ -24,13 +25,15 @@ def make_optimizer(
     untrained: Mapping[str, Bool[Tensor, "r"]] | None = None,
     groups: Mapping[Group, Sequence[str]] | None = None,
     sharding: Sharding = UNSHARDED,
+    *,
+    fused: bool = False,
 ) -> StackedOptimizer:
     """The update rule of a pack; `configs` differ in `lr` and `weight_decay` only.
 
     `untrained` names the parameters that stand still in some members, and says in which. `groups` are those of a
     decoder: its gains and biases are left out of weight decay, as is customary, and Muon leaves all but the matrices
     of the blocks to AdamW. Without groups every parameter decays and Muon takes every matrix. With `sharding` the
-    parameters are this rank's shards.
+    parameters are this rank's shards. `fused` gives AdamW the kernel for few members of many parameters.
 
     Raises:
         ValueError: for weight decay of the embedding where none is trained, and Muon where no matrix is.
@@ -42,7 +45,8 @@ def make_optimizer(
     if configs[0].name == "muon" and groups is not None:
         optimizer = Muon(parameters, configs, sharding, elementwise=(*groups["embedding"], *groups["position"]))
     else:
-        optimizer = _RULES[configs[0].name](parameters, configs, sharding)
+        rule = FusedAdamW if fused and configs[0].name == "adamw" else _RULES[configs[0].name]
+        optimizer = rule(parameters, configs, sharding)
     if groups is not None:
         optimizer.spare(groups["vector"])
     if untrained:

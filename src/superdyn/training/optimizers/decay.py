@@ -46,6 +46,7 @@ class WeightDecay(nn.Module):
         self.coupled_to = shrunk if coupled else {}
         self.decoupled_from = {} if coupled else shrunk
         self.grown = {n: p for n, p in parameters.items() if growing and n in EMBEDDINGS}
+        self.strengths = [max(config.weight_decay, 0.0) for config in configs]
         self.register_buffer("shrink", decay.clamp(min=0), persistent=False)
         self.register_buffer("grow", (-decay).clamp(min=0), persistent=False)
 

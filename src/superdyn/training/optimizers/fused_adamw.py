@@ -1,0 +1,68 @@
+"""AdamW in torch's fused kernel: each number is read and written once; the stacked rule passes over it a dozen times.
+
+For language models, whose many parameters make memory the limit and whose packs are small: one call for each member and
+each strength of its decay, so that members keep learning rates and decays of their own. The kernel sees one member's
+tensors at a time, whatever the pack, so its bits on the CPU are those of a pack of one. The state is that of AdamW, so
+checkpoints do not tell the two apart. Axis legend: `r` run.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from superdyn.training.optimizers.adam import AdamW
+
+
+class FusedAdamW(AdamW):
+    """AdamW; rounding differs from the stacked rule's in the last bits."""
+
+    @torch.no_grad()
+    def update(
+        self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"], *, masked: bool = True
+    ) -> None:
+        """As the stacked rule; a member of learning rate 0 keeps every bit, of its moments too."""
+        if self._moving is not None or self._decay.grown or (self.flat.is_cuda and self.flat.dtype != torch.float32):
+            super().update(gradients, lr, masked=masked)
+            return
+        for counter, beta in zip(("beta1_power", "beta2_power"), self._betas, strict=True):
+            self.get_buffer(counter).mul_(beta)
+        steps = self._steps()
+        frozen = (lr == 0).float() if masked else None
+        first, second = (self.layout.views(self.get_buffer(slot)) for slot in ("first_moment", "second_moment"))
+        for r, names, decay in self._calls():
+            torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
+                [self.trained[name].detach()[r] for name in names],
+                [gradients[name][r].contiguous() for name in names],
+                [first[name][r] for name in names],
+                [second[name][r] for name in names],
+                [],
+                [steps[r]] * len(names),
+                lr=lr[r] if lr.is_cuda else lr[r].item(),
+                beta1=self._betas[0],
+                beta2=self._betas[1],
+                weight_decay=decay,
+                eps=self._eps,
+                amsgrad=False,
+                maximize=False,
+                found_inf=None if frozen is None else frozen[r],
+            )
+
+    def _steps(self) -> Float[Tensor, "r"]:
+        """How many steps were taken, this one included, from β₂ᵗ: infinite, and rightly so, once that underflows."""
+        beta = self._betas[1]
+        power = self.get_buffer("beta2_power")
+        return (power.log() / math.log(beta)).round().float() if beta else torch.full_like(power, math.inf).float()
+
+    def _calls(self) -> Iterator[tuple[int, list[str], float]]:
+        """Member, parameters and decay of every call."""
+        decays = self._decay.strengths
+        decayed = [name for name in self.trained if name in self._decay.decoupled_from]
+        spared = [name for name in self.trained if name not in self._decay.decoupled_from]
+        for r, decay in enumerate(decays):
+            if decayed:
+                yield r, decayed, decay
+            if spared:
+                yield r, spared, 0.0
