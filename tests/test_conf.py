@@ -9,7 +9,7 @@ import torch
 
 from superdyn.conf_path import conf_path
 from superdyn.hydra_app import train
-from superdyn.reproduce import claim_names
+from superdyn.reproduce import PAPER, claim_names
 from superdyn.sweeps.resolvers import TIERS
 
 TOKENS = ["model=language_model", "data.tokens.eval_tokens=512"]
@@ -60,7 +60,7 @@ def test_the_files_that_hold_the_defaults_of_a_group_are_choices_too(base, tmp_p
 @pytest.mark.parametrize("experiment", claim_names())
 def test_every_experiment_trains_its_grid_for_two_steps(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    tokens = experiment == "embedding_decay"
+    tokens = experiment not in PAPER
     tiny = [key for key in TINY if not (tokens and "eval_size" in key)]
     outcome = train(["-m", f"experiment={experiment}", *tiny, "logger=none"])
     assert outcome is not None

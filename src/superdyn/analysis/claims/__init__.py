@@ -15,6 +15,9 @@ from superdyn.analysis.claims.embedding_decay import embedding_decay
 from superdyn.analysis.claims.exact import exact_exponents, travelling_wave
 from superdyn.analysis.claims.row import ClaimRow
 from superdyn.analysis.claims.superposition_grid import superposition_grid
+from superdyn.analysis.claims.token_loss import token_loss
+from superdyn.analysis.claims.token_optimizer import token_optimizer
+from superdyn.analysis.claims.token_zipf import token_zipf
 from superdyn.analysis.claims.universality import universality
 from superdyn.config import ClaimConfig
 from superdyn.targets import resolve_target
@@ -28,6 +31,9 @@ JUDGES: dict[str, Judge] = {
     "embedding_decay": embedding_decay,
     "exact_exponents": exact_exponents,
     "superposition_grid": superposition_grid,
+    "token_loss": token_loss,
+    "token_optimizer": token_optimizer,
+    "token_zipf": token_zipf,
     "travelling_wave": travelling_wave,
     "universality": universality,
 }

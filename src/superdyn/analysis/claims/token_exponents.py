@@ -1,0 +1,67 @@
+"""Rows of exponents of the excess over seeds: the numbers, and whether they are near what is expected.
+
+Long window: the slope from the end of the first plateau to the floor or the end, whatever the curve does in between.
+Strict: runs whose local slope is flat (spread < 0.1 over a decade); one run without such a decade is no power law, and
+then the strict row does not hold whatever the long window says.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from superdyn.analysis.claims.row import ClaimRow, finding, reported
+from superdyn.analysis.seeds import pool_seeds
+
+LONG, STRICT = "α of the excess (long window)", "α of the excess (strict)"
+
+
+def exponent_rows(
+    name: str, runs: pd.DataFrame, by: str, describe: Callable[[Any], str], note: Callable[[Any], str] = lambda _: ""
+) -> list[ClaimRow]:
+    """One reported row for every value of the column `by`; `runs` are those of `with_excess_exponents`."""
+    rows = []
+    for point in pool_seeds(runs, by=[by]).to_dict("records"):
+        own = runs[runs[by] == point[by]]
+        notes = [f"{point['n_alpha_long']} seeds", _window(own), _floor(own, point["alpha"]), note(point[by])]
+        rows.append(reported(name, LONG, describe(point[by]), point["alpha_long"], low=point["alpha_long_low"],
+                             high=point["alpha_long_high"], note="; ".join(filter(None, notes))))  # fmt: skip
+    return rows
+
+
+def near_rows(name: str, condition: str, runs: pd.DataFrame, expected: float, tolerance: float) -> list[ClaimRow]:
+    """Long-window and strict verdict on |α − expected| ≤ tolerance, for runs that differ in their seed only."""
+    (point,) = pool_seeds(runs.assign(condition=condition), by=["condition"]).to_dict("records")
+    strict = runs["alpha_strict"].dropna()
+    near = (strict - expected).abs() <= tolerance
+    measured = strict.mean() if len(strict) else float("nan")
+    return [
+        finding(name, LONG, condition, point["alpha_long"], held=abs(point["alpha_long"] - expected) <= tolerance,
+                expected=expected, low=point["alpha_long_low"], high=point["alpha_long_high"],
+                note=f"mean over {point['n_alpha_long']} of {len(runs)} seeds; held within ±{tolerance:.2g}"),
+        finding(name, STRICT, condition, float(measured), held=is_power_law(runs) and bool(near.all()),
+                expected=expected, low=float(strict.min()), high=float(strict.max()),
+                note=f"{flatness(runs)}, {int(near.sum())} within ±{tolerance:.2g}"),
+    ]  # fmt: skip
+
+
+def is_power_law(runs: pd.DataFrame) -> bool:
+    """Whether every run has a flat decade."""
+    return bool(len(runs)) and bool(runs["alpha_strict"].notna().all())
+
+
+def flatness(runs: pd.DataFrame) -> str:
+    """How many runs have a flat decade, in words."""
+    found = f"a flat decade in {int(runs['alpha_strict'].notna().sum())} of {len(runs)} runs"
+    return found if is_power_law(runs) else f"no power law: {found}"
+
+
+def _window(runs: pd.DataFrame) -> str:
+    decades = np.log10(runs["long_window_end"] / runs["long_window_start"])
+    flat = runs["flat_decades"]
+    return f"window {decades.mean():.1f} decades, {flat.min():.1f} to {flat.max():.1f} of them flat"
+
+
+def _floor(runs: pd.DataFrame, alpha: float) -> str:
+    return f"fitted α {alpha:.2f} above L_inf {runs['L_inf'].mean():.2g}"

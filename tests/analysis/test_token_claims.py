@@ -1,0 +1,173 @@
+"""Judges of token ablations on made tables: held, not held, no power law, and what could not be measured."""
+
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from superdyn.analysis import load_sweep
+from superdyn.analysis.claims import judge
+from superdyn.analysis.claims.token_excess import excess, with_excess_exponents
+from superdyn.analysis.claims.token_exponents import LONG, STRICT, near_rows
+from superdyn.analysis.claims.token_loss import loss_rows
+from superdyn.analysis.claims.token_optimizer import optimizer_rows
+from superdyn.analysis.claims.token_spread import spread_rows
+from superdyn.analysis.claims.token_zipf import CONTROL, SUPERPOSITION, zipf_rows
+from superdyn.config import ClaimConfig
+from superdyn.features.tokens.bigram import BigramTokens
+
+NAN = math.nan
+
+
+def runs(exponents, *, strict=True, seeds=3, **columns):
+    """A frame as `with_excess_exponents` gives it: one run per exponent and seed, seeds 0.01 apart."""
+    rows = []
+    for place, exponent in enumerate(exponents):
+        for seed in range(seeds):
+            alpha = exponent + 0.01 * (seed - (seeds - 1) / 2)
+            own = {key: values[place] for key, values in columns.items()}
+            interval = {f"{name}{end}": alpha for name in ("alpha", "alpha_long") for end in ("", "_low", "_high")}
+            rows.append({"seed": seed, **interval, "alpha_strict": alpha if strict else NAN, "L_inf": 0.0,
+                         "flat_decades": 1.2 if strict else 0.4, "long_window_start": 1.0, "long_window_end": 1e3,
+                         **own})  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def claim(**changes):
+    content = {"statement": "s", "source": "p", "judge": "j", "kind": "finding", "expected": 0.0, "tolerance": 0.15,
+               "minutes": {"smoke": 1.0}}  # fmt: skip
+    return ClaimConfig.model_validate(content | changes)
+
+
+def verdicts(rows):
+    return {(row.quantity, row.condition): row.verdict for row in rows if row.verdict != "reported"}
+
+
+@pytest.mark.parametrize(
+    ("exponent", "strict", "expected"),
+    [(0.33, True, ("held", "held")), (0.5, True, ("not held", "not held")), (0.33, False, ("held", "not held"))],
+)
+def test_an_exponent_is_judged_over_the_long_window_and_where_it_is_a_power_law(exponent, strict, expected):
+    long, flat = near_rows("c", "w", runs([exponent], strict=strict), 1 / 3, 0.1)
+    assert (long.verdict, flat.verdict) == expected
+    assert long.measured == pytest.approx(exponent)
+    assert long.low < exponent < long.high
+    assert ("no power law" in flat.note) != strict
+    assert math.isfinite(flat.measured) == strict
+
+
+def test_one_run_without_a_flat_decade_is_no_power_law():
+    made = runs([0.33])
+    made.loc[1, "alpha_strict"] = NAN
+    assert near_rows("c", "w", made, 1 / 3, 0.1)[1].note.startswith("no power law: a flat decade in 2 of 3 runs")
+    assert near_rows("c", "w", made, 1 / 3, 0.1)[1].verdict == "not held"
+
+
+def test_an_exponent_that_could_not_be_measured_does_not_hold():
+    made = runs([NAN], strict=False)
+    assert [row.verdict for row in near_rows("c", "w", made, 1 / 3, 0.1)] == ["not held"] * 2
+
+
+def test_every_loss_is_judged_against_its_own_expectation():
+    made = runs([0.35, 0.9, 0.5], loss=["cross_entropy", "probability_error", "logit_error"])
+    rows = loss_rows("token_loss", claim(expected=1 / 3, tolerance=0.3), made)
+    found = verdicts(rows)
+    assert found[LONG, "cross-entropy"] == found[LONG, "squared error of probabilities"] == "held"
+    assert found[LONG, "squared error of logits"] == "not held"
+    assert {row.expected for row in rows if row.quantity == STRICT} == {1 / 3, 1.0}
+    assert sum(row.verdict == "reported" for row in rows) == 3
+
+
+@pytest.mark.parametrize(("exponents", "verdict"), [((0.4, 0.5), "held"), ((0.4, 0.8), "not held")])
+def test_the_spread_over_conditions_decides(exponents, verdict):
+    long, strict = spread_rows("c", "w", runs(exponents, a=[1.0, 2.0]), "a", 0.15)
+    assert (long.verdict, strict.verdict) == (verdict, verdict)
+    assert long.measured == pytest.approx(exponents[1] - exponents[0])
+    assert long.low == pytest.approx(long.high) == pytest.approx(long.measured)  # seeds move both alike
+
+
+def test_a_spread_without_power_laws_is_said_to_have_none():
+    long, strict = spread_rows("c", "w", runs([0.4, 0.5], strict=False, a=[1.0, 2.0]), "a", 0.15)
+    assert (long.verdict, strict.verdict) == ("held", "not held")
+    assert strict.note.startswith("no power law")
+
+
+def test_seeds_that_do_not_decide_are_said():
+    made = runs([0.4, 0.5], a=[1.0, 2.0], seeds=2)
+    made.loc[(made["a"] == 2.0) & (made["seed"] == 1), "alpha_long"] += 0.08
+    long, _ = spread_rows("c", "w", made, "a", 0.15)
+    assert long.low < 0.15 < long.high
+    assert "do not decide" in long.note
+
+
+@pytest.mark.parametrize(("exponents", "why"), [((0.4, NAN), "no decay to fit at a = 2.0"), ((0.4,), "fewer than two")])
+def test_a_spread_that_cannot_be_measured_is_inconclusive(exponents, why):
+    long, _ = spread_rows("c", "w", runs(exponents, a=[1.0, 2.0]), "a", 0.15)
+    assert (long.verdict, math.isnan(long.measured)) == ("not held", True)
+    assert long.note == f"inconclusive: {why}" + (" conditions" if why.startswith("fewer") else "")
+
+
+def test_superposition_and_control_are_put_to_the_same_test():
+    columns = {"data.data_exponent": [1.0, 2.0] * 2, "model.width": [16, 16, 64, 64], "data.n_features": [64] * 4}
+    rows = zipf_rows("token_zipf", claim(), runs([0.5, 0.55, 0.3, 0.6], **columns))
+    found = verdicts(rows)
+    assert found[f"spread of {LONG}", SUPERPOSITION] == "held"
+    assert found[f"spread of {LONG}", CONTROL] == "not held"
+    notes = [row.note for row in rows if row.condition == "width < V, a=2"]
+    assert len(notes) == 1
+    assert notes[0].endswith("token by token 0.50")
+
+
+def test_update_rules_are_compared_each_at_its_rate():
+    columns = {"optimizer.name": ["sgd", "adam", "muon"], "optimizer.lr": [1.0, 0.003, 0.01]}
+    rows = optimizer_rows("token_optimizer", claim(), runs([0.5, 0.9, 0.6], **columns))
+    assert verdicts(rows)[f"spread of {LONG}", "every update rule"] == "not held"
+    assert [row.note.split("; ")[-1] for row in rows[:3]] == ["lr 0.003", "lr 0.01", "lr 1"]
+    assert "0.50 at sgd to 0.90 at adam" in rows[3].note
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Three short runs on a bigram language, one per loss."""
+    from superdyn.hydra_app import train
+
+    folder = tmp_path_factory.mktemp("tokens")
+    tiny = ["data.n_features=16", "model.width=8", "data.length=8", "data.tokens.eval_tokens=1024", "seed=0"]
+    rest = ["trainer.max_steps=60", "optimizer.lr=0.01", "logger=none", "trainer.progress=false"]
+    outcome = train(["-m", "experiment=token_loss", f"hydra.sweep.dir={folder}", *tiny, *rest])
+    assert outcome is not None
+    assert outcome.done == 3
+    return folder
+
+
+def test_the_excess_of_a_run_is_positive_and_shrinks(trained):
+    for _, run in load_sweep(trained).iterrows():
+        time, loss, least = excess(run["path"])
+        assert time[0] == 0
+        assert 0 < loss[-1] < loss[0]
+        if run["loss"] == "cross_entropy":  # its own tokens against the whole language
+            assert abs(least - BigramTokens(16, 1.0, 1.0).cross_entropy()) < 0.1
+        else:
+            assert 0 < least < 0.5
+
+
+def test_finished_runs_are_judged_by_their_excess_and_missing_ones_are_said(trained):
+    frame = load_sweep(trained)
+    fitted = with_excess_exponents(frame)
+    assert (fitted["alpha_long"] != frame["alpha_long"]).all()
+    assert np.isfinite(fitted["alpha_long"]).all()
+    rows = judge("token_loss", claim(judge="token_loss", expected=1 / 3, tolerance=0.3), frame,
+                 [*frame["signature"], "0" * 64])  # fmt: skip
+    assert {row.condition for row in rows if row.quantity == LONG and row.verdict != "reported"} == {
+        "cross-entropy", "squared error of probabilities", "squared error of logits"}  # fmt: skip
+    assert [row.quantity for row in rows if row.verdict == "missing"] == ["runs not done"]
+
+
+def test_the_least_loss_of_files_is_not_known(trained, tmp_path):
+    run = shutil.copytree(load_sweep(trained)["path"][0], tmp_path / "run")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("source: bigram", "source: files").replace("files: []", "files: [x]"))
+    with pytest.raises(ValueError, match="least loss"):
+        excess(str(run))
