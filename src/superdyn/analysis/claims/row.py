@@ -1,14 +1,15 @@
 """One line of the claim table: what was expected, what the run files say, and the verdict.
 
 A check (comparison with exact theory) passes or fails. A finding (a statement of the paper put to the test) is held or
-not held, which is a result either way. `reported` rows carry numbers that a verdict rests on.
+not held, which is a result either way, or inconclusive where the runs cannot tell: not trained out, or nothing to fit.
+`reported` rows carry numbers that a verdict rests on.
 """
 
 import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["pass", "fail", "held", "not held", "reported", "missing"]
+Verdict = Literal["pass", "fail", "held", "not held", "inconclusive", "reported", "missing"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ def check(name: str, quantity: str, condition: str, measured: float, expected: f
 def finding(name: str, quantity: str, condition: str, measured: float, held: bool, **more: Any) -> ClaimRow:
     """A row that says whether a statement of the paper held."""
     return ClaimRow(name, quantity, condition, measured, "held" if held else "not held", "finding", **more)
+
+
+def inconclusive(name: str, quantity: str, condition: str, measured: float, note: str, **more: Any) -> ClaimRow:
+    """A row without a verdict, because the runs do not allow one; `note` says why."""
+    return ClaimRow(name, quantity, condition, measured, "inconclusive", "finding", note=note, **more)
 
 
 def reported(name: str, quantity: str, condition: str, measured: float, **more: Any) -> ClaimRow:

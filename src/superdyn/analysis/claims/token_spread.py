@@ -2,38 +2,37 @@
 
 The spread is the largest of the means over seeds minus the least. Its interval is the bootstrap over seeds of that
 difference taken seed by seed, for runs of one seed share their evaluation draws. The two conditions are chosen after
-the fact, so noise alone gives a spread above 0: small spreads say that the exponents agree, not how well.
+the fact, so noise alone gives a spread above 0.
 """
 
 import pandas as pd
 
-from superdyn.analysis.claims.row import ClaimRow, finding
-from superdyn.analysis.claims.token_exponents import LONG, STRICT, flatness, is_power_law
+from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive
+from superdyn.analysis.claims.token_exponents import LONG, STRICT, by_interval, flatness, is_power_law
 from superdyn.analysis.seeds import EXPONENTS, pool_seeds
 
 
 def spread_rows(name: str, where: str, runs: pd.DataFrame, by: str, tolerance: float) -> list[ClaimRow]:
     """Long-window and strict verdict on spread ≤ tolerance over the values of the column `by`.
 
-    `runs` are those of `with_excess_exponents`. A condition whose exponent could not be measured in any seed, or fewer
-    than two conditions, make the long-window row fail to hold, a run without a flat decade the strict one.
+    `runs` are those of `with_excess_exponents`. Where a condition has no measured exponent in any seed, or there are
+    fewer than two conditions, the long-window row is inconclusive.
     """
     return [_long(name, where, runs, by, tolerance), _strict(name, where, runs, by, tolerance)]
 
 
 def _long(name: str, where: str, runs: pd.DataFrame, by: str, tolerance: float) -> ClaimRow:
-    means = runs.groupby(by)["alpha_long"].mean()
+    means, quantity = runs.groupby(by)["alpha_long"].mean(), f"spread of {LONG}"
     unknown = ", ".join(f"{value}" for value in means.index[means.isna()])
     if unknown or len(means) < 2:
         why = f"no decay to fit at {by} = {unknown}" if unknown else "fewer than two conditions"
-        return finding(name, f"spread of {LONG}", where, float("nan"), False, expected=0.0, note=f"inconclusive: {why}")
+        return inconclusive(name, quantity, where, float("nan"), why, expected=0.0)
     most, least = means.idxmax(), means.idxmin()
-    low, high = _seed_interval(runs, by, most, least)
-    spread = float(means.max() - means.min())
-    decided = "" if not low <= tolerance <= high else "; these seeds do not decide it: the interval has both sides"
-    note = f"from {means.min():.2f} at {least} to {means.max():.2f} at {most}; held up to {tolerance:g}{decided}"
-    return finding(name, f"spread of {LONG}", where, spread, spread <= tolerance, expected=0.0, low=low, high=high,
-                   note=note)  # fmt: skip
+    interval = _seed_interval(runs, by, most, least)
+    note = f"from {means.min():.2f} at {least} to {means.max():.2f} at {most}; held up to {tolerance:g}"
+    allowed = (float("-inf"), tolerance)
+    return by_interval(name, quantity, where, float(means.max() - means.min()), interval, allowed, expected=0.0,
+                       note=note)  # fmt: skip
 
 
 def _strict(name: str, where: str, runs: pd.DataFrame, by: str, tolerance: float) -> ClaimRow:
