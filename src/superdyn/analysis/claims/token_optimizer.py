@@ -21,6 +21,6 @@ def token_optimizer(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[
 
 def optimizer_rows(name: str, claim: ClaimConfig, runs: pd.DataFrame) -> list[ClaimRow]:
     """The rows, from runs whose exponents are those of the excess."""
-    rates = {rule: own["optimizer.lr"].iloc[0] for rule, own in runs.groupby(RULE)}
+    rates = {str(rule): own["optimizer.lr"].iloc[0] for rule, own in runs.groupby(RULE)}
     rows = exponent_rows(name, runs, RULE, str, lambda rule: f"lr {rates[rule]:g}")
-    return [*rows, *spread_rows(name, "every update rule", runs, RULE, claim.expected + claim.tolerance)]
+    return [*rows, *spread_rows(name, ", ".join(rates), runs, RULE, claim.expected + claim.tolerance)]
