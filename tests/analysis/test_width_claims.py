@@ -88,16 +88,24 @@ def half_times(narrow, wide, rule="sgd", a=2.0):
 
 @pytest.mark.parametrize(
     ("narrow", "verdict"),
-    [([0.5, 0.52, 0.48], "held"), ([0.95, 0.98, 0.96], "not held"), ([0.5, np.nan, 0.5], "inconclusive")],
+    [
+        pytest.param([0.5, 0.52, 0.48], "held", id="smaller"),
+        pytest.param([0.95, 0.98, 0.96], "not held", id="hardly smaller"),
+        pytest.param([1.3, 1.32, 1.28], "not held", id="larger"),
+        pytest.param([0.3, 1.0, 0.9], "inconclusive", id="too much scatter"),
+        pytest.param([0.5, np.nan, 0.5], "inconclusive", id="a run without z"),
+    ],
 )
 def test_z_in_superposition_is_compared_with_both_controls(narrow, verdict):
     rows = token_half_times("c", claim(0.0, 0.1), half_times(narrow, [1.0, 1.02, 0.98]))
     assert verdicts(rows) == [verdict, verdict]
     assert "trained" in rows[-2].condition
     assert "frozen" in rows[-1].condition
-    if verdict != "inconclusive":
+    if np.isfinite(narrow).all():
         assert rows[-1].measured == pytest.approx(1.0 - np.mean(narrow))
         assert rows[-1].low <= rows[-1].measured <= rows[-1].high
+    else:
+        assert "1 of 6 runs have no z" in rows[-1].note
 
 
 def test_optimizers_are_judged_apart_and_frequencies_not_ranks_are_meant():

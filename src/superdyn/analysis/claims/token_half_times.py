@@ -48,8 +48,12 @@ def _difference(name: str, claim: ClaimConfig, condition: str, narrow: pd.Series
         absent = int(narrow.isna().sum() + wide.isna().sum())
         note = f"{absent} of {len(narrow) + len(wide)} runs have no z: the losses of too few bins have come to a floor"
         return inconclusive(name, quantity, where, float("nan"), note, expected=claim.expected)
-    low, high = seed_interval(difference)
-    held = bool(difference.mean() > claim.expected + claim.tolerance and low > claim.expected)
-    note = f"held above {claim.expected + claim.tolerance:g} with an interval above {claim.expected:g}"
-    return finding(name, quantity, where, float(difference.mean()), held, expected=claim.expected, low=low, high=high,
-                   note=note)  # fmt: skip
+    mean, (low, high), least = float(difference.mean()), seed_interval(difference), claim.expected + claim.tolerance
+    if low <= claim.expected and high >= least:
+        note = (
+            f"the interval has {claim.expected:g} and {least:g}, from where the claim would hold: more seeds are needed"
+        )
+        return inconclusive(name, quantity, where, mean, note, expected=claim.expected, low=low, high=high)
+    note = f"held above {least:g} with an interval above {claim.expected:g}"
+    return finding(name, quantity, where, mean, held=low > claim.expected and mean > least, expected=claim.expected,
+                   low=low, high=high, note=note)  # fmt: skip
