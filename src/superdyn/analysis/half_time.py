@@ -16,7 +16,8 @@ HALVED_SHARE = 0.9
 """The range stops at the first bin with fewer halved features: the ones that did halve there are the quick
 ones."""
 SETTLED = 0.1
-"""A loss has come to its floor when at most this share of its drop was left at half of the time."""
+"""A loss has come to its floor when its means over the last two factors of 2 in time differ by at most this share of
+what it fell."""
 _LEAST_BINS, _REPLICATES = 4, 500
 
 
@@ -57,19 +58,23 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
 
 
 def settled_half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "n"]:
-    """(n,) half-times of what each loss exceeds its last value by, which stands for a floor that is not known.
+    """(n,) half-times of what each loss exceeds its floor by, which is not known: its mean over the last factor of 2 in
+    time stands for it.
 
-    NaN where the loss had not settled by half of the last time, so that its last value is no floor, or where it ends no
-    lower than it began. An exponential decay that just counts as settled gets a half-time 2 % too short.
+    NaN where the loss had not settled by then, so that this is no floor, or where it ends no lower than it began. An
+    exponential decay that just counts as settled gets a half-time 2 % too short.
 
     Raises:
         ValueError: as `half_times`.
     """
     t, losses = np.asarray(steps, dtype=np.float64), np.asarray(feature_loss, dtype=np.float64)
-    excess = losses - losses[-1]
-    found = half_times(t, excess)
-    left = excess[np.searchsorted(t, 0.5 * t[-1])]
-    return np.where(left <= SETTLED * excess[0], found, np.nan)
+    first, middle = np.searchsorted(t, t[-1] * np.array([0.25, 0.5]))
+    floor = losses[middle:].mean(axis=0)
+    found = half_times(t, losses - floor)
+    if first == middle:
+        return np.full(floor.size, np.nan)
+    left = np.abs(losses[first:middle].mean(axis=0) - floor)
+    return np.where(left <= SETTLED * (losses[0] - floor), found, np.nan)
 
 
 def half_time_exponent(

@@ -2,7 +2,7 @@
 half-times.
 
 The time axis is the lr-time wherever the learning rate changes, else the step. Language models have no theory and no
-null; their half-times are those of bins of tokens, in training above the bin's last loss.
+null; their half-times are those of bins of tokens, in training above the bin's floor.
 """
 
 from pathlib import Path
