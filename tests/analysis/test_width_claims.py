@@ -25,10 +25,11 @@ def verdicts(rows):
 def widths(beta, *, rank_beta=None, shrinks_to=0.95, dimensions=(4, 8, 16, 32)):
     """A table of runs whose excess follows d^-β from the width or the rank; β of the seeds differs by 0.01."""
     rows = []
-    for rank in (False, True) if rank_beta is not None else (False,):
+    laws = {False: beta} if rank_beta is None else {False: beta, True: rank_beta}
+    for rank, exponent in laws.items():
         for d in dimensions:
             for seed in (0, 1, 2):
-                law = d ** -((rank_beta if rank else beta) + 0.01 * (seed - 1))
+                law = d ** -(exponent + 0.01 * (seed - 1))
                 for steps, lr, factor in ((100, 0.1, 1 / shrinks_to), (400, 0.1, 1.0), (400, 0.3, 1.5)):
                     rows.append({"model.width": 64 if rank else d, "model.decoder.head_rank": d if rank else None,
                                  "trainer.max_steps": steps, "optimizer.lr": lr, "seed": seed,
