@@ -150,6 +150,14 @@ def test_b_of_one_half_is_no_evidence():
     assert verdicts(beside) == ["held", "held"]
 
 
+def test_scatter_over_seeds_that_allows_a_claim_is_not_held_against_it():
+    table = transformers([1.0, 1.0, 1.0, 1.0])
+    table.loc[(table[A] == 2.0) & (table[B] == 0.0) & (table["seed"] == 0), "alpha_long"] = 0.5
+    rows = transformer_lag("c", claim(1.0, 0.15), table)
+    assert verdicts(rows) == ["inconclusive", "inconclusive"]
+    assert "more seeds" in rows[-1].note
+
+
 def test_lags_are_judged_apart():
     table = pd.concat([transformers([1.0] * 4, lag=0), transformers([0.5] * 4, lag=1)])
     assert verdicts(transformer_lag("c", claim(1.0, 0.15), table)) == ["held", "held", "not held", "held"]
