@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from superdyn.analysis import half_time_exponent, half_times
+from superdyn.analysis.half_time import settled_half_times
 from superdyn.theory import spectral_loss
 
 STEPS = np.unique(np.concatenate([[0], np.logspace(0, 5, 150).round()]))
@@ -65,3 +66,23 @@ def test_ranks_may_be_those_of_bins():
     z, _, ranks = half_time_exponent(3.0 * rank**0.7, rank=rank)
     assert z == pytest.approx(0.7, abs=1e-9)
     assert ranks == (4, 30_000)
+
+
+def above_floors(rate, start, floor):
+    """Exponential decays, one a column, from a start to a floor."""
+    return floor + (start - floor) * np.exp(-STEPS[:, None] * rate)
+
+
+def test_losses_with_floors_of_their_own_halve_above_them():
+    rank, floor = np.geomspace(4, 400, 12), np.linspace(1, 4, 12)
+    losses = above_floors(rate := 0.1 / rank, 5.0, floor)
+    np.testing.assert_allclose(settled_half_times(STEPS, losses), np.log(2) / rate, rtol=0.02)
+    assert half_time_exponent(settled_half_times(STEPS, losses), rank=rank).z == pytest.approx(1.0, abs=0.01)
+    assert np.isnan(half_times(STEPS, losses)[-1])  # a floor above half of the start is never passed
+
+
+def test_a_loss_still_on_its_way_or_higher_than_at_first_has_no_half_time():
+    left = above_floors(np.log([1.2, 20.0, 1e3]) / STEPS[-1], 1.0, 0.0)
+    risen = above_floors(np.array([0.01]), 1.0, 2.0)
+    times = settled_half_times(STEPS, np.concatenate([left, risen], axis=1))
+    assert np.isnan(times).tolist() == [True, True, False, True]

@@ -1,7 +1,8 @@
 """Half-time spectrum: when each feature's loss has halved, and how that time scales with the feature's rank.
 
 t_½(i) ∝ i^z. Sequential learning (K = N) gives z = a, the joint learning of embedding and core z = a + b,
-features learned all at once z = 0. Axis legend: `m` measurement, `n` feature.
+features learned all at once z = 0. A loss with a floor of its own, as the cross-entropy of a bin of tokens, halves
+above that floor. Axis legend: `m` measurement, `n` feature.
 """
 
 from typing import NamedTuple
@@ -14,6 +15,9 @@ BINS_PER_DECADE = 8
 HALVED_SHARE = 0.9
 """The range stops at the first bin with fewer halved features: the ones that did halve there are the quick
 ones."""
+SETTLED = 0.1
+"""A loss has come to its floor when its means over the last two factors of 2 in time differ by at most this share of
+what it fell."""
 _LEAST_BINS, _REPLICATES = 4, 500
 
 
@@ -51,6 +55,26 @@ def half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Floa
     in_log = earlier * (later / np.where(earlier > 0, earlier, 1.0)) ** fraction
     result[halved] = np.where(earlier > 0, in_log, fraction * later)
     return result
+
+
+def settled_half_times(steps: ArrayLike, feature_loss: Float[np.ndarray, "m n"]) -> Float[np.ndarray, "n"]:
+    """(n,) half-times of what each loss exceeds its floor by, which is not known: its mean over the last factor of 2 in
+    time stands for it.
+
+    NaN where the loss had not settled by then, so that this is no floor, or where it ends no lower than it began. An
+    exponential decay that just counts as settled gets a half-time 2 % too short.
+
+    Raises:
+        ValueError: as `half_times`.
+    """
+    t, losses = np.asarray(steps, dtype=np.float64), np.asarray(feature_loss, dtype=np.float64)
+    first, middle = np.searchsorted(t, t[-1] * np.array([0.25, 0.5]))
+    floor = losses[middle:].mean(axis=0)
+    found = half_times(t, losses - floor)
+    if first == middle:
+        return np.full(floor.size, np.nan)
+    left = np.abs(losses[first:middle].mean(axis=0) - floor)
+    return np.where(left <= SETTLED * (losses[0] - floor), found, np.nan)
 
 
 def half_time_exponent(

@@ -1,8 +1,8 @@
 """The result of one run, written as `result.json` by whoever ends the run: the fit, its null, theory and
 half-times.
 
-The time axis is the lr-time wherever the learning rate changes, else the step. Checkpoints of a language model that
-`superdyn evaluate` measured have no theory and no null; their half-times are those of bins of tokens.
+The time axis is the lr-time wherever the learning rate changes, else the step. Language models have no theory and no
+null; their half-times are those of bins of tokens, in training above the bin's floor.
 """
 
 from pathlib import Path
@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 
 from superdyn.analysis.evaluated import bin_half_times, is_evaluation, time_axis
 from superdyn.analysis.fit import fit_power_law
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum
-from superdyn.analysis.half_time import half_time_exponent, half_times
+from superdyn.analysis.half_time import half_time_exponent, half_times, settled_half_times
 from superdyn.analysis.overlay import FlatConfig, exact_loss, null_loss, reads_tokens
 from superdyn.analysis.result import Interval, PowerLawFit, finite_or_none
 from superdyn.analysis.slope import straight_line
+from superdyn.features.rank_bins import bin_edges
 from superdyn.theory import rich_exponent, sequential_exponent
 
 
@@ -49,7 +50,7 @@ def _compared(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: st
         **_expected(config),
         **_null(config, curve, t, fit.long_window),
         **_exact(config, curve),
-        **_half_times(run, curve, axis),
+        **_half_times(run, config, curve, axis),
     }
 
 
@@ -91,16 +92,32 @@ def _exact(config: FlatConfig, curve: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def _half_times(run: str | Path, curve: pd.DataFrame, axis: str) -> dict[str, Any]:
-    """Half-time exponent on the fit's time axis; of bins of tokens, which are not ranks, there is none."""
+def _half_times(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: str) -> dict[str, Any]:
+    """Half-time exponent on the fit's time axis, of features or of bins of tokens."""
     steps, spectrum = load_spectrum(run)
-    if len(steps) < 2 or reads_tokens(load_config(run)):
+    times = curve.set_index("step", drop=False).loc[steps, axis].to_numpy(np.float64)
+    tokens = {}
+    if len(steps) < 2:
         z, interval, features = np.nan, (np.nan, np.nan), (0, 0)
+    elif reads_tokens(config):
+        rank, halved = _bin_half_times(config, times, spectrum)
+        z, interval, features = half_time_exponent(halved, rank=rank)
+        tokens = {"half_time_bins": [int(np.isfinite(halved).sum()), halved.size]}
     else:
-        times = curve.set_index("step", drop=False).loc[steps, axis].to_numpy(np.float64)
         z, interval, features = half_time_exponent(half_times(times, spectrum))
     return {
         "half_time_exponent": finite_or_none(z),
         "half_time_exponent_ci": [finite_or_none(end) for end in interval],
         "half_time_features": list(features),
+        **tokens,
     }
+
+
+def _bin_half_times(
+    config: FlatConfig, times: Float[np.ndarray, "m"], spectrum: Float32[np.ndarray, "m b"]
+) -> tuple[Float[np.ndarray, "known"], Float[np.ndarray, "known"]]:
+    """Geometric middle of the ranks and half-time of every bin of tokens that was a target in the evaluation set."""
+    edges = bin_edges(config["data.n_features"], config["data.tokens.bins"])
+    known = spectrum[0] > 0
+    rank = np.sqrt(edges[:-1] * (edges[1:] - 1.0))
+    return rank[known], settled_half_times(times, spectrum[:, known])

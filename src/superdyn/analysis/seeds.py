@@ -45,12 +45,15 @@ def _pooled(group: pd.DataFrame, name: str, seed: int) -> dict[str, float]:
         mean, low, high = (float(v) for v in measured[0])
     elif values.size > 1:
         mean = values.mean()
-        low, high = _interval(values, seed)
+        low, high = seed_interval(values, seed)
     return {name: mean, f"{name}_low": low, f"{name}_high": high, f"n_{name}": values.size}
 
 
-def _interval(values: Float[np.ndarray, "s"], seed: int) -> tuple[float, float]:
+def seed_interval(values: Float[np.ndarray, "s"], seed: int = 0) -> tuple[float, float]:
+    """95 % interval of the mean of a number that was measured once per seed; NaN for fewer than two."""
     n = values.size
+    if n < 2:
+        return np.nan, np.nan
     drawn = np.random.default_rng(seed).choice(values, size=(_REPLICATES, n)).mean(axis=1) - values.mean()
     widening = np.sqrt(n / (n - 1)) * t.ppf(_COVERAGE, n - 1) / norm.ppf(_COVERAGE)
     low, high = np.quantile(drawn, (1 - _COVERAGE, _COVERAGE)) * widening

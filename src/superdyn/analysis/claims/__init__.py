@@ -15,9 +15,12 @@ from superdyn.analysis.claims.embedding_decay import embedding_decay
 from superdyn.analysis.claims.exact import exact_exponents, travelling_wave
 from superdyn.analysis.claims.row import ClaimRow
 from superdyn.analysis.claims.superposition_grid import superposition_grid
+from superdyn.analysis.claims.token_half_times import token_half_times
 from superdyn.analysis.claims.token_loss import token_loss
 from superdyn.analysis.claims.token_optimizer import token_optimizer
+from superdyn.analysis.claims.token_width import token_width
 from superdyn.analysis.claims.token_zipf import token_zipf
+from superdyn.analysis.claims.transformer_lag import transformer_lag
 from superdyn.analysis.claims.universality import universality
 from superdyn.config import ClaimConfig
 from superdyn.targets import resolve_target
@@ -34,6 +37,9 @@ JUDGES: dict[str, Judge] = {
     "token_loss": token_loss,
     "token_optimizer": token_optimizer,
     "token_zipf": token_zipf,
+    "token_half_times": token_half_times,
+    "token_width": token_width,
+    "transformer_lag": transformer_lag,
     "travelling_wave": travelling_wave,
     "universality": universality,
 }
