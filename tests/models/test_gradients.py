@@ -14,6 +14,7 @@ from superdyn.models import chain, decoding, gram
 from superdyn.models.chain import sampled_gradients
 from superdyn.models.protocol import build_student
 from superdyn.models.risk import sampled_loss
+from superdyn.models.student import Student
 
 SWITCHES = list(
     combinations(("identity", "gaussian"), (True, False), (True, False), ("trained", "identity"), ("linear", "relu"),
@@ -105,11 +106,12 @@ def test_gradients_of_a_dense_batch_have_the_same_bits_by_its_points(init, activ
     switches = {"model__encoder_init": init, "model__activation": activation, "model__bias": True}
     width = 32 if init == "identity" else 7
     student, batches, importance = students_and_batches(make_config, model__width=width, **switches, **MANY_ACTIVE)
+    assert isinstance(student, Student)
     for t in range(len(batches)):
         by_points = batches.step(t)
         assert by_points.head_points is not None
         assert len(np.unique(by_points.head_points.places)) < len(by_points.head_points.places)  # cells occur twice
-        found = sampled_gradients(student, by_points, importance)
-        by_passes = sampled_gradients(student, by_points._replace(head_points=None), importance)
-        assert torch.equal(found.loss, by_passes.loss)
-        assert all(torch.equal(gradient, by_passes.by_name[name]) for name, gradient in found.by_name.items())
+        by_passes = by_points._replace(head_points=None)
+        found, expected = (sampled_gradients(student, batch, importance) for batch in (by_points, by_passes))
+        assert torch.equal(found.loss, expected.loss)
+        assert all(torch.equal(gradient, expected.by_name[name]) for name, gradient in found.by_name.items())

@@ -6,7 +6,7 @@ run, `n` feature.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,7 @@ class TinyPack(pl.LightningModule):
     def member_state(self, r: int) -> dict[str, Tensor]:
         return {"s": self.s.detach()[r], "diverged_at": self.diverged_at[r]}
 
-    def load_member_states(self, states: Sequence[dict[str, Tensor]], step: int) -> None:
+    def load_member_states(self, states: Sequence[Mapping[str, Tensor]], step: int) -> None:
         with torch.no_grad():
             self.s.copy_(torch.stack([state["s"] for state in states]))
         self.diverged_at = torch.stack([state["diverged_at"] for state in states])

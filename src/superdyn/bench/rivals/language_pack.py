@@ -38,7 +38,8 @@ class LanguagePack:
         configs = [self.workload.config(run, steps, self.device) for run in runs]
         points = [Point((), config, RunFolder(folder / config.signature()[:8])) for config in configs]
         run_sweep(points, folder)
-        return [point.folder.curve() for point in points]
+        curves = [point.folder.curve() for point in points]
+        return [curve for curve in curves if curve is not None]
 
     def steps_only(self, steps: int) -> None:
         """Draw and train, with neither measurements nor files; goes on from where it is."""
