@@ -24,7 +24,18 @@ BESIDE = {
     "launcher_config": "config",
     "sequence_rules": "config",
 }
-ON_TOP = {"sweeps", "cli", "hydra_app", "reproduce", "refusals", "doctor", "bench", "tokens_command", "evaluate"}
+ON_TOP = {
+    "sweeps",
+    "cli",
+    "hydra_app",
+    "reproduce",
+    "refusals",
+    "doctor",
+    "bench",
+    "tokens_command",
+    "evaluate",
+    "verify",
+}
 
 
 def room_of(path: Path) -> str:

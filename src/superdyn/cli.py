@@ -17,8 +17,8 @@ from typing import NoReturn
 from rich.console import Console
 
 from superdyn.evaluate.verb import add_evaluate_verb
-from superdyn.runs.verify_verb import add_verify_verb
 from superdyn.tokens_command import add_tokens_verb
+from superdyn.verify.verb import add_verify_verb
 
 WRONG_INPUT, INTERRUPTED = 2, 130
 

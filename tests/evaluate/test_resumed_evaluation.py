@@ -17,7 +17,7 @@ from superdyn.analysis import load_curve
 from superdyn.analysis.evaluated import load_bin_losses
 from superdyn.cli import main
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.verify import verification
+from superdyn.verify.verification import verification
 
 
 def kill_after(command, done, count):

@@ -17,8 +17,8 @@ from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, load_checkpo
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_status import sweep_status
-from superdyn.runs.verify import verification
-from superdyn.runs.verify_finding import Finding
+from superdyn.verify.finding import Finding
+from superdyn.verify.verification import verification
 
 pytestmark = pytest.mark.filterwarnings(
     # Lightning 2.6 asks torch about tree leaves in a way that torch 2.13 deprecates.

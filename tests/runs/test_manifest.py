@@ -16,7 +16,7 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.hashed_file import hash_file
 from superdyn.runs.manifest import Manifest, damage, found_files
 from superdyn.runs.status import Status
-from superdyn.runs.verify import verification
+from superdyn.verify.verification import verification
 
 pytestmark = pytest.mark.filterwarnings(
     # Lightning 2.6 asks torch about tree leaves in a way that torch 2.13 deprecates.

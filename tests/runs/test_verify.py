@@ -21,7 +21,7 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.hashed_file import hash_file
 from superdyn.runs.manifest import Manifest, enter, withdraw
 from superdyn.runs.sweep_folder import run_folders
-from superdyn.runs.verify import verification
+from superdyn.verify.verification import verification
 
 OVERRIDES = [
     "logger=none", "trainer.progress=false", "trainer.max_steps=40", "trainer.checkpoint_schedule=public",

@@ -18,7 +18,7 @@ from sweeps.test_faults import assert_same_sweep
 
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import run_folders
-from superdyn.runs.verify import verification
+from superdyn.verify.verification import verification
 
 KILLS = int(os.environ.get("SUPERDYN_TEST_KILLS", "100"))
 GRID = [

@@ -12,8 +12,8 @@ from training.token_runs import TOKENS
 
 from superdyn.cli import main
 from superdyn.runs.folder import RunFolder
-from superdyn.sweeps.group import run_group
 from superdyn.sweeps.points import Point
+from superdyn.sweeps.ranks.group import run_group
 from superdyn.sweeps.sweep import run_sweep
 
 DOUBLE = {"trainer__precision": "64-true", "trainer__max_steps": 40, "data__eval_size": 1024}

@@ -188,7 +188,7 @@ def test_two_ranks_then_one_process_then_two_ranks_train_as_one_process(
     with monkeypatch.context() as patch:
         patch.setenv("KILL_RANK", "0")
         patch.setenv("KILL_AFTER", str(16 - 8))
-        command = [sys.executable, "-m", "superdyn.sweeps.worker", str(task)]
+        command = [sys.executable, "-m", "superdyn.sweeps.workers.worker", str(task)]
         assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert checkpoint_steps(folder.checkpoints)[-1] == 16
     assert (folder.checkpoints / "step-0000000016.pt").exists()

@@ -16,7 +16,7 @@ from training.test_packs import assert_same_run
 
 from superdyn.cli import main
 from superdyn.runs.sweep_folder import run_folders
-from superdyn.runs.verify import verification
+from superdyn.verify.verification import verification
 
 MAX_STEPS = 2000
 OVERRIDES = [

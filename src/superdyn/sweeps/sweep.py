@@ -20,8 +20,8 @@ from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 from superdyn.sweeps.executors import make_executor
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
-from superdyn.sweeps.place import check_start, place
 from superdyn.sweeps.points import Grid, Point, recorded_points
+from superdyn.sweeps.ranks.place import check_start, place
 
 _TRIES = 3
 """A point that is free again after this many turns stays as it is until the next launch."""
@@ -80,7 +80,9 @@ def run_sweep(
     check_start(configs)
     if place() is None:
         return _lead(points, sweep_dir, retry_failed, single)
-    from superdyn.sweeps.ranks import joined  # with torch and Lightning, for which a done sweep need not wait
+    from superdyn.sweeps.ranks.process_group import (
+        joined,  # with torch and Lightning, for which a done sweep need not wait
+    )
     from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 
     with joined(configs) as ranks:

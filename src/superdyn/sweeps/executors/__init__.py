@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 
 from superdyn.config import RunConfig
 from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.place import place
 from superdyn.sweeps.points import Point
+from superdyn.sweeps.ranks.place import place
 
 
 @runtime_checkable

@@ -12,8 +12,8 @@ from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.launch import Launch, state_of
 from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.task import Task
-from superdyn.sweeps.worker import STORAGE_FAULT
+from superdyn.sweeps.workers.task import Task
+from superdyn.sweeps.workers.worker import STORAGE_FAULT
 
 _MEMORY_SHARE = 0.5
 """Of `launcher.memory_gib`; the estimate of a member's memory is good to a factor of about 1.5."""

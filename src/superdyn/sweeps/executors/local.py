@@ -25,12 +25,12 @@ from superdyn.runs.status import Status
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.executors.slots import Slot, slots_of
-from superdyn.sweeps.group import DIED, SAFE_PATH, worker_command
 from superdyn.sweeps.launch import Launch, state_of
 from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.task import Task
-from superdyn.sweeps.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
+from superdyn.sweeps.ranks.group import DIED, SAFE_PATH, worker_command
+from superdyn.sweeps.workers.task import Task
+from superdyn.sweeps.workers.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
 
 KILLED = (-signal.SIGKILL, DIED + signal.SIGKILL)
 """What a worker, or a group with a rank, ends with that the system kills because memory runs out."""

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status
-from superdyn.sweeps.group import DIED, TERMINATED, run_group
 from superdyn.sweeps.launch import Launch, write_failed
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.task import Task
-from superdyn.sweeps.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
+from superdyn.sweeps.ranks.group import DIED, TERMINATED, run_group
+from superdyn.sweeps.workers.task import Task
+from superdyn.sweeps.workers.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
 
 
 class RankGroups:

@@ -18,7 +18,7 @@ from superdyn.sweeps.executors.cluster_tasks import Unit, Units
 from superdyn.sweeps.executors.reservation import Reservation, reservation_of
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ray_job import train_unit
+from superdyn.sweeps.workers.ray_job import train_unit
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 60.0

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from superdyn.config import RunConfig
 from superdyn.runs.faults import HandedOver, SweepStoppedError
-from superdyn.sweeps.attended import Worker, free_runs
 from superdyn.sweeps.executors.board import Board
 from superdyn.sweeps.executors.cluster_tasks import Unit, Units, folders_of
 from superdyn.sweeps.executors.slurm_queue import (
@@ -25,6 +24,7 @@ from superdyn.sweeps.executors.slurm_queue import (
 from superdyn.sweeps.executors.submitit_cluster import cluster_of
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
+from superdyn.sweeps.workers.attended import Worker, free_runs
 
 _LOOK_SECONDS, _ASK_SECONDS = 1.0, 10.0
 """Between two looks at the files of the jobs, and between two questions to the cluster."""

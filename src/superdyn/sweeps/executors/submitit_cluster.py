@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from superdyn.config import ConfigError, RunConfig
-from superdyn.sweeps.cluster_job import ClusterJob
 from superdyn.sweeps.executors import slurm_queue
 from superdyn.sweeps.executors.cluster_tasks import Unit
 from superdyn.sweeps.executors.reservation import reservation_of
 from superdyn.sweeps.executors.slurm_queue import SubmittedJob
+from superdyn.sweeps.workers.cluster_job import ClusterJob
 
 LARGEST_ARRAY = 1000
 """MaxArraySize of a SLURM whose administrator has not changed it is 1001."""

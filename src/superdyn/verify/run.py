@@ -22,8 +22,8 @@ from superdyn.runs.manifest import MANIFEST_FILE, Manifest, difference, found_fi
 from superdyn.runs.schema import schema_fingerprint
 from superdyn.runs.status import Status
 from superdyn.runs.sweep_folder import SweepPoint
-from superdyn.runs.verify_finding import Advance, Finding, Job
 from superdyn.training.grid import measurement_steps
+from superdyn.verify.finding import Advance, Finding, Job
 
 LARGE_BYTES = 8 * 2**20
 """A file of this size is a job of its own."""
@@ -136,7 +136,7 @@ def _content(run: _Run, name: str, hashed: bool) -> tuple[str, str] | None:
     """Whether the file's reader takes it; of a file that its hash vouches for only a checkpoint is opened."""
     path = run.path(name)
     if path.suffix == ".pt":
-        from superdyn.runs.verify_checkpoint import checkpoint_problem  # with torch
+        from superdyn.verify.checkpoint import checkpoint_problem  # with torch
 
         return checkpoint_problem(path, run.signatures, hashed)
     if path.suffix == ".diff":  # named by its digest

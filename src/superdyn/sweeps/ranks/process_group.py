@@ -19,8 +19,8 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning.strategies import DDPStrategy
 
 from superdyn.config import RunConfig, TrainerConfig
-from superdyn.sweeps.place import Place, place
-from superdyn.sweeps.sharded_strategy import ShardStrategy
+from superdyn.sweeps.ranks.place import Place, place
+from superdyn.sweeps.ranks.sharded_strategy import ShardStrategy
 from superdyn.training.data_parallel import Ranks
 
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superdyn.sweeps.attended import attend, note_end
-from superdyn.sweeps.group import TERMINATED
+from superdyn.sweeps.ranks.group import TERMINATED
+from superdyn.sweeps.workers.attended import attend, note_end
 
 ORDINARY = (0, 1, 74, 75)
 """Exit codes of a worker (`worker.py`) that has come to its own end."""

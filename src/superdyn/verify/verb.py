@@ -15,7 +15,7 @@ def run_verify(options: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from superdyn.runs.verify import verification
+    from superdyn.verify.verification import verification
 
     work = verification(options.folder)
     console = Console(stderr=True)

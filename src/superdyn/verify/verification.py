@@ -21,9 +21,9 @@ from superdyn.runs.folder import MANIFEST as SWEEP_FILE
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.hashed_file import hash_file
 from superdyn.runs.sweep_folder import SweepPoint, read_manifest, run_folders
-from superdyn.runs.verify_finding import Advance, Finding, Job
-from superdyn.runs.verify_run import run_jobs
-from superdyn.runs.verify_tokens import token_jobs
+from superdyn.verify.finding import Advance, Finding, Job
+from superdyn.verify.run import run_jobs
+from superdyn.verify.tokens import token_jobs
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
 

@@ -1,8 +1,8 @@
-"""One torchrun group on this machine: N ranks of `superdyn.sweeps.worker` that train one task together.
+"""One torchrun group on this machine: N ranks of `superdyn.sweeps.workers.worker` that train one task together.
 
-`python -m superdyn.sweeps.group N TASK` is torchrun with an exit code that says what happened: 143 after SIGTERM, 130
-after Ctrl-C, else that of the first rank that failed. Signals reach the ranks once, through torchrun. Nothing heavy is
-imported, so that torchrun starts at once.
+`python -m superdyn.sweeps.ranks.group N TASK` is torchrun with an exit code that says what happened: 143 after SIGTERM,
+130 after Ctrl-C, else that of the first rank that failed. Signals reach the ranks once, through torchrun. Nothing heavy
+is imported, so that torchrun starts at once.
 """
 
 import logging
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-WORKER = "superdyn.sweeps.worker"
+WORKER = "superdyn.sweeps.workers.worker"
 
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """For the environment of workers: no file in the working directory may stand in for an installed package."""
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = "300"
 
 def group_command(n_ranks: int, arguments: Sequence[str]) -> list[str]:
     """The command that trains a task with `n_ranks` ranks on this machine."""
-    return [sys.executable, "-m", "superdyn.sweeps.group", str(n_ranks), *arguments]
+    return [sys.executable, "-m", "superdyn.sweeps.ranks.group", str(n_ranks), *arguments]
 
 
 def worker_command(n_ranks: int, arguments: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began
-from superdyn.sweeps.group import SAFE_PATH, TERMINATED, worker_command
+from superdyn.sweeps.ranks.group import SAFE_PATH, TERMINATED, worker_command
 
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 """What schedulers announce the end of a job with, to every process of it; the worker's parent answers for both."""

@@ -6,7 +6,7 @@ from superdyn.features.tokens.formats import open_tokens
 from superdyn.features.tokens.manifest import MANIFEST, Manifest, check_against, read_manifest
 from superdyn.features.tokens.megatron import index_path
 from superdyn.runs.hashed_file import hash_file
-from superdyn.runs.verify_finding import Advance, Finding, Job
+from superdyn.verify.finding import Advance, Finding, Job
 
 
 def token_jobs(root: Path) -> list[Job]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from superdyn.sweeps.attended import attend
+from superdyn.sweeps.workers.attended import attend
 
 
 def train_unit(task: str, log: str, directory: str, environment: Mapping[str, str]) -> int:

@@ -1,4 +1,4 @@
-"""`python -m superdyn.sweeps.worker TASK.json`: the process in which an executor has packs trained.
+"""`python -m superdyn.sweeps.workers.worker TASK.json`: the process in which an executor has packs trained.
 
 Exit codes: 0 all of the task's points are done, 1 some are not, 74 the disk cannot be written, 75 the device is gone,
 143 ended by SIGTERM; whatever else means that the process died.
@@ -15,10 +15,10 @@ from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
 from superdyn.sweeps.executors.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
-from superdyn.sweeps.place import check_start, place
-from superdyn.sweeps.ranks import joined
-from superdyn.sweeps.task import Task
+from superdyn.sweeps.ranks.place import check_start, place
+from superdyn.sweeps.ranks.process_group import joined
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
+from superdyn.sweeps.workers.task import Task
 
 STORAGE_FAULT, DEVICE_FAULT = 74, 75
 """EX_IOERR and EX_TEMPFAIL of sysexits.h."""
