@@ -147,6 +147,6 @@ def test_ranks_that_each_hold_too_much_are_told_to_share(make_config):
     deep = {**TOKENS, "model__width": 64, "model__decoder": {"n_layers": 32, "context": 16}, "trainer__devices": 2}
     ddp, fsdp = (make_config(**deep, trainer__strategy=name) for name in ("ddp", "fsdp"))
     with pytest.raises(ConfigError, match=r"the smallest change that fits is trainer\.strategy=fsdp\."):
-        check_memory(ddp, free=token_bytes(fsdp))
-    state = 6 * 4 * 12 * 64**2 * 32
+        check_memory(ddp, free=RUNTIME_BYTES + token_bytes(fsdp))
+    state = 4 * 4 * 12 * 64**2 * 32
     assert 0.3 * state < token_bytes(ddp) - token_bytes(fsdp) < 0.5 * state
