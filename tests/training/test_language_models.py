@@ -184,7 +184,7 @@ rules = []
 for model in models:
     named = dict(model.named_parameters())
     rules.append(make_optimizer(named, [rule, rule], groups=parameter_groups(named.items()), fused=True))
-tolerance = {False: 1e-5, True: 2e-2}
+tolerance = {False: 1e-5, True: 4e-2}  # rounded, each lies within 2 % of float32
 for rounded in (False, True):
     for step in range(3):
         losses, gradients = [], []
