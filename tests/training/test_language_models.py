@@ -185,8 +185,11 @@ for model in models:
     named = dict(model.named_parameters())
     rules.append(make_optimizer(named, [rule, rule], groups=parameter_groups(named.items()), fused=True))
 tolerance = {False: 1e-5, True: 2e-2}
-for rounded in (False, True):
+for rounded in (False, True) if backend == "aot_eager" else (False,):  # inductor leaves out roundings to bfloat16
     for step in range(3):
+        with torch.no_grad():  # Adam would magnify the roundings of the steps before
+            for compiled, eager in zip(models[1].parameters(), models[0].parameters()):
+                compiled.copy_(eager)
         losses, gradients = [], []
         for model in models:
             with torch.autocast("cpu", torch.bfloat16, enabled=rounded):

@@ -27,7 +27,8 @@ print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 """Trains the given runs and prints the peak of resident memory in KiB; without runs, that of the imports."""
 
 WIDE = {
-    **TOKENS, "model__width": 128, "model__decoder": {"n_layers": 4, "context": 128}, "data__length": 128,
+    **TOKENS, "data__n_features": 1024, "data__length": 128,
+    "model__width": 128, "model__decoder": {"n_layers": 4, "context": 128},
     "data__tokens": {"source": "zipf", "eval_tokens": 4096}, "trainer__max_steps": 3, "data__batch_size": 64,
 }  # fmt: skip
 CASES = {
