@@ -44,4 +44,7 @@ def test_a_sweep_over_sizes_derives_each(tmp_path, monkeypatch):
 
 def test_token_data_without_a_language_model_is_refused(capsys):
     assert main(["train", "data=zipf_tokens"]) == 2
-    assert capsys.readouterr().err.endswith("this model has none; use model=language_model.\n")
+    assert capsys.readouterr().err.endswith(
+        "data.batch_size is derived from model.decoder.size, which this model lacks; use model=language_model, or give "
+        "data.batch_size a number.\n"
+    )

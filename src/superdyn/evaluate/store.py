@@ -24,6 +24,7 @@ from superdyn.features.tokens.frequency import FrequencyBins
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.hashed_file import hash_file
 from superdyn.runs.manifest import damage, enter, withdraw
+from superdyn.runs.table_file import read_table
 
 REVISIONS = "revisions"
 _METADATA = b"superdyn"
@@ -72,7 +73,7 @@ def read_revision(folder: RunFolder, name: str, signature: str, vocabulary_size:
     if not path.is_file() or damage(folder.path, path.relative_to(folder.path).as_posix()) is not None:
         return None
     try:
-        table = pq.read_table(path, memory_map=False)
+        table = read_table(path)
         facts = Facts(**json.loads((table.schema.metadata or {})[_METADATA]))
     except (ValueError, OSError, KeyError, TypeError):  # pyarrow's errors are ValueErrors; it is measured again
         return None

@@ -24,6 +24,7 @@ from superdyn.atomic import remove_abandoned, write_atomically
 from superdyn.runs import manifest
 from superdyn.runs.environment import continued, describe_environment, keep_code
 from superdyn.runs.status import Status
+from superdyn.runs.table_file import read_table
 
 MANIFEST = "sweep.json"
 """In the folder above, if the run is one of a sweep; see `sweep_folder.py`."""
@@ -149,7 +150,7 @@ class RunFolder:
 
     def curve(self) -> dict[str, Shaped[np.ndarray, "t"]] | None:
         """Columns by name: `step` (int64), `lr_time`, `loss` and the superposition measures (float64)."""
-        table = self._read("curve.parquet", _read_table)
+        table = self._read("curve.parquet", read_table)
         return None if table is None else {n: table[n].to_numpy() for n in table.column_names}
 
     def write_spectrum(
@@ -164,7 +165,7 @@ class RunFolder:
 
     def spectrum(self, column: str = "loss") -> tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t n"]] | None:
         """Steps (t,) and per-feature losses (t, n) float32, or another column of `spectrum.parquet`."""
-        table = self._read("spectrum.parquet", _read_table)
+        table = self._read("spectrum.parquet", read_table)
         if table is None:
             return None
         lists = table[column].combine_chunks()
@@ -222,11 +223,6 @@ def _lists(values: Float[np.ndarray, "t _"]) -> pa.FixedSizeListArray:
 
 def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _read_table(path: Path) -> pa.Table:
-    # Not memory-mapped: the file may be replaced while the arrays are in use.
-    return pq.read_table(path, memory_map=False)
 
 
 def _finite(value: Any) -> Any:

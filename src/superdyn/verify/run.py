@@ -22,6 +22,7 @@ from superdyn.runs.manifest import MANIFEST_FILE, Manifest, difference, found_fi
 from superdyn.runs.schema import schema_fingerprint
 from superdyn.runs.status import Status
 from superdyn.runs.sweep_folder import SweepPoint
+from superdyn.runs.table_file import read_table
 from superdyn.training.grid import measurement_steps
 from superdyn.verify.finding import Advance, Finding, Job
 
@@ -147,7 +148,7 @@ def _content(run: _Run, name: str, hashed: bool) -> tuple[str, str] | None:
     readers: dict[str, Callable[[], object]] = {
         ".yaml": lambda: dict(parse_config(path.read_text(encoding="utf-8"))),
         ".json": lambda: json.loads(path.read_text(encoding="utf-8")),
-        ".parquet": lambda: pq.read_table(path, memory_map=False),
+        ".parquet": lambda: read_table(path),
     }
     try:
         readers[path.suffix]()
@@ -218,7 +219,7 @@ def _rows(path: Path) -> tuple[int, int]:
 
 
 def _steps(path: Path) -> list[int]:
-    return pq.read_table(path, columns=["step"], memory_map=False)["step"].to_pylist()
+    return read_table(path, ["step"])["step"].to_pylist()
 
 
 def _stands(run: _Run, name: str) -> bool:

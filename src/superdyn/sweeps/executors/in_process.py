@@ -39,12 +39,21 @@ class InProcess:
             self._train(pack)
 
     def _train(self, pack: Pack) -> None:
-        free = self._launch.take(pack)
-        for part in loaded(Pack(tuple(free), pack.start_step)) if free else []:
+        for part in self._taken(pack):
             error = self._try(part)
             if error is not None:
                 for smaller in self._after(part, error):
                     self.run(smaller)
+
+    def _taken(self, pack: Pack) -> list[Pack]:
+        """The members that are free, made this process's own, with their checkpoints."""
+        try:
+            free = self._launch.take(pack)
+            return loaded(Pack(tuple(free), pack.start_step)) if free else []
+        except OSError as error:
+            if fault_of(error) != "storage":
+                raise
+            raise _stopped(error) from error
 
     def _try(self, pack: Pack) -> Exception | None:
         """Train the pack, and hand its error out of the frames that still hold its tensors."""
@@ -64,8 +73,7 @@ class InProcess:
             _free_memory()
             return [members[: len(members) // 2], members[len(members) // 2 :]]
         if fault in ("device", "storage"):
-            what = "the device is gone" if fault == "device" else "run folders cannot be written"
-            raise SweepStoppedError(f"{what} ({text}); the same command goes on where this one stopped") from error
+            raise _stopped(error) from error
         with suppress(OSError):
             write_failed(members, text)
         warnings.warn(f"{len(members)} runs stopped: {error}", stacklevel=2)
@@ -73,6 +81,13 @@ class InProcess:
             return []
         # The other ranks wait in the middle of a step; the end of this process ends theirs.
         raise SystemExit(1) from error
+
+
+def _stopped(error: Exception) -> SweepStoppedError:
+    what = "the device is gone" if fault_of(error) == "device" else "run folders cannot be written"
+    return SweepStoppedError(
+        f"{what} ({type(error).__name__}: {error}); the same command goes on where this one stopped"
+    )
 
 
 def _free_memory() -> None:
