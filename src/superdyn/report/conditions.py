@@ -115,7 +115,7 @@ def _texts(frame: pd.DataFrame, key: str) -> pd.Series:
 
 
 def _phrase(key: str, value: object) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
+    text = "none" if value is None or value != value else f"{value:g}" if isinstance(value, float) else str(value)
     if key in BARE:
         return text
     return f"{SHORT.get(key, key.split('.')[-1])} = {text}"

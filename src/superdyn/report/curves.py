@@ -41,7 +41,7 @@ THEORY_MARKS = (
     Line2D([], [], **APPROXIMATE, label="approximate theory of it"),
     Line2D([], [], color=MUTED, **NULL, label="null: exact K = N, same N"),
 )
-TOKEN_MARKS = (THEORY_MARKS[0], Line2D([], [], **LEAST, label="least possible: entropy of the language"))
+TOKEN_MARKS = (THEORY_MARKS[0], Line2D([], [], **LEAST, label="least possible for any model"))
 
 
 def curves_figure(study: Study) -> Drawing:
@@ -122,6 +122,6 @@ def _caption(study: Study) -> str:
 _TOKEN_CAPTION = (
     "Relative loss of next-token prediction against training time, one panel for each condition. Solid lines are the "
     "median over seeds and bands their full range. The dashed line is the least loss that any model can reach, where "
-    "it is known: the cross-entropy of the synthetic language. A measured line can end a little below it, since the "
-    "loss is measured on a finite sample."
+    "it is known: of a synthetic language, for cross-entropy its entropy. A measured line can end a little below it, "
+    "since the loss is measured on a finite sample."
 )

@@ -34,7 +34,7 @@ from superdyn.runs.sweep_status import ROW_STATES
 
 FIGURES = (curves_figure, slopes_figure, exponents_figure, forest_figure, heatmap_figure, halftimes_figure)
 TOKEN_FIGURES = (curves_figure, slopes_figure, forest_figure, token_bins_figure)
-"""Half-times and waves are of features, which bins of tokens are not, and there is no theory of their exponents."""
+"""There is no theory of their exponents, and waves and half-times are drawn over features, of which bins are groups."""
 EVALUATION_FIGURES = (loss_figure, bins_figure, token_halftimes_figure, superposition_figure)
 PIXELS_PER_INCH = 108
 """Scale of the figures on the page: 8-point type in a figure is then 12 pixels on the screen."""

@@ -14,7 +14,14 @@ from superdyn.analysis.folder import result_columns
 
 _PIPED_WIDTH = 200
 _FIT_COLUMNS = frozenset(result_columns({}))
-_LOOKS = {"pass": "green", "held": "green", "fail": "bold red", "missing": "bold red", "not held": "yellow"}
+_LOOKS = {
+    "pass": "green",
+    "held": "green",
+    "fail": "bold red",
+    "missing": "bold red",
+    "not held": "yellow",
+    "inconclusive": "cyan",
+}
 
 
 def console() -> Console:

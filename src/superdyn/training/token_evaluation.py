@@ -7,6 +7,7 @@ Axis legend: `r` run, `s` sample, `t` position, `v` token of the vocabulary, `b`
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from superdyn.config import RunConfig
 from superdyn.features.token_source import bin_of_token, language
 from superdyn.features.token_stream import evaluation_tokens
 from superdyn.features.tokens.batch import TokenBatch
+from superdyn.features.tokens.floors import least_mean_loss
+from superdyn.models.decoder.losses import LossKind
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.token_objective import TokenObjective
 
@@ -28,8 +31,7 @@ class TokenEvaluation(nn.Module):
     """Measures the members of a pack; holds their evaluation sets.
 
     Attributes:
-        references: `loss_floor`, the least possible mean loss (r,) in nats, where it is known: the cross-entropy of a
-            synthetic language.
+        references: `loss_floor`, the least possible mean loss (r,) over the language, where it is known.
     """
 
     inputs: Int[Tensor, "r s t"]
@@ -67,7 +69,8 @@ class TokenEvaluation(nn.Module):
 
 def _floor(configs: Sequence[RunConfig]) -> dict[str, Float[Tensor, "r"]]:
     tokens = configs[0].data.tokens
-    if tokens is None or tokens.source == "files" or configs[0].loss != "cross_entropy":
+    if tokens is None or tokens.source == "files":
         return {}
-    floors = [language(config.data).cross_entropy() for config in configs]
-    return {"loss_floor": torch.tensor(floors, dtype=torch.float64)}
+    loss = cast(LossKind, configs[0].loss)
+    floors = [floor for c in configs if (floor := least_mean_loss(language(c.data), loss)) is not None]
+    return {"loss_floor": torch.tensor(floors, dtype=torch.float64)} if floors else {}

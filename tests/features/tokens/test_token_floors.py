@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from superdyn.features.tokens.bigram import BigramTokens
-from superdyn.features.tokens.floors import NextTokenLaw
+from superdyn.features.tokens.floors import NextTokenLaw, least_mean_loss
 from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.synthetic import SyntheticTokens
 from superdyn.features.tokens.zipf import ZipfTokens
@@ -76,3 +76,11 @@ def test_any_other_prediction_has_a_larger_mean(loss, language):
 def test_a_language_that_looks_back_further_is_refused():
     with pytest.raises(ValueError, match="HierarchicalTokens"):
         NextTokenLaw(HierarchicalTokens(100, symbols=20, rules=4, exponent=1.0))
+
+
+def test_the_floor_of_a_run_is_left_out_where_it_is_not_known():
+    grammar = HierarchicalTokens(100, symbols=20, rules=4, exponent=1.0)
+    assert least_mean_loss(grammar, "cross_entropy") == grammar.cross_entropy()
+    assert least_mean_loss(grammar, "probability_error") is None
+    bigrams = LAWS["bigram"]()
+    assert least_mean_loss(bigrams, "logit_error") == NextTokenLaw(bigrams).least_loss("logit_error")

@@ -69,4 +69,11 @@ class NextTokenLaw:
         return 0.5 * float(1 - 2 * p.mean() + self.square_sum()[x].mean())
 
 
+def least_mean_loss(language: object, loss: Loss) -> float | None:
+    """The least mean loss over a language; None for squared errors where more than the last token counts."""
+    if isinstance(language, BigramTokens | ZipfTokens):
+        return NextTokenLaw(language).least_loss(loss)
+    return language.cross_entropy() if loss == "cross_entropy" else None  # pyright: ignore[reportAttributeAccessIssue]
+
+
 _NOTHING = Successors(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
