@@ -165,3 +165,12 @@ def test_nothing_of_the_environment_is_recorded(tmp_path: Path, monkeypatch: pyt
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(b"a-secret-token-of-mine" in content for content in written)
     assert os.environ["MY_TOKEN"] == "a-secret-token-of-mine"
+
+
+def test_relative_folders_are_those_of_this_process_wherever_the_service_of_wandb_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(tmp_path / "first", [make_config(0)])  # starts the service, if no test has
+    monkeypatch.chdir(tmp_path)
+    train(Path("second"), [make_config(1)])
+    assert len(list((tmp_path / "second").glob("seed=0/wandb/offline-run-*/*.wandb"))) == 1

@@ -78,7 +78,7 @@ class WandbRun:
             id=signature[:ID_LENGTH],
             resume="allow",
             reinit="create_new",
-            dir=str(folder.path),
+            dir=str(folder.path.absolute()),  # W&B's service may be that of a process in another folder
             mode=_mode(),
             config=dict(config),
             allow_val_change=True,
