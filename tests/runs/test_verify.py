@@ -47,10 +47,6 @@ def run(sweep: Path) -> RunFolder:
     return run_folders(sweep)[0]
 
 
-def other(run: RunFolder) -> RunFolder:
-    return run_folders(run.path.parent)[1]
-
-
 def found(path: Path) -> list[tuple[str, str]]:
     return [(finding.file, finding.kind) for finding in verification(path).run()]
 
@@ -104,7 +100,7 @@ def add_checkpoint(run: RunFolder) -> None:
 
 
 def swap_checkpoint(run: RunFolder) -> None:
-    shutil.copyfile(other(run).path / NEWEST, run.path / NEWEST)
+    shutil.copyfile(run_folders(run.path.parent)[1].path / NEWEST, run.path / NEWEST)
     relist(run, NEWEST)
 
 
@@ -114,7 +110,7 @@ def rename_checkpoint(run: RunFolder) -> None:
 
 
 def replace_status(run: RunFolder) -> None:
-    shutil.copyfile(other(run).path / "status.json", run.path / "status.json")
+    shutil.copyfile(run_folders(run.path.parent)[1].path / "status.json", run.path / "status.json")
 
 
 DAMAGE: list[tuple[Callable[[RunFolder], object], str, str]] = [
@@ -144,7 +140,7 @@ def test_every_damage_is_named_with_its_file(run: RunFolder, harm: Callable, fil
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{run.path / file}: {kind}: ")
     assert (f"{run.name}/{file}", kind) in found(run.path.parent)
-    assert main(["verify", str(other(run).path)]) == 0
+    assert main(["verify", str(run_folders(run.path.parent)[1].path)]) == 0
 
 
 def test_what_is_whole_has_a_summary_only(sweep: Path, capsys) -> None:
@@ -205,7 +201,7 @@ def test_a_lost_run_folder_and_a_damaged_list_are_problems_of_the_sweep(sweep: P
 
 def test_a_folder_that_lies_in_the_place_of_another_is_found_out(sweep: Path, run: RunFolder) -> None:
     away = run.path.with_name("away")
-    second = other(run).path
+    second = run_folders(run.path.parent)[1].path
     run.path.rename(away)
     second.rename(run.path)
     away.rename(second)
@@ -242,12 +238,8 @@ def test_token_shards_are_compared_with_the_hashes_of_their_own_manifest(tmp_pat
     cut(folder / "tokens_000001.bin")
     (folder / "tokens_000002.idx").unlink()
     (folder / "other.bin").touch()
-    assert found(folder) == [
-        ("tokens_000000.bin", "altered"),
-        ("tokens_000001.bin", "cut short"),
-        ("tokens_000002.idx", "missing"),
-        ("other.bin", "unknown"),
-    ]
+    shards = [("tokens_000000.bin", "altered"), ("tokens_000001.bin", "cut short"), ("tokens_000002.idx", "missing")]
+    assert found(folder) == [*shards, ("other.bin", "unknown")]
 
 
 @pytest.mark.parametrize("what", ["no such folder", "empty"])
