@@ -7,7 +7,6 @@ inside the page, and every text from outside (names, notes, errors) is escaped.
 import re
 import shlex
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,18 +70,22 @@ def write_report(path: Path) -> Path:
 
 def _write_figures(study: Study, folder: Path) -> list[PageFigure]:
     folder.mkdir(exist_ok=True)
-    drawings = [_of_kind(draw(part), part, study) for part in study.kinds() for draw in _training_figures(part)]
+    parts = study.kinds()
+    drawings = [drawing for part in parts for drawing in _training_drawings(part, alone=len(parts) == 1)]
     drawings += [draw(study) for draw in EVALUATION_FIGURES if study.evaluations]
     return [_page_figure(drawing, folder) for drawing in drawings]
 
 
-def _training_figures(part: Study) -> tuple[Callable[[Study], Drawing], ...]:
-    return TOKEN_FIGURES if part.reads_tokens else FIGURES
+def _training_drawings(part: Study, alone: bool) -> list[Drawing]:
+    """Of runs of one kind; beside runs on features, name and heading of a figure of tokens say what it shows."""
+    if not part.reads_tokens:
+        return [draw(part) for draw in FIGURES]
+    drawings = [draw(part) for draw in TOKEN_FIGURES]
+    return drawings if alone else [_named_for_tokens(drawing) for drawing in drawings]
 
 
-def _of_kind(drawing: Drawing, part: Study, study: Study) -> Drawing:
-    """In a sweep of features and tokens, name and heading of a figure of tokens say so."""
-    if not part.reads_tokens or len(study.kinds()) == 1 or drawing.name.startswith("token"):
+def _named_for_tokens(drawing: Drawing) -> Drawing:
+    if drawing.name.startswith("token"):
         return drawing
     return replace(drawing, name=f"token_{drawing.name}", heading=f"{drawing.heading} of language models")
 
