@@ -11,19 +11,7 @@ import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {
-    "atomic": "config",
-    "validation": "config",
-    "decoder_settings": "config",
-    "token_validation": "config",
-    "theory": "features",
-    "conf_path": "config",
-    "identity": "config",
-    "targets": "config",
-    "sections": "config",
-    "launcher_config": "config",
-    "sequence_rules": "config",
-}
+BESIDE = {"atomic": "config", "conf_path": "config", "theory": "features"}
 ON_TOP = {
     "sweeps",
     "cli",

@@ -20,9 +20,9 @@ from urllib.parse import urlsplit
 from packaging.specifiers import SpecifierSet
 from rich.table import Table
 
+from superdyn.config.targets import BUILT_IN, allowed_packages
+from superdyn.config.validation import ConfigError
 from superdyn.runs.environment import git_state
-from superdyn.targets import BUILT_IN, allowed_packages
-from superdyn.validation import ConfigError
 
 Outcome = Literal["ok", "warn", "fail"]
 STYLES: dict[Outcome, str] = {"ok": "green", "warn": "yellow", "fail": "bold red"}

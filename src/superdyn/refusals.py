@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from superdyn.config import RunConfig
-from superdyn.validation import ConfigError, allowed_keys, causes
+from superdyn.config.validation import ConfigError, allowed_keys, causes
 
 USER_ERRORS = (ConfigError, ValueError, HydraException, OmegaConfBaseException, FileNotFoundError)
 """Errors that a user's input causes; anything else is a bug and shows its traceback."""

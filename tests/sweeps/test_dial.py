@@ -5,7 +5,7 @@ from hydra import compose, initialize_config_dir
 
 from superdyn.cli import main
 from superdyn.conf_path import conf_path
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
 from superdyn.hydra_app import register_with_hydra, train
 from superdyn.sweeps.resolvers import to_run_config
 

@@ -168,7 +168,7 @@ def test_muon_leaves_embeddings_positions_and_vectors_to_adamw(make_config):
 
 COMPILED = """
 import sys, torch
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
 from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.config import OptimizerConfig

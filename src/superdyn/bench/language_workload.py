@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from superdyn.config import RunConfig
-from superdyn.decoder_settings import DecoderSettings, DecoderShape
+from superdyn.config.decoder import DecoderSettings, DecoderShape
 from superdyn.models.decoder.flops import parameter_count, token_flops
 
 ZIPF_EXPONENT = 1.0

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
+from superdyn.config.validation import one_sentence
 from superdyn.evaluate.source import CheckpointError, Location
 from superdyn.runs.faults import fault_of
-from superdyn.validation import one_sentence
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

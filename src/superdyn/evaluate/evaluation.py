@@ -14,6 +14,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from superdyn.analysis import run_result
+from superdyn.config.validation import one_sentence
 from superdyn.evaluate.checkpoint import DTYPES, load_model, read_config, shape_of
 from superdyn.evaluate.embeddings import embedding_measures
 from superdyn.evaluate.memory import weight_files
@@ -27,7 +28,6 @@ from superdyn.evaluate.wandb_view import show_in_wandb
 from superdyn.runs.faults import fault_of
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import STALE_AFTER_SECONDS, State, Status
-from superdyn.validation import one_sentence
 
 LOCK = ".lock"
 _HEARTBEAT_SECONDS = STALE_AFTER_SECONDS / 10

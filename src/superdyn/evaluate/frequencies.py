@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float64
 
+from superdyn.config.validation import one_sentence
 from superdyn.features.tokens.corpus import TokenCorpus
 from superdyn.features.tokens.frequency import count_tokens
-from superdyn.validation import one_sentence
 
 
 def token_frequencies(file: Path | None, corpus: TokenCorpus) -> Float64[np.ndarray, "v"]:

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float64
 from numpy import ndarray
 
+from superdyn.config.validation import one_sentence
 from superdyn.evaluate.checkpoint import Shape, quiet_transformers, read_config, shape_of
 from superdyn.evaluate.frequencies import token_frequencies
 from superdyn.evaluate.lr_schedule import lr_times
@@ -25,7 +26,6 @@ from superdyn.evaluate.source import CheckpointError, FolderSource, Source, open
 from superdyn.evaluate.token_loss import EvaluationTokens
 from superdyn.features.tokens.corpus import TokenCorpus
 from superdyn.features.tokens.frequency import FrequencyBins, frequency_bins, occurrence_bins
-from superdyn.validation import one_sentence
 
 DEFAULT_CONTEXT = 1024
 _HUB_TRIES = 3

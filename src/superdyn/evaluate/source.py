@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from superdyn.config.validation import one_sentence
 from superdyn.features.tokens.tokenizer import optional
-from superdyn.validation import one_sentence
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 DOWNLOADS = "download"

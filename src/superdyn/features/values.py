@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from scipy.integrate import quad
 from scipy.special import ndtri
 
-from superdyn.targets import resolve_target
+from superdyn.config.targets import resolve_target
 
 
 @runtime_checkable

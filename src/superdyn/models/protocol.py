@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from superdyn.config import ConfigError, RunConfig
+from superdyn.config.targets import resolve_target
 from superdyn.features.batches import SparseBatch
 from superdyn.models.chain import Gradients
 from superdyn.models.risk import Population
-from superdyn.targets import resolve_target
 
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64, "bf16-mixed": torch.float32}
 """Of parameters and their gradients; bf16-mixed rounds inside the forward pass only."""

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.config import RunConfig
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.feature_transformer import FeatureTransformer
 from superdyn.models.protocol import DTYPES
-from superdyn.sequence_rules import decoder_shape
 
 
 class Transformer(FeatureTransformer):

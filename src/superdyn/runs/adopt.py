@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from superdyn.config import RunConfig
-from superdyn.identity import is_incidental
+from superdyn.config.identity import is_incidental
+from superdyn.config.validation import ConfigError
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.schema import schema_fingerprint
 from superdyn.runs.sweep_folder import read_manifest, rename_points
-from superdyn.validation import ConfigError
 
 
 class Reading(NamedTuple):

@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from superdyn.config.targets import user_package
 from superdyn.runs.code_state import DIFF_DIGITS, code_state
 from superdyn.runs.environment import recorded_versions
 from superdyn.runs.folder import RunFolder
-from superdyn.targets import user_package
 
 COMMIT_DIGITS = 7
 

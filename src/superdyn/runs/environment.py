@@ -13,9 +13,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from superdyn.config.targets import user_package
 from superdyn.runs.code_state import code_state, keep_diff
 from superdyn.runs.schema import schema_fingerprint
-from superdyn.targets import user_package
 
 RECORDED_PACKAGES = ("superdyn", "torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy")
 

@@ -7,7 +7,7 @@ on another device, or when there is room again.
 import errno
 from typing import Literal
 
-from superdyn.validation import causes
+from superdyn.config.validation import causes
 
 Fault = Literal["run", "memory", "device", "storage"]
 

@@ -5,8 +5,8 @@ queries, keys, values, their attention and its projection (widths of K), and wha
 """
 
 from superdyn.config import RunConfig
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.flops import parameter_count
-from superdyn.sequence_rules import decoder_shape
 
 _LIVE_FEATURES = 8
 _LIVE_HIDDEN = 16

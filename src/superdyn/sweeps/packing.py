@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from superdyn.config import ModelConfig, RunConfig
+from superdyn.config.sequence_rules import TRANSFORMER
 from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
-from superdyn.sequence_rules import TRANSFORMER
 from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
 from superdyn.sweeps.points import Point
 from superdyn.training.grid import measurement_steps

@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from superdyn.config import ConfigError, RunConfig
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
 from superdyn.runs.sweep_folder import run_folder_name
 from superdyn.sweeps.composer import without_hydra
 

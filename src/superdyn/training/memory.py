@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import torch
 
 from superdyn.config import ConfigError, RunConfig
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
+from superdyn.config.token_rules import uneven_shards
 from superdyn.models.decoder.memory import Training, training_bytes
-from superdyn.token_validation import uneven_shards
 
 RUNTIME_BYTES = 96 * 2**20
 """What libraries take of a process once it trains, besides any tensor."""

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 import torch
 
 from superdyn.config import RunConfig
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.mlp import falls_into_whole_vectors
-from superdyn.sequence_rules import decoder_shape
 
 _SMALL_PRODUCT = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""

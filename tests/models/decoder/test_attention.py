@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
 from superdyn.models.decoder.attention import causal_attention
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.decoder.rotary import rotary_tables, rotated

@@ -7,7 +7,7 @@ import torch
 from plain import PlainDecoder, of_member, shaken, stacked_name
 
 from superdyn.config import ConfigError
-from superdyn.decoder_settings import DecoderSettings, DecoderShape
+from superdyn.config.decoder import DecoderSettings, DecoderShape
 from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.risk import sampled_loss

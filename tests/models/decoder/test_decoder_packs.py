@@ -7,7 +7,7 @@ import torch
 from plain import shaken
 from torch import nn
 
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
 from superdyn.models.decoder.attention import causal_attention
 from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
 from superdyn.models.decoder.language_model import LanguageModel

@@ -10,7 +10,7 @@ from reference import muon_step
 from torch import Tensor, nn
 
 from superdyn.config import OptimizerConfig
-from superdyn.decoder_settings import DecoderSettings, DecoderShape
+from superdyn.config.decoder import DecoderSettings, DecoderShape
 from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.risk import sampled_loss

@@ -5,8 +5,8 @@ import torch
 from plain import PlainDecoder, of_member, shaken, stacked_name
 from small_transformer import TRANSFORMER
 
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.features.datamodule import FeatureDataModule
-from superdyn.sequence_rules import decoder_shape
 from superdyn.training.engine import Engine
 
 SHAPES = {

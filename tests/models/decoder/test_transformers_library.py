@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from superdyn.decoder_settings import DecoderSettings
+from superdyn.config.decoder import DecoderSettings
 from superdyn.models.decoder.language_model import LanguageModel
 
 transformers = pytest.importorskip("transformers", reason="the transformers library is not installed")

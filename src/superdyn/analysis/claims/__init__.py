@@ -23,7 +23,7 @@ from superdyn.analysis.claims.token_zipf import token_zipf
 from superdyn.analysis.claims.transformer_lag import transformer_lag
 from superdyn.analysis.claims.universality import universality
 from superdyn.config import ClaimConfig
-from superdyn.targets import resolve_target
+from superdyn.config.targets import resolve_target
 
 Judge = Callable[[str, ClaimConfig, pd.DataFrame], list[ClaimRow]]
 

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from superdyn.config.validation import one_sentence
 from superdyn.features.tokens.tokenizer import optional
-from superdyn.validation import one_sentence
 
 PART_CHARACTERS = 2**20
 _WILD = "*?["

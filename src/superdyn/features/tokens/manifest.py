@@ -11,8 +11,8 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from superdyn.atomic import write_atomically
+from superdyn.config.validation import validated
 from superdyn.features.tokens.token_file import TokenFile
-from superdyn.validation import validated
 
 MANIFEST = "tokens.json"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from superdyn.validation import one_sentence
+from superdyn.config.validation import one_sentence
 
 END_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>")
 """Looked for where the tokenizer does not say which of its tokens ends a text; a bare JSON file never does."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.initial import Initial
 from superdyn.models.decoder.linear import StackedLinear
 from superdyn.models.decoder.rotary import rotary_tables, rotated

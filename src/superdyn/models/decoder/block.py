@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.attention import Attention
 from superdyn.models.decoder.initial import Initial
 from superdyn.models.decoder.mlp import MLP

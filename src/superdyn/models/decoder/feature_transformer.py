@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.block import Blocks
 from superdyn.models.decoder.initial import Initial
 from superdyn.models.embedding import initial_embedding

@@ -8,7 +8,7 @@ and the look-up of tokens are not counted.
 
 from dataclasses import dataclass
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.block import Blocks
 from superdyn.models.decoder.initial import Initial
 from superdyn.models.decoder.losses import LossKind, TokenLoss, token_loss

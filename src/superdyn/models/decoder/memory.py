@@ -12,7 +12,7 @@ early, and of the ends.
 
 from dataclasses import dataclass
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.flops import parameter_count
 from superdyn.models.decoder.losses import TILE_BYTES
 

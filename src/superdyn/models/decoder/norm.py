@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from superdyn.decoder_settings import DecoderShape
+from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.initial import Initial
 
 

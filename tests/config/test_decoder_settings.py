@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from superdyn.config import ConfigError
-from superdyn.decoder_settings import DecoderSettings, derived_heads, dial_table
+from superdyn.config.decoder import DecoderSettings, derived_heads, dial_table
 
-PAGE = Path(__file__).parents[1] / "docs" / "decoder.md"
+PAGE = Path(__file__).parents[2] / "docs" / "decoder.md"
 
 
 @pytest.mark.parametrize("size", [100_000, 300_000, 10**6, 10**7, 10**8, 3 * 10**8, 10**9])

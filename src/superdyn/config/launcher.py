@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from superdyn.sections import Count, NonNegative, Positive, Section
+from superdyn.config.section import Count, NonNegative, Positive, Section
 
 
 class LauncherConfig(Section):

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from superdyn.validation import ConfigError
+from superdyn.config.validation import ConfigError
 
 if TYPE_CHECKING:
-    from superdyn.config import RunConfig, TokensConfig
-    from superdyn.decoder_settings import DecoderShape
+    from superdyn.config.decoder import DecoderShape
+    from superdyn.config.run import RunConfig
+    from superdyn.config.schema import TokensConfig
 
 TOKEN_LOSSES = ("cross_entropy", "probability_error", "logit_error")
 

@@ -1,25 +1,13 @@
-"""The typed configuration: what a run is, which values are possible, and which may differ inside a pack.
-
-Hydra composes YAML; `RunConfig.from_mapping` turns the result into these frozen objects and refuses a wrong key, type
-or value with one sentence. Symbols (N, K, a, b, E) are those of arXiv 2602.01045.
+"""The sections of a configuration: their keys, types, ranges and defaults. Symbols (N, K, a, b, E) are those of
+arXiv 2602.01045.
 """
 
-import hashlib
-import json
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from superdyn.decoder_settings import DecoderSettings
-from superdyn.identity import INCIDENTAL_FIELDS, MEMBER_FIELDS, PACK_FIELDS, SWITCH_FIELDS, is_incidental, is_under
-from superdyn.launcher_config import LauncherConfig
-from superdyn.sections import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
-from superdyn.sequence_rules import TRANSFORMER, TRANSFORMER_MEMBER_FIELDS, check_sequences
-from superdyn.token_validation import check_tokens
-from superdyn.validation import ConfigError, check_run, validated
-
-__all__ = ["INCIDENTAL_FIELDS", "MEMBER_FIELDS", "ConfigError", "RunConfig"]
+from superdyn.config.decoder import DecoderSettings
+from superdyn.config.section import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
 
 
 class TokensConfig(Section):
@@ -161,90 +149,3 @@ class ClaimConfig(Section):
     tolerance: NonNegative
     minutes: dict[Literal["smoke", "mini", "full"], Positive]
     needs_power_law: bool = False
-
-
-class RunConfig(Section):
-    """One run: one model trained once from one configuration and one seed."""
-
-    name: str = "train"
-    tier: Literal["smoke", "mini", "full"] = "smoke"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    loss: Literal["sampled", "population", "cross_entropy", "probability_error", "logit_error"] = "sampled"
-    solver: Literal["steps", "gradient_flow"] = "steps"
-    data: DataConfig
-    model: ModelConfig
-    optimizer: OptimizerConfig
-    trainer: TrainerConfig
-    logger: LoggerConfig = LoggerConfig()
-    launcher: LauncherConfig = LauncherConfig()
-    sweep: SweepConfig = SweepConfig()
-    claim: ClaimConfig | None = None
-    notes: str = ""
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":
-        """Validate a composed configuration.
-
-        Raises:
-            ConfigError: one sentence that names the key, the value and what is allowed.
-        """
-        return validated(cls, mapping)
-
-    @model_validator(mode="after")
-    def _possible(self) -> "RunConfig":
-        check_run(self)
-        check_sequences(self)
-        check_tokens(self)
-        return self
-
-    def to_mapping(self) -> dict[str, Any]:
-        """Plain nested dict (strings, numbers, lists), the content of `config.yaml`."""
-        return self.model_dump(mode="json", by_alias=True)
-
-    def flat(self) -> dict[str, Any]:
-        """Dotted keys to plain values, e.g. `{"data.n_features": 64}`."""
-        return dict(_flatten(self.to_mapping()))
-
-    def signature(self) -> str:
-        """Hex digest of everything that can change the result; names the run's folder and its W&B run."""
-        return signature_of(self.to_mapping())
-
-    def pack_key(self) -> str:
-        """Equal for runs that can train as members of one pack: all but the member fields agree.
-
-        Members may also differ in the switches of the student that leave every shape and operation as it is: a part
-        that is not trained then has rate zero. Rules that look at all parameters of a member at once, exact gradients
-        and the user's own students see too much of it. Transformers may differ in the scale of initial weights too.
-        """
-        shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
-        if self.model.target == TRANSFORMER:
-            shared += TRANSFORMER_MEMBER_FIELDS
-        if self._switches_are_rates():
-            shared += SWITCH_FIELDS
-        same = {k: v for k, v in self.flat().items() if k in PACK_FIELDS or not is_under(k, shared)}
-        return _digest(same | {"switches": self._switches_are_rates()})
-
-    def _switches_are_rates(self) -> bool:
-        return (
-            self.model.target == ModelConfig.model_fields["target"].default
-            and self.model.encoder_init != "identity"
-            and self.loss == "sampled"
-            and self.optimizer.name in ("sgd", "adam", "adamw")
-        )
-
-
-def signature_of(mapping: Mapping[str, Any]) -> str:
-    """The signature of a run, from the content of its `config.yaml`."""
-    return _digest({key: value for key, value in _flatten(mapping) if not is_incidental(key)})
-
-
-def _flatten(mapping: Mapping[str, Any], prefix: str = ""):
-    for key, value in mapping.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flatten(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

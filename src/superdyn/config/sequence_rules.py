@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from superdyn.validation import ConfigError
+from superdyn.config.validation import ConfigError
 
 if TYPE_CHECKING:
-    from superdyn.config import ModelConfig, RunConfig
-    from superdyn.decoder_settings import DecoderShape
+    from superdyn.config.decoder import DecoderShape
+    from superdyn.config.run import RunConfig
+    from superdyn.config.schema import ModelConfig
 
 TRANSFORMER = "superdyn.models.transformer.Transformer"
 """`model._target_` of model=transformer."""

@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from superdyn.validation import ConfigError
+from superdyn.config.validation import ConfigError
 
 BUILT_IN = ("superdyn", "torch.optim")
 VARIABLE = "SUPERDYN_PACKAGES"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from superdyn.validation import ConfigError, validated
+from superdyn.config.validation import ConfigError, validated
 
 _ASPECT = 64
 """Width per layer."""

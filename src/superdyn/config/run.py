@@ -1,0 +1,123 @@
+"""A run's configuration, its signature, and what it must share with the members of its pack.
+
+Hydra composes YAML; `RunConfig.from_mapping` turns the result into these frozen objects and refuses a wrong key, type
+or value with one sentence.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from superdyn.config.identity import (
+    INCIDENTAL_FIELDS,
+    MEMBER_FIELDS,
+    PACK_FIELDS,
+    SWITCH_FIELDS,
+    is_incidental,
+    is_under,
+)
+from superdyn.config.launcher import LauncherConfig
+from superdyn.config.rules import check_run
+from superdyn.config.schema import (
+    ClaimConfig,
+    DataConfig,
+    LoggerConfig,
+    ModelConfig,
+    OptimizerConfig,
+    SweepConfig,
+    TrainerConfig,
+)
+from superdyn.config.section import Section
+from superdyn.config.sequence_rules import TRANSFORMER, TRANSFORMER_MEMBER_FIELDS, check_sequences
+from superdyn.config.token_rules import check_tokens
+from superdyn.config.validation import validated
+
+
+class RunConfig(Section):
+    """One run: one model trained once from one configuration and one seed."""
+
+    name: str = "train"
+    tier: Literal["smoke", "mini", "full"] = "smoke"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    loss: Literal["sampled", "population", "cross_entropy", "probability_error", "logit_error"] = "sampled"
+    solver: Literal["steps", "gradient_flow"] = "steps"
+    data: DataConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig = LoggerConfig()
+    launcher: LauncherConfig = LauncherConfig()
+    sweep: SweepConfig = SweepConfig()
+    claim: ClaimConfig | None = None
+    notes: str = ""
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":
+        """Validate a composed configuration.
+
+        Raises:
+            ConfigError: one sentence that names the key, the value and what is allowed.
+        """
+        return validated(cls, mapping)
+
+    @model_validator(mode="after")
+    def _possible(self) -> "RunConfig":
+        check_run(self)
+        check_sequences(self)
+        check_tokens(self)
+        return self
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Plain nested dict (strings, numbers, lists), the content of `config.yaml`."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys to plain values, e.g. `{"data.n_features": 64}`."""
+        return dict(_flatten(self.to_mapping()))
+
+    def signature(self) -> str:
+        """Hex digest of everything that can change the result; names the run's folder and its W&B run."""
+        return signature_of(self.to_mapping())
+
+    def pack_key(self) -> str:
+        """Equal for runs that can train as members of one pack: all but the member fields agree.
+
+        Members may also differ in the switches of the student that leave every shape and operation as it is: a part
+        that is not trained then has rate zero. Rules that look at all parameters of a member at once, exact gradients
+        and the user's own students see too much of it. Transformers may differ in the scale of initial weights too.
+        """
+        shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
+        if self.model.target == TRANSFORMER:
+            shared += TRANSFORMER_MEMBER_FIELDS
+        if self._switches_are_rates():
+            shared += SWITCH_FIELDS
+        same = {k: v for k, v in self.flat().items() if k in PACK_FIELDS or not is_under(k, shared)}
+        return _digest(same | {"switches": self._switches_are_rates()})
+
+    def _switches_are_rates(self) -> bool:
+        return (
+            self.model.target == ModelConfig.model_fields["target"].default
+            and self.model.encoder_init != "identity"
+            and self.loss == "sampled"
+            and self.optimizer.name in ("sgd", "adam", "adamw")
+        )
+
+
+def signature_of(mapping: Mapping[str, Any]) -> str:
+    """The signature of a run, from the content of its `config.yaml`."""
+    return _digest({key: value for key, value in _flatten(mapping) if not is_incidental(key)})
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = ""):
+    for key, value in mapping.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
