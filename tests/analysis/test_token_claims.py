@@ -152,7 +152,7 @@ def trained(tmp_path_factory):
 
 def test_the_excess_of_a_run_shrinks_above_the_least_loss_of_its_own_tokens(trained):
     for _, run in load_sweep(trained).iterrows():
-        curve, config = load_curve(run["path"]), RunConfig.from_mapping(RunFolder(run["path"]).config())
+        curve, config = load_curve(run["path"]), RunConfig.from_mapping(RunFolder(run["path"]).config() or {})
         own = NextTokenLaw(language(config.data)).least_losses_of(evaluation_tokens(config), run["loss"])
         assert curve["least_loss"].unique() == pytest.approx([own.mean()], rel=1e-12)
         excess = curve["loss"] - curve["least_loss"]
