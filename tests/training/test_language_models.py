@@ -151,6 +151,7 @@ def test_the_least_loss_of_the_evaluation_tokens_is_recorded_with_its_excess(kin
     curve, engine, batch = folder.curve(), Engine([config]), evaluation_tokens(config)
     of_token = engine.objective.loss(engine.student, TokenBatch(batch.inputs[None], batch.targets[None])).per_token
     least = least_mean_losses(language(config.data), batch, kind)
+    assert least is not None
     excess = of_token.detach().double().view(-1, 16).mean(dim=1).numpy() - least
     np.testing.assert_allclose(curve["least_loss"], least.mean(), rtol=1e-12)
     assert curve["loss"][0] - curve["least_loss"][0] == pytest.approx(excess.mean(), rel=1e-6)
