@@ -1,35 +1,36 @@
 """Judges of token ablations on made tables: held, not held, no power law, and what could not be measured."""
 
 import math
-import shutil
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from superdyn.analysis import load_sweep
+from superdyn.analysis import fit_power_law, load_curve, load_sweep
 from superdyn.analysis.claims import judge
-from superdyn.analysis.claims.token_excess import excess, with_excess_exponents
-from superdyn.analysis.claims.token_exponents import LONG, STRICT, near_rows
+from superdyn.analysis.claims.token_exponents import LONG, STRICT, near_rows, of_excess
 from superdyn.analysis.claims.token_loss import loss_rows
 from superdyn.analysis.claims.token_optimizer import optimizer_rows
 from superdyn.analysis.claims.token_spread import spread_rows
 from superdyn.analysis.claims.token_zipf import CONTROL, SUPERPOSITION, zipf_rows
-from superdyn.config import ClaimConfig
-from superdyn.features.tokens.bigram import BigramTokens
+from superdyn.config import ClaimConfig, RunConfig
+from superdyn.features.token_source import language
+from superdyn.features.token_stream import evaluation_tokens
+from superdyn.features.tokens.floors import NextTokenLaw
+from superdyn.runs.folder import RunFolder
 
 NAN = math.nan
 
 
 def runs(exponents, *, strict=True, seeds=3, **columns):
-    """A frame as `with_excess_exponents` gives it: one run per exponent and seed, seeds 0.01 apart."""
+    """A frame as `of_excess` gives it: one run per exponent and seed, seeds 0.01 apart."""
     rows = []
     for place, exponent in enumerate(exponents):
         for seed in range(seeds):
             alpha = exponent + 0.01 * (seed - (seeds - 1) / 2)
             own = {key: values[place] for key, values in columns.items()}
             interval = {f"{name}{end}": alpha for name in ("alpha", "alpha_long") for end in ("", "_low", "_high")}
-            rows.append({"seed": seed, **interval, "alpha_strict": alpha if strict else NAN, "L_inf": 0.0,
+            rows.append({"seed": seed, **interval, "alpha_strict": alpha if strict else NAN, "L_inf": 1.5,
+                         "least_loss": 1.5,
                          "flat_decades": 1.2 if strict else 0.4, "long_window_start": 1.0, "long_window_end": 1e3,
                          **own})  # fmt: skip
     return pd.DataFrame(rows)
@@ -149,22 +150,24 @@ def trained(tmp_path_factory):
     return folder
 
 
-def test_the_excess_of_a_run_is_positive_and_shrinks(trained):
+def test_the_excess_of_a_run_shrinks_above_the_least_loss_of_its_own_tokens(trained):
     for _, run in load_sweep(trained).iterrows():
-        time, loss, least = excess(run["path"])
-        assert time[0] == 0
-        assert 0 < loss[-1] < loss[0]
+        curve, config = load_curve(run["path"]), RunConfig.from_mapping(RunFolder(run["path"]).config() or {})
+        own = NextTokenLaw(language(config.data)).least_losses_of(evaluation_tokens(config), run["loss"])
+        assert curve["least_loss"].unique() == pytest.approx([own.mean()], rel=1e-12)
+        excess = curve["loss"] - curve["least_loss"]
+        assert 0 < excess.iloc[-1] < excess.iloc[0]
         if run["loss"] == "cross_entropy":  # its own tokens against the whole language
-            assert abs(least - BigramTokens(16, 1.0, 1.0).cross_entropy()) < 0.1
-        else:
-            assert 0 < least < 0.5
+            assert 0 < abs(own.mean() - run["loss_floor"]) < 0.1
 
 
 def test_finished_runs_are_judged_by_their_excess_and_missing_ones_are_said(trained):
     frame = load_sweep(trained)
-    fitted = with_excess_exponents(frame)
-    assert (fitted["alpha_long"] != frame["alpha_long"]).all()
-    assert np.isfinite(fitted["alpha_long"]).all()
+    for _, run in frame.iterrows():
+        curve = load_curve(run["path"])
+        of_loss, excess = (fit_power_law(curve["lr_time"], curve["loss"] - least) for least in (0, run["least_loss"]))
+        assert run["alpha_long"] == pytest.approx(excess.alpha_long, rel=1e-9)
+        assert run["alpha_long"] != pytest.approx(of_loss.alpha_long, rel=0.1)
     rows = judge("token_loss", claim(judge="token_loss", expected=1 / 3, tolerance=0.3), frame,
                  [*frame["signature"], "0" * 64])  # fmt: skip
     assert {row.condition for row in rows if row.quantity == LONG and row.verdict != "reported"} == {
@@ -172,9 +175,8 @@ def test_finished_runs_are_judged_by_their_excess_and_missing_ones_are_said(trai
     assert [row.quantity for row in rows if row.verdict == "missing"] == ["runs not done"]
 
 
-def test_the_least_loss_of_files_is_not_known(trained, tmp_path):
-    run = shutil.copytree(load_sweep(trained)["path"][0], tmp_path / "run")
-    text = (run / "config.yaml").read_text()
-    (run / "config.yaml").write_text(text.replace("source: bigram", "source: files").replace("files: []", "files: [x]"))
-    with pytest.raises(ValueError, match="least loss"):
-        excess(str(run))
+def test_runs_whose_least_loss_is_not_known_are_not_judged(trained):
+    frame = load_sweep(trained)
+    frame.loc[1, "least_loss"] = NAN
+    with pytest.raises(ValueError, match=r"\(one of 1\): its result has no least_loss; allowed are runs on synthetic"):
+        of_excess(frame)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tiny_pack import N_FEATURES, TinyPack, fit, make_config
 from superdyn.runs.files_callback import RunFiles
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.wandb_callback import WandbRuns
+from superdyn.training.measurement import Measurement
 
 pytestmark = pytest.mark.filterwarnings(
     # Lightning 2.6 asks torch about tree leaves in a way that torch 2.13 deprecates.
@@ -89,6 +91,26 @@ def test_rows_carry_the_running_exponent_and_the_binned_spectrum(tmp_path: Path)
     means = [spectrum[1][-1, first - 1 : end - 1].mean() for first, end in itertools.pairwise(edges)]
     np.testing.assert_allclose(bins, means, rtol=1e-6)
     assert ["*", "step"] in run["metrics"]
+
+
+class KnownLeast(TinyPack):
+    """A pack of which the least possible loss is said to be known."""
+
+    def _measure(self) -> Measurement:
+        measured = super()._measure()
+        least = {"least_loss": np.full(len(self.configs), 0.1), "excess_error": np.full(len(self.configs), 1e-3)}
+        return replace(measured, measures=measured.measures | least)
+
+
+def test_the_running_exponent_is_of_the_excess_where_the_least_loss_is_known(tmp_path: Path) -> None:
+    folder, config = RunFolder(tmp_path / "seed=0"), make_config()
+    fit(KnownLeast([config]), [RunFiles([folder]), WandbRuns([folder], [config], "my sweep", last_slope)])
+    ((run,),), curve = read_back(tmp_path).values(), folder.curve()
+    assert curve is not None
+    last, expected = run["history"][-1], last_slope(curve["lr_time"], curve["loss"] - 0.1)
+    assert last["local_slope"] == pytest.approx(expected[0])
+    assert last["loss"] == curve["loss"][-1]
+    assert (last["least_loss"], last["excess_error"]) == (0.1, 1e-3)
 
 
 def test_a_diverged_member_is_a_failed_run_and_the_others_are_not(tmp_path: Path) -> None:

@@ -125,7 +125,9 @@ def test_files_train_and_never_show_the_held_out_tail(make_config, shards, train
     (folder,) = train_together([config])
     loss = folder.curve()["loss"]
     assert loss[-1] < 0.8 * loss[0]
-    assert folder.result()["loss_floor"] is None
+    result = folder.result()
+    assert (result["loss_floor"], result["least_loss"], result["fitted"]) == (None, None, "L")
+    assert not {"loss_floor", "least_loss", "excess_error"} & set(folder.curve())
     np.testing.assert_allclose(folder.spectrum()[1].sum(axis=1), loss, rtol=1e-6)
 
 

@@ -6,7 +6,7 @@ Reads files and fits; imports no torch.
 
 from superdyn.analysis.compare import compare_models
 from superdyn.analysis.curve import bin_decades
-from superdyn.analysis.fit import fit_power_law
+from superdyn.analysis.fit import fit_curve, fit_power_law
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum, load_sweep
 from superdyn.analysis.half_time import HalfTimeExponent, half_time_exponent, half_times
 from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss, reads_tokens
@@ -25,6 +25,7 @@ __all__ = [
     "bin_decades",
     "compare_models",
     "exact_loss",
+    "fit_curve",
     "fit_power_law",
     "fit_table",
     "flat_stretch",

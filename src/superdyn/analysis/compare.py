@@ -35,19 +35,24 @@ class _Model(NamedTuple):
 
 
 def compare_models(
-    t: ArrayLike, loss: ArrayLike, *, theory: Callable[[np.ndarray], np.ndarray] | None = None
+    t: ArrayLike,
+    loss: ArrayLike,
+    *,
+    theory: Callable[[np.ndarray], np.ndarray] | None = None,
+    least: float | None = None,
 ) -> pd.DataFrame:
     """One row per model, best AICc first: `model`, `n_parameters`, `aicc`, `delta_aicc`, `rms`,
     `held_out_rms`.
 
     `rms` and `held_out_rms` are root-mean-square errors of log L, the latter on the last decade after a fit
     to the rest (NaN where the rest is shorter than half a decade). `theory` maps times (t,) to losses and has
-    no free parameter.
+    no free parameter. `least` is the least possible loss, where it is known: all is then done with what exceeds it,
+    which `theory` gives too.
 
     Raises:
         ValueError: fewer than 10 points or half a decade are left in the window.
     """
-    curve, notes = windowed(read_curve(t, loss))
+    curve, notes = windowed(read_curve(t, loss, least=least))
     if curve.t.size < LEAST_POINTS or curve.t[-1] < 10**LEAST_DECADES * curve.t[0]:
         raise ValueError(
             f"{curve.t.size} points are left in the window ({'; '.join(notes) or 'no rule applied'}); "

@@ -2,37 +2,43 @@
 
 Points a fit of logarithms cannot use (not finite, loss <= 0) are dropped and counted; the row at t = 0 gives
 L(0). Where more than 50 points share a decade they are averaged, never thinned: geometric means with the
-number of points as weight, and the standard error that the scatter inside the bin gives. Axis legend: `t`
-point.
+number of points as weight, and the standard error that the scatter inside the bin gives. Where the least possible
+loss is known, the losses are what exceeds it (`excess.py`). Axis legend: `t` point.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import ArrayLike
+
+from superdyn.analysis.excess import drowned_from
 
 BINS_PER_DECADE = 50
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Positive times and losses, square-root-of-count weights, L(0) or None, and how many points were
-    dropped."""
+    """Positive times and losses, square-root-of-count weights, L(0) or None, how many points were dropped, and from
+    when on the losses cannot be told from the least one."""
 
     t: Float[np.ndarray, "t"]
     loss: Float[np.ndarray, "t"]
     weight: Float[np.ndarray, "t"]
     initial: float | None
     n_dropped: int
+    drowned: float = math.inf
 
     def within(self, keep: Bool[np.ndarray, "t"]) -> "Curve":
         """The same curve with fewer points."""
-        return Curve(self.t[keep], self.loss[keep], self.weight[keep], self.initial, self.n_dropped)
+        return replace(self, t=self.t[keep], loss=self.loss[keep], weight=self.weight[keep])
 
 
-def read_curve(t: ArrayLike, loss: ArrayLike) -> Curve:
-    """Clean, order and bin a curve.
+def read_curve(
+    t: ArrayLike, loss: ArrayLike, *, least: float | None = None, error: Float[np.ndarray, "n"] | None = None
+) -> Curve:
+    """Clean, order and bin a curve; of `loss` − `least` where that is given, `error` being its standard error.
 
     Raises:
         ValueError: `t` and `loss` are not two vectors of one length, or a time is negative.
@@ -42,13 +48,17 @@ def read_curve(t: ArrayLike, loss: ArrayLike) -> Curve:
         raise ValueError(f"t has shape {times.shape} and loss {losses.shape}; allowed: two vectors of one length")
     if np.any(times < 0):
         raise ValueError(f"t holds {times.min():.6g}; allowed: times >= 0")
-    usable = np.isfinite(times) & np.isfinite(losses) & (losses > 0)
+    order = np.argsort(times, kind="stable")
+    times, losses = times[order], losses[order] - (least or 0.0)
+    measured = np.isfinite(times) & np.isfinite(losses)
+    usable = measured & (losses > 0)
     at_zero = losses[usable & (times == 0)]
-    keep = usable & (times > 0)
-    order = np.argsort(times[keep], kind="stable")
-    binned, value, _, count = bin_decades(times[keep][order], losses[keep][order])
+    keep, later = usable & (times > 0), measured & (times > 0)
+    binned, value, _, count = bin_decades(times[keep], losses[keep])
     initial = float(at_zero[0]) if at_zero.size else None
-    return Curve(binned, value, np.sqrt(count), initial, int(np.sum(~usable)))
+    known = None if error is None else error[order][later]
+    drowned = math.inf if least is None else drowned_from(times[later], losses[later], known)
+    return Curve(binned, value, np.sqrt(count), initial, int(np.sum(~usable)), drowned)
 
 
 def bin_decades(

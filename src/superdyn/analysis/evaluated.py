@@ -2,7 +2,9 @@
 
 Their configuration says `kind: evaluation` and holds none of a training's keys; their time is the step, or the lr-time
 where a schedule was given. `spectrum.parquet` has the loss of bins with a tenth of the text each (`loss`) and of bins
-equally wide in log rank (`rank_loss`); `bins.parquet` describes both. Axis legend: `m` measurement, `b` bin.
+equally wide in log rank (`rank_loss`); `bins.parquet` describes both. The least loss of real text is not known (the
+entropy of token frequencies is what a model without context can reach, and any model with one goes below it), so that
+fits and half-times are of the losses themselves, floor included. Axis legend: `m` measurement, `b` bin.
 """
 
 from collections.abc import Mapping
@@ -66,8 +68,8 @@ def half_times_by_rank(
 ) -> tuple[Float[np.ndarray, "b"], Float[np.ndarray, "b"]]:
     """Mean rank and half-time of every bin equally wide in log rank whose loss was measured.
 
-    The half-time is that of the loss itself, floor included: t at which it is half of its value at step 0. Without a
-    measurement at step 0 there is none, and the half-times are NaN.
+    The half-time is that of the loss itself, floor included, since no least loss is known: t at which it is half of its
+    value at step 0. Without a measurement at step 0 there is none, and the half-times are NaN.
     """
     steps, losses = load_bin_losses(run, "rank")
     rank = load_bins(run, "rank")["mean_rank"].to_numpy(np.float64)

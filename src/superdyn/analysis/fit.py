@@ -1,7 +1,9 @@
 """Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, block
 bootstrap.
 
-The pieces, each in its file: `curve` (clean, bin), `window` (the rule), `projection` (grid search), `polish`
+Where the least possible loss is known, all of this is done with L − L_least, so that L_inf ≥ L_least, and α is the
+exponent of the excess. The pieces, each in its file: `excess` (what is fitted), `curve` (clean, bin), `window` (the
+rule), `projection` (grid search), `polish`
 (scipy least squares, choice among the nested forms by AICc), `interval` (bootstrap, trimmed windows), `slope`
 (flatness). Axis legend: `t` point.
 """
@@ -9,9 +11,11 @@ The pieces, each in its file: `curve` (clean, bin), `window` (the rule), `projec
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import ArrayLike
 
 from superdyn.analysis.curve import Curve, read_curve
+from superdyn.analysis.excess import EXCESS, known_error, known_least
 from superdyn.analysis.interval import bootstrap_alpha, line_with_interval, trimmed_alphas
 from superdyn.analysis.polish import ROBUST_LOSS, ROBUST_SCALES, Polished, polish
 from superdyn.analysis.power_law import ALPHA_BOUNDS, FORMS, Scales, log_model
@@ -28,10 +32,22 @@ FLOOR_SHARE = 0.1
 floor the slope of L is small, so it varies little in absolute terms whatever the exponent is."""
 
 
+def fit_curve(curve: pd.DataFrame, axis: str, *, n_boot: int = 200, seed: int = 0) -> PowerLawFit:
+    """The fit of a curve with the columns `axis` and `loss`: above its `least_loss` where it has one, else of L itself.
+
+    Raises:
+        ValueError: as `fit_power_law` and `known_least`.
+    """
+    least, error = known_least(curve), known_error(curve)
+    return fit_power_law(curve[axis], curve["loss"], least=least, error=error, n_boot=n_boot, seed=seed)
+
+
 def fit_power_law(
     t: ArrayLike,
     loss: ArrayLike,
     *,
+    least: float | None = None,
+    error: ArrayLike | None = None,
     window: Interval | None = None,
     n_boot: int = 200,
     seed: int = 0,
@@ -40,6 +56,8 @@ def fit_power_law(
     """Exponent of a loss curve with its interval, window and flatness.
 
     `t` (t,) are steps or lr-times and `loss` (t,) the losses; a row at t = 0 tells L(0) and is not fitted.
+    `least` is the least possible loss, where it is known: the fit is then of what the loss exceeds it by, and the
+    window ends where that is drowned in `error` (t,), its standard error, or, without one, where it is not positive.
     `window` replaces the window rule. Points that are not finite or not positive are dropped and counted in
     `method`. A curve without a stretch to fit gives NaN and a `note`.
 
@@ -48,22 +66,25 @@ def fit_power_law(
             unknown.
     """
     _check(window, n_boot, forms)
-    curve = read_curve(t, loss)
-    method = _method(curve, n_boot, seed, forms)
+    curve = read_curve(t, loss, least=least, error=None if error is None else np.asarray(error, dtype=np.float64))
+    method = _method(curve, n_boot, seed, forms, least)
     kept, notes = windowed(curve, window)
     if not _enough(kept):
-        return no_fit(_too_little(curve, kept, notes), kept.t.size, method)
+        return no_fit(_too_little(curve, kept, notes), kept.t.size, method, least)
     # The richest form comes last: it sets the noise scale and carries the bootstrap.
     ordered = tuple(sorted(forms, key=lambda form: sum(FORMS[form])))
     best, fits, kept = _fit_before_floor(kept, ordered, rule=window is None)
     if not kept.t.size:
-        return no_fit("; ".join([*notes, "no fit: no decay stands out of the noise"]), 0, method)
+        return no_fit("; ".join([*notes, "no fit: no decay stands out of the noise"]), 0, method, least)
     decades = np.log10(kept.t[-1] / kept.t[0])
     if decades < LONG_DECADES:
         notes.append(f"the long window has {decades:.2f} of {LONG_DECADES} decades")
     chosen = {"form": best.form, "noise": best.noise, "robust_scale": ROBUST_SCALES * fits[-1].noise}
+    numbers = _numbers(kept, best, fits, n_boot, np.random.default_rng(seed))
+    numbers["L_inf"] += least or 0.0
     return PowerLawFit(
-        **_numbers(kept, best, fits, n_boot, np.random.default_rng(seed)),
+        **numbers,
+        least_loss=least,
         n_points=int(kept.t.size),
         note="; ".join(notes),
         method=method | chosen,
@@ -144,15 +165,17 @@ def _flatness(curve: Curve, floor: float, n_boot: int, rng: np.random.Generator)
     }
 
 
-def _method(curve: Curve, n_boot: int, seed: int, forms: tuple[str, ...]) -> dict[str, Any]:
+def _method(curve: Curve, n_boot: int, seed: int, forms: tuple[str, ...], least: float | None) -> dict[str, Any]:
     """What has to be reported with every exponent."""
+    fitted = "L" if least is None else f"({EXCESS})"
+    floors = [0.0, "1.5 least loss"] if least is None else ["L_least", "L_least + 1.5 least excess"]
     return {
-        "model": "L_inf + C (t + t0)^-alpha on log L",
+        "model": f"L_inf + C (t + t0)^-alpha on log {fitted}",
         "forms_compared": list(forms),
         "selection": "AICc",
         "loss": ROBUST_LOSS,
         "start_grid": {"alpha": [ALPHA_GRID[0], ALPHA_GRID[-1], ALPHA_GRID.size], "t0": T0_POINTS + 1},
-        "bounds": {"alpha": list(ALPHA_BOUNDS), "t0": [0.0, "last t"], "L_inf": [0.0, "1.5 least loss"]},
+        "bounds": {"alpha": list(ALPHA_BOUNDS), "t0": [0.0, "last t"], "L_inf": floors},
         "bootstrap": {"kind": "stationary block", "replicates": n_boot, "seed": seed},
         "dropped_points": curve.n_dropped,
     }

@@ -38,6 +38,7 @@ _RESULT_COLUMNS = (
     "loss_initial",
     "loss_final",
     "loss_floor",
+    "least_loss",
     "half_time_exponent",
     "alpha_sequential",
     "alpha_rich",
@@ -51,7 +52,7 @@ def load_sweep(path: str | Path) -> pd.DataFrame:
     result.
 
     An interval becomes two columns, `*_low` and `*_high`; what a run does not have yet is NaN (None for
-    text).
+    text). Exponents are those of L − L_least where `least_loss` is not NaN, else of L; L_inf is always that of L.
 
     Raises:
         ValueError: `path` holds no run, or a file of a run is not whole.
@@ -77,7 +78,8 @@ def load_config(run: str | Path) -> dict[str, Any]:
 
 
 def load_curve(run: str | Path) -> pd.DataFrame:
-    """The run's curve: `step`, `lr_time`, `loss` and one column per superposition measure.
+    """The run's curve: `step`, `lr_time`, `loss`, one column per superposition measure, and `least_loss` with
+    `excess_error` where they are known (`excess.py`).
 
     Raises:
         ValueError: the run has not measured yet.

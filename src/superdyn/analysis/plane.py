@@ -15,12 +15,13 @@ from superdyn.analysis.polish import polish
 from superdyn.analysis.window import windowed
 
 
-def window_plane(t: ArrayLike, loss: ArrayLike, *, n_edges: int = 12) -> pd.DataFrame:
+def window_plane(t: ArrayLike, loss: ArrayLike, *, least: float | None = None, n_edges: int = 12) -> pd.DataFrame:
     """Columns `t_min`, `t_max`, `alpha` for every pair of `n_edges` log-spaced edges; NaN below 8 points.
 
-    Empty when the window rule leaves fewer than 8 points.
+    `least` is the least possible loss, where it is known: α is then that of what the loss exceeds it by. Empty when the
+    window rule leaves fewer than 8 points.
     """
-    curve, _ = windowed(read_curve(t, loss))
+    curve, _ = windowed(read_curve(t, loss, least=least))
     if curve.t.size < LEAST_POINTS:
         return pd.DataFrame({"t_min": [], "t_max": [], "alpha": []}, dtype=np.float64)
     best, _ = polish(curve.t, curve.loss, curve.weight)

@@ -1,14 +1,17 @@
 """The result of a power-law fit: the exponents with their intervals and everything a reader needs to judge
 them.
 
-L(t) = L_inf + C (t + t0)^-α. A number that could not be measured is NaN and `note` says why; in JSON it is
-null.
+L(t) = L_inf + C (t + t0)^-α, fitted to L − L_least where the least possible loss is known: α, C and t0 are then those
+of the excess, and L_inf is still that of L. A number that could not be measured is NaN and `note` says why; in JSON it
+is null.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from superdyn.analysis.excess import EXCESS, WHOLE
 
 Interval = tuple[float | int, float | int]
 NOTHING: Interval = (math.nan, math.nan)
@@ -26,12 +29,13 @@ class PowerLawFit:
     """Least and largest α of the same form when the window is trimmed by up to half a decade at either
     end."""
     L_inf: float
+    """What the loss tends to: L_least plus what is fitted on top of it, where L_least is known."""
     C: float
     t0: float
     window: Interval
     alpha_long: float
-    """Straight-line slope of log L on log t over `long_window`: from the end of the first plateau to the
-    floor or end."""
+    """Straight-line slope of log L, or of log(L − L_least), on log t over `long_window`: from the end of the first
+    plateau to the floor or end."""
     alpha_long_ci: Interval
     long_window: Interval
     flat: bool
@@ -45,15 +49,24 @@ class PowerLawFit:
     n_points: int
     note: str = ""
     method: dict[str, Any] = field(default_factory=dict)
+    least_loss: float | None = None
+    """L_least, which was subtracted; None where it is not known and L itself was fitted."""
+
+    @property
+    def fitted(self) -> str:
+        """What the exponents are of."""
+        return WHOLE if self.least_loss is None else EXCESS
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; NaN becomes None, an interval a list of two."""
-        return {key: _plain(value) for key, value in asdict(self).items()}
+        """Plain JSON types; NaN becomes None, an interval a list of two; `fitted` says what the exponents are of."""
+        return {"fitted": self.fitted} | {key: _plain(value) for key, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "PowerLawFit":
-        """The inverse of `to_dict`; keys of other tables (half-times, null) beside the fit's are ignored."""
-        restored = {key: content[key] for key in cls.__dataclass_fields__}
+        """The inverse of `to_dict`, also of results from before `least_loss` was known, which are of L itself; keys of
+        other tables (half-times, null) beside the fit's are ignored."""
+        restored = {key: content[key] for key in cls.__dataclass_fields__ if key != "least_loss"}
+        restored["least_loss"] = content.get("least_loss")
         for key in ("alpha", "L_inf", "C", "t0", "alpha_long", "flat_decades"):
             restored[key] = _number(content[key])
         for key in ("alpha_ci", "alpha_windows", "window", "alpha_long_ci", "long_window", "flat_window"):
@@ -63,7 +76,7 @@ class PowerLawFit:
         return cls(**restored)
 
 
-def no_fit(note: str, n_points: int, method: dict[str, Any]) -> PowerLawFit:
+def no_fit(note: str, n_points: int, method: dict[str, Any], least: float | None = None) -> PowerLawFit:
     """The result when the curve holds no stretch that could be fitted; `note` is one sentence."""
     nan = math.nan
     return PowerLawFit(
@@ -85,6 +98,7 @@ def no_fit(note: str, n_points: int, method: dict[str, Any]) -> PowerLawFit:
         n_points=n_points,
         note=note,
         method=method,
+        least_loss=least,
     )
 
 

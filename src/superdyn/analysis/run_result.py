@@ -2,9 +2,11 @@
 half-times.
 
 The time axis is the lr-time wherever the learning rate changes, else the step. Language models have no theory and no
-null; their half-times are those of bins of tokens, in training above the bin's floor.
+null; they are fitted above the least loss of their evaluation tokens where that is known. Their half-times are those of
+bins of tokens, in training above the floor that the bin's loss has come to, which holds what the model cannot reach.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ import pandas as pd
 from jaxtyping import Float, Float32
 
 from superdyn.analysis.evaluated import bin_half_times, is_evaluation, time_axis
-from superdyn.analysis.fit import fit_power_law
+from superdyn.analysis.fit import fit_curve
 from superdyn.analysis.folder import load_config, load_curve, load_spectrum
 from superdyn.analysis.half_time import half_time_exponent, half_times, settled_half_times
 from superdyn.analysis.overlay import FlatConfig, exact_loss, null_loss, reads_tokens
 from superdyn.analysis.result import Interval, PowerLawFit, finite_or_none
 from superdyn.analysis.slope import straight_line
 from superdyn.features.rank_bins import bin_edges
+from superdyn.runs.record import LEAST_LOSS
 from superdyn.theory import rich_exponent, sequential_exponent
 
 
@@ -30,9 +33,8 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
         ValueError: the folder has no curve.
     """
     config, curve = load_config(run), load_curve(run)
-    axis = time_axis(config)
-    t, loss = curve[axis].to_numpy(np.float64), curve["loss"].to_numpy()
-    fit = fit_power_law(t, loss, n_boot=n_boot, seed=seed)
+    axis, loss = time_axis(config), curve["loss"].to_numpy()
+    fit = fit_run(config, curve, n_boot=n_boot, seed=seed)
     return {
         "axis": axis,
         **fit.to_dict(),
@@ -41,6 +43,20 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
         "loss_floor": finite_or_none(curve["loss_floor"].iloc[-1]) if "loss_floor" in curve else None,
         **(bin_half_times(run, curve, axis) if is_evaluation(config) else _compared(run, config, curve, axis, fit)),
     }
+
+
+def fit_run(config: FlatConfig, curve: pd.DataFrame, *, n_boot: int = 200, seed: int = 0) -> PowerLawFit:
+    """The fit of a run's curve on its time axis; of a training on tokens whose least loss is not known the note says
+    that the floor is contained.
+
+    Raises:
+        ValueError: as `fit_curve`.
+    """
+    fit = fit_curve(curve, time_axis(config), n_boot=n_boot, seed=seed)
+    if fit.least_loss is not None or not reads_tokens(config):
+        return fit
+    remark = f"the curve has no {LEAST_LOSS}: L itself was fitted, with its floor"
+    return replace(fit, note="; ".join(filter(None, [remark, fit.note])))
 
 
 def _compared(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: str, fit: PowerLawFit) -> dict[str, Any]:

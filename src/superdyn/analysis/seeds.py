@@ -9,6 +9,8 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import norm, t
 
+from superdyn.runs.record import LEAST_LOSS
+
 EXPONENTS = ("alpha", "alpha_long")
 _REPLICATES, _COVERAGE = 1000, 0.975
 
@@ -17,7 +19,8 @@ def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataF
     """One row per combination of `by` in a `load_sweep` frame.
 
     Columns: `by`, `n_seeds` (runs with an α), and for α and α_long the mean, `*_low`, `*_high` and `n_*`. A
-    single run keeps the interval of its own fit.
+    single run keeps the interval of its own fit. Exponents of L and of L − L_least have no mean: NaN where the seeds,
+    some trained before the least loss was recorded, have both.
 
     Raises:
         ValueError: a name in `by` is not a column.
@@ -27,12 +30,19 @@ def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataF
         raise ValueError(f"by={by} names {missing or 'nothing'}; allowed: columns of the sweep table")
     rows = []
     for key, group in frame.groupby(by, dropna=False, sort=True):
+        if _of_two_losses(group):
+            group = group.assign(**dict.fromkeys(EXPONENTS, np.nan))
         row = dict(zip(by, key if isinstance(key, tuple) else (key,), strict=True))
         row["n_seeds"] = np.count_nonzero(group["alpha"].notna())
         for name in EXPONENTS:
             row |= _pooled(group, name, seed)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _of_two_losses(group: pd.DataFrame) -> bool:
+    known = group.loc[group["alpha"].notna(), LEAST_LOSS].notna() if LEAST_LOSS in group else pd.Series(dtype=bool)
+    return bool(known.any() and not known.all())
 
 
 def _pooled(group: pd.DataFrame, name: str, seed: int) -> dict[str, float]:

@@ -1,19 +1,26 @@
-"""`superdyn fit PATH`: exponents of a run folder, a sweep folder, or any CSV with `step` and `loss`
-columns."""
+"""`superdyn fit PATH`: exponents of a run folder, a sweep folder, or any CSV with `step` and `loss` columns.
+
+Where a curve has the least possible loss, in a column `least_loss`, they are those of L − L_least; the column `fitted`
+of the table says so.
+"""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from superdyn.analysis.evaluated import time_axis
-from superdyn.analysis.fit import fit_power_law
+from superdyn.analysis.fit import fit_curve
 from superdyn.analysis.folder import existing_runs, load_config, load_curve, result_columns
 from superdyn.analysis.result import PowerLawFit
+from superdyn.analysis.run_result import fit_run
+from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
 
 POINTS_PER_GROUP = 10
 """A numeric column groups a CSV's rows when it has at least this many rows per value (a seed, a width)."""
+
+_CURVE = ("step", "loss")
+_KNOWN = (LEAST_LOSS, EXCESS_ERROR)
+"""Columns of a CSV that are a part of its curves: those that must be there, and those that may."""
 
 _NOT_FITTED = ("axis", "loss_initial", "loss_final", "alpha_sequential", "alpha_rich", "alpha_null_long")
 _NOT_FITTED_PREFIXES = ("half_time", "exact")
@@ -23,10 +30,12 @@ _NOT_FITTED_PREFIXES = ("half_time", "exact")
 def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataFrame:
     """One row per curve: what identifies it (`run`, or the CSV's grouping columns), then the fit.
 
-    A CSV is grouped by every column besides `step` and `loss` that holds text or few distinct numbers.
+    A CSV is grouped by every column besides those of the curve (`step`, `loss`, `least_loss`, `excess_error`) that
+    holds text or few distinct numbers. `fitted` says whether the exponents are of L or of L − L_least.
 
     Raises:
-        ValueError: `path` is missing, holds no run, or is a file without the two columns.
+        ValueError: `path` is missing, holds no run, or is a file without the two columns, or a curve has several least
+            losses.
     """
     root = Path(path)
     if not root.exists():
@@ -38,21 +47,19 @@ def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataF
 
 
 def _fit_run(run: Path, n_boot: int, seed: int) -> PowerLawFit:
-    curve = load_curve(run)
-    return fit_power_law(curve[time_axis(load_config(run))], curve["loss"], n_boot=n_boot, seed=seed)
+    return fit_run(load_config(run), load_curve(run), n_boot=n_boot, seed=seed)
 
 
 def _fit_csv(file: Path, n_boot: int, seed: int) -> pd.DataFrame:
     frame = _read_csv(file)
-    by = [str(name) for name in frame if name not in ("step", "loss") and _groups(frame[str(name)])]
+    by = [str(name) for name in frame if name not in (*_CURVE, *_KNOWN) and _groups(frame[str(name)])]
     # Without grouping columns all rows are one group.
     label = frame.groupby(by, dropna=False, sort=False).ngroup() if by else pd.Series(0, index=frame.index)
     rows = []
     for number in label.unique():
-        members = np.flatnonzero(label == number)
-        curve = {name: frame[name].to_numpy()[members] for name in (*by, "step", "loss")}
-        fit = fit_power_law(curve["step"], curve["loss"], n_boot=n_boot, seed=seed)
-        rows.append({name: curve[name][0] for name in by} | _columns(fit))
+        curve = frame.loc[label == number]
+        fit = fit_curve(curve, "step", n_boot=n_boot, seed=seed)
+        rows.append({name: curve[name].iloc[0] for name in by} | _columns(fit))
     return pd.DataFrame(rows)
 
 
@@ -61,11 +68,11 @@ def _read_csv(file: Path) -> pd.DataFrame:
         if b"\0" in stream.read(4096):
             raise ValueError(f"{file} is not text; allowed: a run folder, a sweep folder or a CSV file")
     frame = pd.read_csv(file, on_bad_lines="skip", encoding_errors="replace")
-    missing = [name for name in ("step", "loss") if name not in frame]
+    missing = [name for name in _CURVE if name not in frame]
     if missing:
         found = ", ".join(map(str, frame.columns[:8]))
         raise ValueError(f"{file} has no column {' and '.join(missing)} (found: {found}); allowed: CSV with step, loss")
-    for name in ("step", "loss"):
+    for name in (*_CURVE, *(name for name in _KNOWN if name in frame)):
         if not pd.api.types.is_numeric_dtype(frame[name]):
             raise ValueError(f"column {name} of {file} holds text such as {frame[name].iloc[0]!r}; allowed: numbers")
     return frame
@@ -83,4 +90,4 @@ def _columns(fit: PowerLawFit) -> dict[str, Any]:
         for name, value in result_columns(fit.to_dict()).items()
         if name not in _NOT_FITTED and not name.startswith(_NOT_FITTED_PREFIXES)
     }
-    return columns | {"form": fit.method.get("form")}
+    return columns | {"form": fit.method.get("form"), "fitted": fit.fitted}

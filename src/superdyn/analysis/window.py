@@ -3,13 +3,17 @@
 Plateau: ends where L first falls below L(0)/2 (needs the row at t = 0; where L never gets there, half-way to
 the least loss). Bend: the closing stretch where the local slope s grows faster than √t, (ds/dlog t)/s > ½ by
 two standard errors, as an exponential (s ∝ t) does and a power law with a floor does not. Floor: where the
-fitted excess over L_inf, averaged over 0.4 decade, is less than 5 times its uncertainty. Axis: `t` point.
+fitted excess over L_inf, averaged over 0.4 decade, is less than 5 times its uncertainty. Before all this a curve of
+L − L_least ends where that is less than 5 times the error of its evaluation (`excess.py`). Axis: `t` point.
 """
+
+import math
 
 import numpy as np
 from jaxtyping import Float
 
 from superdyn.analysis.curve import Curve
+from superdyn.analysis.excess import FLOOR_ERRORS
 from superdyn.analysis.result import Interval
 from superdyn.analysis.slope import SLOPE_DECADES
 
@@ -18,19 +22,22 @@ LEAST_DROP = 0.1
 BEND_GROWTH = 0.5
 BEND_DECADES = 0.8
 BEND_ERRORS = 2.0
-FLOOR_ERRORS = 5.0
 _LEAST_POINTS = 6
 
 
 def windowed(curve: Curve, window: Interval | None = None) -> tuple[Curve, list[str]]:
-    """The curve inside the given window, or after the plateau and before the bend; with the remarks of the
-    rule."""
+    """The curve inside the given window, or after the plateau and before the bend and the least loss; with the remarks
+    of the rule."""
     if window is not None:
         return curve.within((curve.t >= window[0]) & (curve.t <= window[1])), ["the window was given"]
+    notes = []
+    if math.isfinite(curve.drowned):
+        notes.append(f"from t = {curve.drowned:.4g} on the loss cannot be told from the least one")
+        curve = curve.within(curve.t < curve.drowned)
     start, remark = plateau_end(curve)
     after = curve.within(np.arange(curve.t.size) >= start)
     stop = bend_start(after) if after.t.size else 0
-    notes = [remark] if remark else []
+    notes += [remark] if remark else []
     if stop < after.t.size:
         notes.append(f"the closing bend from t = {after.t[stop]:.4g} on was cut")
     return after.within(np.arange(after.t.size) < stop), notes

@@ -149,7 +149,7 @@ _LIST_CAPTION = (
     "is no evidence."
 )
 _TOKEN_LIST_CAPTION = (
-    "Exponents of the loss of each condition, with their confidence intervals over seeds: of L itself, in which the "
-    "floor is still contained, so that a loss near its floor has a small one. Claims of language models judge "
-    "L − L_least."
+    "Exponents of each condition, with their confidence intervals over seeds: of L − L_least, as in the claims of "
+    "language models, or, where the least loss of the evaluation tokens is not known (real text, runs of older "
+    "versions), of L itself, in which the floor is still contained, so that a loss near its floor has a small one."
 )

@@ -99,8 +99,9 @@ _CAPTION = (
 )
 
 _TOKEN_CAPTION = (
-    "Local exponent −d log(L − L_least)/d log t of the curves of figure 1, where L_least is the least loss that any "
-    "model can reach; where it is not known, of the loss itself. A power law is claimed only where a line is flat "
-    "(spread below 0.1) over a decade or more. There is no theory of these exponents to draw beside them. Near the "
-    "floor the difference is small and its slope is noise."
+    "Local exponent −d log(L − L_least)/d log t of the curves of figure 1, where L_least is the least loss that their "
+    "evaluation tokens allow any model; where it is not known, of the loss itself. A power law is claimed only where a "
+    "line is flat (spread below 0.1) over a decade or more. There is no theory of these exponents to draw beside them. "
+    "A line ends where the difference is below five times its standard error; before that its slope is noisier the "
+    "smaller it is."
 )

@@ -16,6 +16,7 @@ from jaxtyping import Float
 
 from superdyn import analysis
 from superdyn.analysis.evaluated import KIND
+from superdyn.analysis.excess import known_least, told_excess
 from superdyn.report.all_runs import load_table, records
 from superdyn.report.conditions import with_conditions
 from superdyn.report.pooled import pooled_exponents
@@ -49,8 +50,10 @@ class Run:
 
     def floor(self) -> float:
         """The least possible L/L(0), NaN where it is not known."""
-        floors = self.curve["loss_floor"].to_numpy(float) if "loss_floor" in self.curve else np.array([np.nan])
-        return float(floors[-1] / self.curve["loss"].to_numpy(float)[0])
+        least = known_least(self.curve)
+        if least is None:  # of the language, in runs from before that of their evaluation tokens was recorded
+            least = self.curve["loss_floor"].iloc[-1] if "loss_floor" in self.curve else np.nan
+        return float(least / self.curve["loss"].to_numpy(float)[0])
 
     def time(self, scheduled: bool) -> Float[np.ndarray, "t"]:
         """Optimizer steps, or learning-rate time τ where a schedule makes steps unequal."""
@@ -62,9 +65,9 @@ class Run:
         return loss / loss[0]
 
     def relative_excess(self) -> Float[np.ndarray, "t"]:
-        """(L(t) − L_least)/(L(0) − L_least), which is L(t)/L(0) where the least possible loss is not known."""
-        least = np.nan_to_num(self.floor())
-        return (self.relative_loss() - least) / (1 - least)
+        """(L(t) − L_least)/(L(0) − L_least), NaN where it is drowned; L(t)/L(0) where the least loss is not known."""
+        excess = told_excess(self.curve)
+        return excess / excess[0]
 
     def theory(self) -> analysis.TheoryCurve | None:
         """The theory of this very student, exact or approximate, or None where there is none."""

@@ -3,6 +3,7 @@
 Axis legend: `t` measurement, `n` feature.
 """
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,9 +12,12 @@ from jaxtyping import Float, Shaped
 from superdyn.runs.folder import CURVE_COLUMNS, RunFolder
 from superdyn.runs.manifest import damage
 
+LEAST_LOSS, EXCESS_ERROR = "least_loss", "excess_error"
+"""Columns that runs begun by an older version do not have in the rows before they were resumed."""
+
 
 class Record:
-    """Rows by ascending step: (step, τ, L, superposition measures) and ℓ_i."""
+    """Rows by ascending step: (step, τ, L, superposition measures, least loss) and ℓ_i."""
 
     def __init__(self) -> None:
         self._rows: list[dict[str, float]] = []
@@ -63,6 +67,10 @@ class Record:
             self._rows.pop()
             self._spectra.pop()
         row = {"step": step, "lr_time": lr_time, "loss": loss} | dict(measures)
+        if self._rows and LEAST_LOSS in row and LEAST_LOSS not in self._rows[0]:
+            # One number of the run; how sure the excess was is gone.
+            later = {LEAST_LOSS: row[LEAST_LOSS], EXCESS_ERROR: math.nan}
+            self._rows = [earlier | later for earlier in self._rows]
         if self._rows and row.keys() != self._rows[0].keys():
             expected = [name for name in self._rows[0] if name not in CURVE_COLUMNS]
             raise ValueError(f"measures={list(measures)}: must be {expected}, as in the rows before step {step}")

@@ -1,7 +1,8 @@
 """Shows a pack in Weights & Biases while it trains: one live run per member.
 
-Every measurement becomes a history row: loss, local slope, running exponent with its interval, binned
-spectrum, superposition measures. W&B is only a view: if it fails, one warning says so and training goes on.
+Every measurement becomes a history row: loss, local slope, running exponent with its interval (of what the loss
+exceeds the least possible one by, where that is known), binned spectrum, superposition measures. W&B is only a view: if
+it fails, one warning says so and training goes on.
 It must come after `RunFiles` in the Trainer's callbacks, whose files it reads. Axis legend: `r` member, `t`
 measurement.
 """
@@ -20,6 +21,7 @@ from pytorch_lightning import Callback, LightningModule, Trainer
 from superdyn.config import RunConfig
 from superdyn.features.rank_bins import binned_mean, spectrum_edges
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.record import LEAST_LOSS
 from superdyn.runs.wandb_run import WandbRun
 from superdyn.training.measurement import Measurement
 from superdyn.training.throughput import Throughput
@@ -38,7 +40,7 @@ class WandbRuns(Callback):
         configs: (r,) their configurations.
         group: the sweep's name.
         fit: the running exponent, called with the curve's learning-rate times τ and losses so far, step 0
-            included.
+            included; above the least possible loss where that is known.
 
     Attributes:
         not_logged: names of the runs that W&B does not show in full.
@@ -115,7 +117,8 @@ class WandbRuns(Callback):
 
     def _row(self, member: int, measurement: Measurement) -> dict[str, int | float]:
         times, losses = np.array(self._curves[member]).T
-        fitted = dict(zip(FIT_KEYS, self._fit(times, losses), strict=True))
+        least = float(measurement.measures[LEAST_LOSS][member]) if LEAST_LOSS in measurement.measures else 0.0
+        fitted = dict(zip(FIT_KEYS, self._fit(times, losses - least), strict=True))
         binned: Float[np.ndarray, "m"] = binned_mean(measurement.feature_loss[member], self._edges[member])
         return (
             {"step": measurement.step, "lr_time": float(times[-1]), "loss": float(losses[-1])}

@@ -18,7 +18,7 @@ class Measurement:
         lr_time: τ = Σ η over the steps done.
         loss: L, summed over features.
         feature_loss: ℓ_i, with Σ_i ℓ_i = L.
-        measures: superposition measures by name.
+        measures: superposition measures by name, and what is known of the least possible loss.
         diverged_at: the step at which a member's loss was first not finite, −1 while it is alive.
     """
 

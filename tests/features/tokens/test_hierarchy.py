@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 
 from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.synthetic import SyntheticTokens
@@ -44,6 +45,27 @@ def test_the_cross_entropy_is_the_entropy_of_the_sentences(law):
     p = np.array(list(sentences(law).values()))
     assert p.sum() == pytest.approx(1, rel=1e-12)
     assert law.cross_entropy() == pytest.approx(entropy(p) / law.unit, rel=1e-12)
+
+
+def test_the_next_tokens_of_whole_sentences_have_their_probability(law):
+    batch, known = SyntheticTokens(law, law.unit * 3, 200, seed=1).batch(0), sentences(law)
+    begins = Counter()
+    for text, p in known.items():
+        begins[text[0]] += p
+    for inputs, targets, found in zip(*batch, law.next_log_probabilities(*batch), strict=True):
+        texts = map(tuple, inputs.reshape(-1, law.unit).tolist())
+        p = np.prod([known[text] for text in texts]) / begins[int(inputs[0])] * begins[int(targets[-1])]
+        assert float(found) == pytest.approx(np.log(p), rel=1e-12)
+
+
+def test_what_is_no_sentence_is_refused(law):
+    batch = SyntheticTokens(law, law.unit, 200, seed=1).batch(0)
+    with pytest.raises(ValueError, match="a sentence"):
+        law.next_log_probabilities(batch.inputs[:, 1:], batch.targets[:, 1:])
+    if len(sentences(law)) < law.vocabulary_size**law.unit:
+        every = torch.cartesian_prod(*[torch.arange(law.vocabulary_size)] * law.unit).reshape(-1, law.unit)
+        with pytest.raises(ValueError, match="no sentence"):
+            law.next_log_probabilities(every, every)
 
 
 def test_frequencies_are_those_of_the_sentences(law):

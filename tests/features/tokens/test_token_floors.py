@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from superdyn.features.tokens.bigram import BigramTokens
-from superdyn.features.tokens.floors import NextTokenLaw, least_mean_loss
+from superdyn.features.tokens.floors import NextTokenLaw, least_mean_loss, least_mean_losses
 from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.synthetic import SyntheticTokens
 from superdyn.features.tokens.zipf import ZipfTokens
@@ -49,17 +49,17 @@ def test_probabilities_and_square_sums_are_those_of_the_transition_matrix(langua
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_the_least_loss_of_given_tokens_is_the_training_loss_at_the_true_law(loss, language):
+def test_the_least_losses_of_given_tokens_are_the_training_losses_at_the_true_law(loss, language):
     batch = SyntheticTokens(language, 16, 50, seed=3).batch(0)
-    least = NextTokenLaw(language).least_loss_of(batch, loss)
-    assert least == pytest.approx(float(losses_of(matrix(language), batch, loss).mean()), rel=1e-9)
+    least = least_mean_losses(language, batch, loss)
+    np.testing.assert_allclose(least, losses_of(matrix(language), batch, loss).view(-1, 16).mean(dim=1), rtol=1e-9)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_least_loss_of_the_language_is_what_many_tokens_tend_to(loss, language):
     law, batch = NextTokenLaw(language), SyntheticTokens(language, 16, 20_000, seed=5).batch(0)
     error = losses_of(matrix(language), batch, loss).view(-1, 16).mean(dim=1).std().item() / np.sqrt(20_000)
-    assert abs(law.least_loss_of(batch, loss) - law.least_loss(loss)) < 4.5 * error + 1e-12
+    assert abs(law.least_losses_of(batch, loss).mean() - law.least_loss(loss)) < 4.5 * error + 1e-12
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -82,5 +82,10 @@ def test_the_floor_of_a_run_is_left_out_where_it_is_not_known():
     grammar = HierarchicalTokens(100, symbols=20, rules=4, exponent=1.0)
     assert least_mean_loss(grammar, "cross_entropy") == grammar.cross_entropy()
     assert least_mean_loss(grammar, "probability_error") is None
+    batch = SyntheticTokens(grammar, 8, 20_000, seed=0).batch(0)
+    assert least_mean_losses(grammar, batch, "logit_error") is None
+    least = least_mean_losses(grammar, batch, "cross_entropy")
+    assert least is not None
+    assert abs(least.mean() - grammar.cross_entropy()) < 4.5 * least.std() / np.sqrt(20_000)
     bigrams = LAWS["bigram"]()
     assert least_mean_loss(bigrams, "logit_error") == NextTokenLaw(bigrams).least_loss("logit_error")

@@ -1,4 +1,7 @@
-"""Rows of exponents of the excess over seeds: the numbers, and whether they are near what is expected.
+"""Rows of exponents of the excess L − L_least over seeds: the numbers, and whether they are near what is expected.
+
+L_least is that of the very tokens on which a run was measured, so the excess goes to 0 for a model that can say every
+P(·|x); what is left to one that cannot is L_inf − L_least.
 
 Long window: the slope from the end of the first plateau to the floor or the end, whatever the curve does in between.
 Strict: runs whose local slope is flat (spread < 0.1 over a decade); one run without such a decade is no power law, and
@@ -13,14 +16,31 @@ import pandas as pd
 
 from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
 from superdyn.analysis.seeds import pool_seeds
+from superdyn.runs.record import LEAST_LOSS
 
 LONG, STRICT = "α of L − L_least (long window)", "α of L − L_least (strict)"
+
+
+def of_excess(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of a sweep, whose exponents are all those of the excess.
+
+    Raises:
+        ValueError: the least loss of a run is not known: its tokens are real text, or it was trained before its curve
+            recorded it.
+    """
+    unknown = frame.loc[frame[LEAST_LOSS].isna(), "run"].tolist()
+    if unknown:
+        raise ValueError(
+            f"run={unknown[0]!r} (one of {len(unknown)}): its result has no {LEAST_LOSS}; allowed are runs on "
+            "synthetic tokens by this version, so train older ones anew in another folder"
+        )
+    return frame
 
 
 def exponent_rows(
     name: str, runs: pd.DataFrame, by: str, describe: Callable[[Any], str], note: Callable[[Any], str] = lambda _: ""
 ) -> list[ClaimRow]:
-    """One reported row for every value of the column `by`; `runs` are those of `with_excess_exponents`."""
+    """One reported row for every value of the column `by`; `runs` are those of `of_excess`."""
     rows = []
     for point in pool_seeds(runs, by=[by]).to_dict("records"):
         own = runs[runs[by] == point[by]]
@@ -84,4 +104,4 @@ def _window(runs: pd.DataFrame) -> str:
 
 
 def _floor(runs: pd.DataFrame, alpha: float) -> str:
-    return f"fitted α {alpha:.2f} above L_inf {runs['L_inf'].mean():.2g}"
+    return f"fitted α {alpha:.2f} above L_least + {(runs['L_inf'] - runs[LEAST_LOSS]).mean():.2g}"

@@ -6,8 +6,7 @@
 import pandas as pd
 
 from superdyn.analysis.claims.row import ClaimRow
-from superdyn.analysis.claims.token_excess import with_excess_exponents
-from superdyn.analysis.claims.token_exponents import exponent_rows, near_rows
+from superdyn.analysis.claims.token_exponents import exponent_rows, near_rows, of_excess
 from superdyn.config import ClaimConfig
 
 SQUARED_ERROR = 1.0
@@ -16,7 +15,7 @@ SQUARED_ERROR = 1.0
 
 def token_loss(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:
     """Exponents of every loss, then the verdict on each against what is expected of it."""
-    return loss_rows(name, claim, with_excess_exponents(frame))
+    return loss_rows(name, claim, of_excess(frame))
 
 
 def loss_rows(name: str, claim: ClaimConfig, runs: pd.DataFrame) -> list[ClaimRow]:

@@ -6,8 +6,7 @@ Rules are compared in the lr-time, which at a constant learning rate is the step
 import pandas as pd
 
 from superdyn.analysis.claims.row import ClaimRow
-from superdyn.analysis.claims.token_excess import with_excess_exponents
-from superdyn.analysis.claims.token_exponents import exponent_rows
+from superdyn.analysis.claims.token_exponents import exponent_rows, of_excess
 from superdyn.analysis.claims.token_spread import spread_rows
 from superdyn.config import ClaimConfig
 
@@ -16,7 +15,7 @@ RULE = "optimizer.name"
 
 def token_optimizer(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:
     """Exponents under every rule, then the spread over rules with its verdict."""
-    return optimizer_rows(name, claim, with_excess_exponents(frame))
+    return optimizer_rows(name, claim, of_excess(frame))
 
 
 def optimizer_rows(name: str, claim: ClaimConfig, runs: pd.DataFrame) -> list[ClaimRow]:

@@ -15,7 +15,7 @@ from superdyn.analysis.seeds import EXPONENTS, pool_seeds
 def spread_rows(name: str, where: str, runs: pd.DataFrame, by: str, tolerance: float) -> list[ClaimRow]:
     """Long-window and strict verdict on spread ≤ tolerance over the values of the column `by`.
 
-    `runs` are those of `with_excess_exponents`. Where a condition has no measured exponent in any seed, or there are
+    `runs` are those of `of_excess`. Where a condition has no measured exponent in any seed, or there are
     fewer than two conditions, the long-window row is inconclusive.
     """
     return [_long(name, where, runs, by, tolerance), _strict(name, where, runs, by, tolerance)]

@@ -13,9 +13,10 @@ import pandas as pd
 from jaxtyping import Float
 
 from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
-from superdyn.analysis.claims.token_excess import least_loss
+from superdyn.analysis.claims.token_exponents import of_excess
 from superdyn.analysis.seeds import seed_interval
 from superdyn.config import ClaimConfig
+from superdyn.runs.record import LEAST_LOSS
 
 WIDTH, RANK, STEPS, RATE = "model.width", "model.decoder.head_rank", "trainer.max_steps", "optimizer.lr"
 WIDTHS, RANKS = "d_model", "rank of the unembedding"
@@ -54,7 +55,7 @@ class Arm(NamedTuple):
 
 def token_width(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:
     """β of the width and of the rank, and whether they agree over the dimensions that both have."""
-    return width_rows(name, claim, frame.assign(excess=frame["loss_final"] - frame["path"].map(least_loss)))
+    return width_rows(name, claim, frame.assign(excess=frame["loss_final"] - of_excess(frame)[LEAST_LOSS]))
 
 
 def width_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:

@@ -7,8 +7,7 @@ The control has a dimension for every token (width ≥ V) and is put to the same
 import pandas as pd
 
 from superdyn.analysis.claims.row import ClaimRow
-from superdyn.analysis.claims.token_excess import with_excess_exponents
-from superdyn.analysis.claims.token_exponents import exponent_rows
+from superdyn.analysis.claims.token_exponents import exponent_rows, of_excess
 from superdyn.analysis.claims.token_spread import spread_rows
 from superdyn.config import ClaimConfig
 from superdyn.theory import sequential_exponent
@@ -19,7 +18,7 @@ SUPERPOSITION, CONTROL = "width < V", "width ≥ V (control)"
 
 def token_zipf(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:
     """Exponents at every a, then the spread over a with its verdict, in superposition and in the control."""
-    return zipf_rows(name, claim, with_excess_exponents(frame))
+    return zipf_rows(name, claim, of_excess(frame))
 
 
 def zipf_rows(name: str, claim: ClaimConfig, runs: pd.DataFrame) -> list[ClaimRow]:

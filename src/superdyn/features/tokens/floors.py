@@ -2,8 +2,9 @@
 
 P(·|x) = (1 − λ) q + λ K(·|x) is the law of the token after x. All losses of `models/decoder/losses.py` are least where
 the prediction is P: −ln P(y|x) for cross-entropy, ½‖P − e‖² = ½(1 − 2 P(y|x) + Σ_w P(w|x)²) for squared errors of
-probabilities and of logits alike, whose mean is ½(1 − E Σ_w P(w|x)²). On a finite evaluation set the least loss of its
-own tokens is what to subtract: the difference is the excess, and the luck of the draw, common to both, is gone.
+probabilities and of logits alike, whose mean is ½(1 − E Σ_w P(w|x)²). The tokens of a grammar depend on all before them
+in their sentence; of these the cross-entropy is known. On a finite evaluation set the least loss of its own tokens is
+what to subtract: the difference is the excess, and the luck of the draw, common to both, is gone.
 Axis legend: `v` token, `s` sample, `t` position.
 """
 
@@ -14,6 +15,7 @@ from jaxtyping import Float64, Int64
 
 from superdyn.features.tokens.batch import TokenBatch
 from superdyn.features.tokens.bigram import BigramTokens, Successors
+from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.zipf import ZipfTokens
 
 Loss = Literal["cross_entropy", "probability_error", "logit_error"]
@@ -60,13 +62,13 @@ class NextTokenLaw:
             return self._entropy
         return 0.5 * float(1 - self._q @ self.square_sum())
 
-    def least_loss_of(self, batch: TokenBatch, loss: Loss) -> float:
-        """The mean over the targets of these tokens."""
+    def least_losses_of(self, batch: TokenBatch, loss: Loss) -> Float64[np.ndarray, "s"]:
+        """The mean over the targets of each sequence."""
         x, y = batch.inputs.numpy(), batch.targets.numpy()
         p = self.probability(x, y)
         if loss == "cross_entropy":
-            return -float(np.log(p).mean())
-        return 0.5 * float(1 - 2 * p.mean() + self.square_sum()[x].mean())
+            return -np.log(p).mean(axis=1)
+        return 0.5 * (1 - 2 * p.mean(axis=1) + self.square_sum()[x].mean(axis=1))
 
 
 def least_mean_loss(language: object, loss: Loss) -> float | None:
@@ -74,6 +76,15 @@ def least_mean_loss(language: object, loss: Loss) -> float | None:
     if isinstance(language, BigramTokens | ZipfTokens):
         return NextTokenLaw(language).least_loss(loss)
     return language.cross_entropy() if loss == "cross_entropy" else None  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def least_mean_losses(language: object, batch: TokenBatch, loss: Loss) -> Float64[np.ndarray, "s"] | None:
+    """The least mean loss of each sequence of these tokens; None where `least_mean_loss` is."""
+    if isinstance(language, HierarchicalTokens):
+        if loss != "cross_entropy":
+            return None
+        return -language.next_log_probabilities(batch.inputs, batch.targets).numpy() / batch.targets.shape[1]
+    return NextTokenLaw(language).least_losses_of(batch, loss)
 
 
 _NOTHING = Successors(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

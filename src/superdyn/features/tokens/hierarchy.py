@@ -94,6 +94,44 @@ class HierarchicalTokens(nn.Module):
             symbols, used = table[symbols, rule].flatten(-2), used + nodes
         return symbols.flatten(-2)
 
+    def next_log_probabilities(
+        self, inputs: Int64[Tensor, "s t"], targets: Int64[Tensor, "s t"]
+    ) -> Float64[Tensor, "s"]:
+        """Σ_t ln P(y_t | x_1 … x_t) of windows of whole sentences and the token after them.
+
+        The sum over a sentence is the logarithm of its probability; the first token of a window is no target, the one
+        after it is.
+
+        Raises:
+            ValueError: the windows are not of whole sentences of this language.
+        """
+        if inputs.shape[1] % self.unit:
+            raise ValueError(f"inputs have {inputs.shape[1]} tokens; allowed are multiples of {self.unit}, a sentence.")
+        total, nodes = torch.zeros(len(inputs), dtype=torch.float64), inputs
+        rule, root = (torch.from_numpy(np.log(p)) for p in (self.rule, self.root))
+        powers = max(self.vocabulary_size, len(self.root)) ** torch.arange(self.branching)
+        for table in reversed(self.tables):
+            pairs = table.flatten(0, 1)  # all different: a sentence has one tree
+            known, order = (pairs * powers).sum(-1).sort()
+            wanted = (nodes.unflatten(-1, (-1, self.branching)) * powers).sum(-1)
+            place = torch.searchsorted(known, wanted).clamp(max=len(known) - 1)
+            if not torch.equal(known[place], wanted):
+                raise ValueError("inputs hold what is no sentence of this language; its own draws are allowed.")
+            nodes, applied = order[place] // table.shape[1], order[place] % table.shape[1]
+            total += rule[applied].sum(-1)
+        total += root[nodes].sum(-1)
+        first = torch.from_numpy(self._first_frequencies())
+        return total - first[inputs[:, 0]].log() + first[targets[:, -1]].log()
+
+    def _first_frequencies(self) -> Float64[np.ndarray, "v"]:
+        """How often each token begins a sentence."""
+        p = self.root
+        for level, table in enumerate(self.tables):
+            size = self.vocabulary_size if level == self.depth - 1 else len(self.root)
+            weights = p[:, None] * self.rule
+            p = np.bincount(table[..., 0].numpy().ravel(), weights=weights.ravel(), minlength=size)
+        return p
+
     def _frequencies(self) -> Float64[np.ndarray, "v"]:
         """How often each token occurs, over all places of a sentence."""
         p = self.root
