@@ -16,11 +16,13 @@ from matplotlib.lines import Line2D
 
 from superdyn.report.all_runs import records
 from superdyn.report.curves import panel_title
+from superdyn.report.sparse_curves import named
 from superdyn.report.study import Study
 from superdyn.report.style import (
     GRID,
     INK,
     MUTED,
+    Absent,
     Drawing,
     drawing_style,
     legend_below,
@@ -45,14 +47,19 @@ LEVELS = (
 SEQUENTIAL_MARK = Line2D([], [], color=INK, ls="", marker="|", ms=9, mew=1.6, label=r"$\alpha_{\rm seq}$")
 
 
-def exponents_figure(study: Study) -> Drawing:
-    """The map: one panel a condition, measured exponent over α_seq."""
+def exponents_figure(study: Study) -> Drawing | Absent:
+    """The map: one panel a condition, measured exponent over α_seq; no panel where no (a, b) has both."""
     pooled = study.pooled
+    placed = set(pooled.loc[pooled[["alpha_sequential", "alpha_long"]].notna().all(axis=1), "condition"])
+    shown = [condition for condition in study.panels if condition in placed]
+    left_out = [condition for condition in study.panels if condition not in placed]
+    if not shown:
+        return Absent("exponents", "Exponents against theory", NO_PLACE.format(named(left_out)))
     top = _upper_limit(pooled)
     with drawing_style():
         colours = pair_colours(study.pairs)
-        figure, panels = panel_grid(len(study.panels), SEQUENTIAL_LABEL, r"exponent  $\alpha$", height=2.8)
-        for axes, condition in zip(panels, study.panels, strict=True):
+        figure, panels = panel_grid(len(shown), SEQUENTIAL_LABEL, r"exponent  $\alpha$", height=2.8)
+        for axes, condition in zip(panels, shown, strict=True):
             axes.set_title(panel_title(condition))
             axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)), zorder=1.5)
             axes.axhline(1, color=MUTED, lw=1.0, zorder=1.5)
@@ -61,8 +68,9 @@ def exponents_figure(study: Study) -> Drawing:
                 _draw_marks(axes, row, colours[pair], row["alpha_sequential"], top, upright=True)
         panels[0].set_xlim(0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0)))
         panels[0].set_ylim(0, top)
-        legend_below(figure, colours, (*MARKS, *LEVELS))
-    return Drawing("exponents", "Exponents against theory", _MAP_CAPTION, figure)
+        legend_below(figure, {pair: (colour, "") for pair, colour in colours.items()}, (*MARKS, *LEVELS))
+    caption = _MAP_CAPTION + study.selection + (f" {NO_PLACE.format(named(left_out))}" if left_out else "")
+    return Drawing("exponents", "Exponents against theory", caption, figure)
 
 
 def forest_figure(study: Study) -> Drawing:
@@ -133,6 +141,7 @@ def _upper_limit(pooled: pd.DataFrame) -> float:
     return 1.15 * float(np.nanmax(drawn.to_numpy(float), initial=1.2))
 
 
+NO_PLACE = "Not drawn, since no (a, b) has both an exponent and an α_seq, which needs a + 2b > 1: {}."
 _MAP_CAPTION = (
     "Measured exponent of each (a, b) over the exponent α_seq of learning one feature after another. Filled "
     "circles: long-window exponent with its confidence interval over seeds. Open squares: strict exponent, "

@@ -5,10 +5,11 @@ Reads run folders through `analysis` once, so that the figures share what was re
 apart from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,11 @@ from superdyn.analysis.evaluated import KIND
 from superdyn.report.all_runs import load_table, records
 from superdyn.report.conditions import with_conditions
 from superdyn.report.pooled import pooled_exponents
-from superdyn.report.style import Pair
+from superdyn.report.style import Pair, pair_label
 
+T = TypeVar("T")
 MAX_PANELS = 18
-"""Conditions drawn as panels; a sweep with more shows the first of them and lists all in the tables."""
+"""Conditions drawn as panels; a sweep with more shows some, evenly chosen, and lists all in the tables."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,10 @@ class Study:
         found = {pair for by_pair in self.groups.values() for pair in by_pair}
         return sorted(found, key=_b_then_a)
 
+    def law_label(self, pair: Pair) -> str:
+        """`a = 1.5`, with b where that varies."""
+        return pair_label(pair) if len({b for _, b in self.pairs}) > 1 else f"a = {pair[0]:g}"
+
     @property
     def runs(self) -> list[Run]:
         """Every finished training, in the order of the groups."""
@@ -98,8 +104,16 @@ class Study:
 
     @property
     def panels(self) -> dict[str, dict[Pair, list[Run]]]:
-        """The conditions that are drawn: the first `MAX_PANELS`."""
-        return dict(list(self.groups.items())[:MAX_PANELS])
+        """The conditions that are drawn, at most `MAX_PANELS`, evenly chosen."""
+        return {condition: self.groups[condition] for condition in spread(list(self.groups), MAX_PANELS)}
+
+    @property
+    def selection(self) -> str:
+        """The end of a caption where conditions are left out."""
+        shown, total = len(self.panels), len(self.groups)
+        return (
+            "" if shown == total else f" {shown} of {total} conditions, evenly chosen, are drawn; the tables list all."
+        )
 
     @property
     def reads_tokens(self) -> bool:
@@ -135,6 +149,11 @@ class Study:
     def time_label(self) -> str:
         """The label of the time axis, with its symbol."""
         return r"learning-rate time  $\tau = \sum \eta$" if self.scheduled else r"training time  $t$  (steps)"
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, evenly spaced, the first and last among them."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
 
 
 def load_study(path: Path) -> Study:
