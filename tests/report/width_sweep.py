@@ -1,7 +1,7 @@
 """A finished grid of the autoencoder made from formulas: weight decays × a × widths, for tests of the report.
 
-Every feature's loss falls from ½ p_i to a floor that makes the whole final loss L(0)/4 · K^-β with the β of `exponent`, so
-that what the report measures is known. Axis legend: `t` measurement, `n` feature.
+Every feature's loss falls from ½ p_i to a floor that makes the whole final loss L(0)/4 · K^-β with the β of `exponent`,
+so that what the report measures is known. Axis legend: `t` measurement, `n` feature.
 """
 
 from dataclasses import dataclass
@@ -37,9 +37,9 @@ TINY = Grid((-1.0, 1.0), (0.0, 1.0, 2.0), (4, 8, 16), (0, 1), 32, 300)
 
 
 def exponent(decay: float, a: float) -> float:
-    """The β that the made-up losses have: 1 at decay −1, |a − 1| at decay 1."""
+    """The β that the made-up losses have: 1 at decay −1, a/2 at decay 1."""
     share = (decay + 1) / 2
-    return (1 - share) + share * abs(a - 1)
+    return (1 - share) + share * a / 2
 
 
 def write_grid(root: Path, grid: Grid) -> Path:

@@ -37,8 +37,9 @@ from superdyn.report.style import (
 )
 from superdyn.runs.folder import RunFolder
 
-MAX_POINTS, MOST_IN_ALL = 100, 3000
-"""Points a line, and of all lines; more features are thinned evenly in log rank (the fit in `analysis` uses all)."""
+MAX_POINTS, LEAST_POINTS, MOST_IN_ALL = 100, 15, 2500
+"""Points a line, at most and at least, and of all lines; more features are thinned evenly in log rank, but the fit in
+`analysis` uses all."""
 FIT: dict[str, Any] = {"lw": 1.3}
 GUIDE: dict[str, Any] = {"lw": 0.9, "ls": (0, (4, 2)), "zorder": 1.5}
 MARKS = (
@@ -50,7 +51,7 @@ MARKS = (
 
 @dataclass(frozen=True)
 class HalfTimes:
-    """Half-times of one (a, b) in one condition: medians over seeds by rank, z with its interval and the ranks of it."""
+    """Half-times of one (a, b) in one condition: medians over seeds, z with its interval, and the ranks of its fit."""
 
     ranks: Float[np.ndarray, "n"]
     times: Float[np.ndarray, "n"]
@@ -79,7 +80,7 @@ def halftimes_panels(
     shown = {condition: of for condition, of in found.items() if any(np.isfinite(h.times).any() for h in of.values())}
     if not shown:
         return Absent(empty.name, empty.heading, NONE_HALVED.format("any run"))
-    points = min(MAX_POINTS, max(25, MOST_IN_ALL // sum(map(len, shown.values()))))
+    points = min(MAX_POINTS, max(LEAST_POINTS, MOST_IN_ALL // sum(map(len, shown.values()))))
     alone = len(study.pairs) == 1
     with drawing_style():
         looks = pair_looks(study.pairs)
@@ -112,10 +113,10 @@ def pooled_z(study: Study, condition: str, pair: Pair) -> tuple[float, tuple[flo
 
 
 def fitted_ranks(runs: Sequence[Run]) -> tuple[int, int]:
-    """First and last rank behind z, of the first run that has one; (0, 0) without any."""
-    results = (RunFolder(run.path).result() or {} for run in runs if np.isfinite(run.row["half_time_exponent"]))
-    first, last = next((result["half_time_features"] for result in results), (0, 0))
-    return int(first), int(last)
+    """First and last rank behind the z of any seed; (0, 0) where none has one."""
+    results = [RunFolder(run.path).result() or {} for run in runs if np.isfinite(run.row["half_time_exponent"])]
+    ends = np.array([result["half_time_features"] for result in results] or [(0, 0)])
+    return int(ends[:, 0].min()), int(ends[:, 1].max())
 
 
 def median_half_times(runs: list[Run], scheduled: bool) -> Float[np.ndarray, "n"]:
@@ -160,11 +161,10 @@ def z_text(half: HalfTimes) -> str:
 
 NONE_HALVED = "Not drawn, since nothing has halved by the end of training: {}."
 _CAPTION = (
-    "Time at which the loss of feature i has halved, against its rank i. The slope on these axes is the "
-    "half-time exponent z, whose mean over seeds stands beside the panel with its 95 % interval; its line covers the ranks "
-    "that it was fitted to. Dashed: z = a, features learned one after another in the order of their "
-    "frequency, drawn through the first ten half-times. A smaller z means that rare features are learned "
-    "sooner than their frequency alone allows; z = 0 is learning all at once. Features that have not halved "
-    "by the end of training have no point; where there are such features, their number is printed, and z "
-    "describes the others only."
+    "Time at which the loss of feature i has halved, against its rank i. The slope on these axes is the half-time "
+    "exponent z, whose mean over seeds stands beside the panel with its 95 % interval; its line covers the ranks that"
+    " it was fitted to. Dashed: z = a, features learned one after another in the order of their frequency, drawn "
+    "through the first ten half-times. A smaller z means that rare features are learned sooner than their frequency "
+    "alone allows; z = 0 is learning all at once. Features that have not halved by the end of training have no point;"
+    " where there are such features, their number is printed, and z describes the others only."
 )

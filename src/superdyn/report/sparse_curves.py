@@ -56,6 +56,6 @@ def _sentence(sparse: dict[str, list[Run]]) -> str:
     )
     return (
         f"Not drawn are the local exponents of {len(runs)} runs ({named(list(sparse))}): each is a regression over "
-        f"{SLOPE_DECADES:g} decade of time with at least 4 measurements, which is possible at fewer than {LEAST_PLACES} "
-        f"times of these runs; {cure}."
+        f"{SLOPE_DECADES:g} decade of time with at least 4 measurements, which is possible at fewer than "
+        f"{LEAST_PLACES} times of these runs; {cure}."
     )

@@ -123,6 +123,8 @@ class Study:
     def kinds(self) -> "list[Study]":
         """The trainings on features and those on tokens, which have other figures; one of them where all are alike."""
         parts = [{name: of for name, of in self.groups.items() if _tokens(of) == tokens} for tokens in (False, True)]
+        if not self.evaluations and not all(parts):
+            return [self] if self.groups else []
         return [
             replace(self, frame=self.frame[self.frame["condition"].isin(list(groups))], groups=groups, evaluations=[])
             for groups in parts

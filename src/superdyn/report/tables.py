@@ -26,6 +26,12 @@ class Cell:
     key: float | str
     look: str = ""
 
+    @property
+    def own_key(self) -> str | None:
+        """The key in six digits, None where the text itself sorts the same."""
+        key = f"{self.key:.6g}" if isinstance(self.key, float) else self.key
+        return None if key == self.text else key
+
 
 @dataclass(frozen=True)
 class Table:

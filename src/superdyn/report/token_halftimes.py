@@ -38,8 +38,8 @@ def training_halftimes_figure(study: Study) -> Drawing | Absent:
 
 def _of_bins(study: Study, condition: str, pair: Pair, runs: list[Run]) -> HalfTimes:
     each = pd.concat([_run_half_times(run, study.scheduled) for run in runs], axis=1).sort_index()
-    # As of features: a bin without a half-time is late, and one that most seeds lack has no median.
-    middle = each.fillna(np.inf).median(axis=1).replace(np.inf, np.nan)
+    # A bin that has not settled says nothing of its half-time: the median is of the seeds that have one, half at least.
+    middle = each.median(axis=1).where(each.notna().mean(axis=1) >= 0.5)
     ranks, times = middle.index.to_numpy(float), middle.to_numpy(float)
     return HalfTimes(ranks, times, *pooled_z(study, condition, pair), fitted_ranks(runs))
 
@@ -53,9 +53,9 @@ def _run_half_times(run: Run, scheduled: bool) -> pd.Series:
 
 
 _CAPTION = (
-    "Time at which what the mean loss of a frequency bin exceeds its own floor by has halved, against the frequency rank of "
-    "the bin's tokens (geometric middle). The floor is the bin's mean loss over the last factor of 2 in time; a bin that had "
-    "not settled by then has no half-time and no point. The slope is the half-time exponent z, whose mean over seeds stands "
-    "beside the panel with its 95 % interval; its line covers the bins from rank 4 to the first without a point, and needs "
-    "four of them. z = 0 is learning all at once."
+    "Time at which what the mean loss of a frequency bin exceeds its own floor by has halved, against the frequency "
+    "rank of the bin's tokens (geometric middle). The floor is the bin's mean loss over the last factor of 2 in time;"
+    " a bin that had not settled by then has no half-time and no point. The slope is the half-time exponent z, whose "
+    "mean over seeds stands beside the panel with its 95 % interval; its line covers the bins from rank 4 to the "
+    "first without a point, and needs four of them. z = 0 is learning all at once."
 )
