@@ -86,5 +86,5 @@ def _write_run(folder: Path, config: RunConfig) -> None:
     times = lr_time(learning_rates(config.optimizer, trainer.max_steps))[steps]
     run.write_curve({"step": steps, "lr_time": times, "loss": losses.sum(axis=1)})
     run.write_spectrum(steps, losses)
-    run.write_result(analysis.run_result(folder, n_boot=5))
+    run.write_result(analysis.run_result(folder, n_boot=2))
     run.write_status(Status("done", int(steps[-1]), trainer.max_steps, config.signature(), run.name))

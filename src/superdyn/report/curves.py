@@ -23,6 +23,7 @@ from superdyn.report.style import (
     Drawing,
     Look,
     drawing_style,
+    label_short_range,
     legend_below,
     log_axes,
     pair_looks,
@@ -56,6 +57,7 @@ def curves_figure(study: Study) -> Drawing:
             for pair, runs in by_pair.items():
                 draw_loss(axes, runs, looks[pair], study.scheduled)
         panels[0].set_ylim(lowest_loss(study.runs), 1.6)
+        label_short_range(panels[0])
         legend_below(figure, looks, TOKEN_MARKS if study.reads_tokens else THEORY_MARKS)
     return Drawing("loss_curves", "Loss curves", _caption(study), figure)
 
@@ -94,9 +96,11 @@ def theory_line(run: Run, colour: str) -> tuple[Float[np.ndarray, "t"], dict[str
 
 
 def lowest_loss(runs: Sequence[Run]) -> float:
-    """The end of the axis of L(t)/L(0): just below the least measured value, `FLOOR` at the latest."""
-    lowest = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
-    return max(FLOOR, 0.4 * lowest)
+    """The end of the axis of L(t)/L(0): below the least measured value and the least possible one, `FLOOR` at the
+    latest."""
+    measured = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
+    lowest = min(measured, *(run.floor() for run in runs if np.isfinite(run.floor())), 1.0)
+    return max(FLOOR, (0.4 if lowest < 0.1 else 0.8) * lowest)
 
 
 def _positive(values: np.ndarray) -> np.ndarray:

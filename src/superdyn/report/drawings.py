@@ -8,7 +8,8 @@ from superdyn.report.evaluated.bins import bins_figure
 from superdyn.report.evaluated.halftimes import token_halftimes_figure
 from superdyn.report.evaluated.loss import loss_figure
 from superdyn.report.evaluated.superposition import superposition_figure
-from superdyn.report.exponents import exponents_figure, forest_figure
+from superdyn.report.exponent_list import forest_figure
+from superdyn.report.exponents import exponents_figure
 from superdyn.report.halftimes import halftimes_figure
 from superdyn.report.heatmap import heatmap_figure
 from superdyn.report.slopes import slopes_figure

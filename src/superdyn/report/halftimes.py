@@ -28,6 +28,7 @@ from superdyn.report.style import (
     Look,
     Pair,
     drawing_style,
+    label_short_range,
     legend_below,
     legend_beside,
     log_axes,
@@ -41,7 +42,7 @@ MAX_POINTS, LEAST_POINTS, MOST_IN_ALL = 100, 15, 2500
 """Points a line, at most and at least, and of all lines; more features are thinned evenly in log rank, but the fit in
 `analysis` uses all."""
 FIT: dict[str, Any] = {"lw": 1.3}
-GUIDE: dict[str, Any] = {"lw": 0.9, "ls": (0, (4, 2)), "zorder": 1.5}
+GUIDE: dict[str, Any] = {"lw": 0.8, "ls": (0, (4, 2)), "zorder": 1.5, "alpha": 0.6}
 MARKS = (
     Line2D([], [], color=INK, ls="", marker="o", ms=3, label=r"measured $t_{1/2}(i)$, median of seeds"),
     Line2D([], [], color=INK, **FIT, label=r"fit $t_{1/2} \propto i^{\,z}$"),
@@ -88,16 +89,17 @@ def halftimes_panels(
         y = rf"half-time  $t_{{1/2}}(i)$  ({unit})"
         figure, panels = panel_grid(len(shown), x, y, height=2.7, beside=not alone)
         for axes, (condition, of) in zip(panels, shown.items(), strict=True):
-            note = "".join(f"\n{z_text(half)}" for half in of.values()) if alone else ""
+            note = "".join("\n" + z_text(half, join=", ") for half in of.values()) if alone else ""
             axes.set_title(panel_title(condition, 42 if alone else 58) + note)
             log_axes(axes)
             for pair, half in of.items():
-                label = f"{study.law_label(pair)}: {z_text(half)}"
+                label = f"{study.law_label(pair)}: " + z_text(half, join="\n")
                 _draw(axes, half, looks[pair], label, points, pair[0] if guided else None)
             if not alone:
                 legend_beside(axes)
         measured = np.concatenate([half.times for of in shown.values() for half in of.values()])
         panels[0].set_ylim(0.5 * np.nanmin(measured), 2 * np.nanmax(measured))
+        label_short_range(panels[0])
         legend_below(figure, {} if alone else looks, key)
     absent = [condition for condition in found if condition not in shown]
     left_out = f" {NONE_HALVED.format(named(absent))}" if absent else ""
@@ -107,7 +109,8 @@ def halftimes_panels(
 def pooled_z(study: Study, condition: str, pair: Pair) -> tuple[float, tuple[float, float]]:
     """z over seeds with its interval, as in the table of exponents."""
     pooled = study.pooled
-    row = pooled[(pooled["condition"] == condition) & (pooled[list(PAIR_KEYS)] == pair).all(axis=1)].iloc[0]
+    a, b = (pooled[key] == value for key, value in zip(PAIR_KEYS, pair, strict=True))
+    row = pooled[(pooled["condition"] == condition) & a & b].iloc[0]
     z, low, high = (float(row[f"half_time_exponent{end}"]) for end in ("", "_low", "_high"))
     return z, (low, high)
 
@@ -152,11 +155,11 @@ def _draw(axes: Axes, half: HalfTimes, look: Look, label: str, points: int, guid
     axes.plot([], [], mark, ms=4, ls="-" if fit else "", color=colour, **FIT, label=label)
 
 
-def z_text(half: HalfTimes) -> str:
-    """z with its interval, and how many have no half-time."""
+def z_text(half: HalfTimes, *, join: str) -> str:
+    """z with its interval, and after `join` how many have no half-time."""
     missing = int(np.sum(~np.isfinite(half.times)))
     z = f"z = {with_interval(half.z, half.interval)}" if np.isfinite(half.z) else "no z"
-    return z + (f", {missing} of {half.times.size} absent" if missing else "")
+    return z + (f"{join}{missing} of {half.times.size} absent" if missing else "")
 
 
 NONE_HALVED = "Not drawn, since nothing has halved by the end of training: {}."

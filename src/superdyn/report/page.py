@@ -101,6 +101,8 @@ def _render(study: Study, figures: list[PageFigure], lines: list[WidthLine]) -> 
         figures=figures,
         claims=claims_table(study.root),
         unfinished=unfinished_table(study),
+        of_features=any(not run.reads_tokens for run in study.runs),
+        of_tokens=study.reads_tokens,
         exponents=exponents_table(study) if study.runs else None,
         evaluations=evaluations_table(study) if study.evaluations else None,
         widths=width_table(lines) if lines else None,
@@ -111,7 +113,7 @@ def _render(study: Study, figures: list[PageFigure], lines: list[WidthLine]) -> 
 
 def symbols(text: str) -> Markup:
     """Escaped text with indices set below the line and powers above it: α_seq, ℓ_i, i^a."""
-    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|least|ii|i|½)", r"<sub>\1</sub>", str(escape(text)))
+    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|least|ii|i|b|½)", r"<sub>\1</sub>", str(escape(text)))
     return Markup(re.sub(r"(?<=\b[iK])\^([az]|−β)", r"<sup>\1</sup>", lowered))
 
 

@@ -56,7 +56,7 @@ def slopes_figure(study: Study) -> Drawing | Absent:
             for pair, runs in by_pair.items():
                 _draw_slopes(axes, runs, looks[pair], study.scheduled)
                 if not study.reads_tokens:
-                    _mark_references(axes, pair, colours[pair])
+                    _mark_references(axes, pair, looks[pair][0])
         panels[0].set_ylim(-0.15, _upper_limit(study))
         legend_below(figure, looks, THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS))
     caption = (_TOKEN_CAPTION if study.reads_tokens else _CAPTION) + study.selection + f" {sparse}".rstrip()

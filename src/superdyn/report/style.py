@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 INK = "#1d232b"
 MUTED = "#6b7480"
@@ -164,6 +164,14 @@ def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
     axis.set_major_locator(LogLocator(numticks=7))
     axis.set_minor_locator(LogLocator(subs=(1.0,), numticks=60))
     axis.set_minor_formatter(NullFormatter())
+
+
+def label_short_range(axes: Axes) -> None:
+    """1, 2 and 5 of every power as plain numbers on y where it spans so little that one power at most has its label."""
+    low, high = axes.get_ylim()
+    if high < 30 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def legend_beside(axes: Axes) -> None:

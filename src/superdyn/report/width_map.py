@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
-from matplotlib.colors import rgb_to_hsv
+from matplotlib.colors import rgb_to_hsv, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
@@ -36,7 +36,7 @@ def width_map_figure(lines: Sequence[WidthLine]) -> Drawing | None:
         axes = figure.subplots()
         mesh = axes.pcolormesh(values, cmap=COLOURS, vmin=LOW, vmax=HIGH, edgecolors="white", lw=1.0)
         for (i, row), (j, pair) in ((r, c) for r in enumerate(rows) for c in enumerate(columns)):
-            _draw_cell(axes, (j, i), found.get((row, pair)), mesh.to_rgba(values[i, j]))
+            _draw_cell(axes, (j, i), found.get((row, pair)), to_hex(mesh.to_rgba(values[i, j])))
         _label(axes, rows, columns)
         bar = figure.colorbar(mesh, ax=axes, extend="both", pad=0.02, aspect=25)
         bar.set_label(r"width exponent  $\beta$")
@@ -55,9 +55,9 @@ def _beta(line: WidthLine | None) -> float:
     return float("nan") if line is None else line.beta
 
 
-def _draw_cell(axes: Axes, corner: tuple[int, int], line: WidthLine | None, colour: Sequence[float]) -> None:
+def _draw_cell(axes: Axes, corner: tuple[int, int], line: WidthLine | None, colour: str) -> None:
     known = line is not None and np.isfinite(line.beta)
-    dark = known and rgb_to_hsv(np.array(colour[:3]))[2] < 0.75
+    dark = known and rgb_to_hsv(to_rgb(colour))[2] < 0.75
     shade = "white" if dark else INK
     if line is not None and (not line.straight or line.trained_out is False):
         axes.add_patch(Rectangle(corner, 1, 1, fill=False, hatch=HATCH, ec=MUTED, lw=0, alpha=0.6))

@@ -11,10 +11,10 @@ def width_table(lines: Sequence[WidthLine]) -> Table:
     """β of each line, what it was fitted to and what its brackets are."""
     columns = ["condition", "a", "b", "dimension", "from", "to", "fitted", "seeds", "β", "brackets", "remark"]
     return Table(columns, [[
-        text(line.condition), number(line.pair[0]), number(line.pair[1]),
+        text(line.condition, "phrase"), number(line.pair[0]), number(line.pair[1]),
         text("rank r" if line.dimension == RANK else "width K"), number(line.at[0]), number(line.at[-1]),
         text(f"{line.fitted.sum()} of {line.at.size}"), number(len(line.loss), ".0f"),
-        interval(line.beta, *line.interval), text("95 % over seeds" if line.over_seeds else "local exponents"),
+        interval(line.beta, *line.interval), text("95 % of seeds" if line.over_seeds else "local exponents", "phrase"),
         text("; ".join(remarks(line)), "note"),
     ] for line in lines])  # fmt: skip
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogFormatter, LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, StrMethodFormatter
 
 from superdyn.analysis.claims.token_width import RANK, WIDTH
 from superdyn.report.curves import panel_title
@@ -21,6 +21,7 @@ from superdyn.report.style import (
     Drawing,
     Look,
     drawing_style,
+    label_short_range,
     legend_below,
     legend_beside,
     log_axes,
@@ -37,11 +38,11 @@ LABELLED_WIDTHS = 8
 MARKS = (
     Line2D([], [], color=INK, ls="", marker="o", ms=4.5, label="measured, mean and range of seeds"),
     Line2D([], [], color=INK, lw=1.3, label=r"fit $L \propto K^{-\beta}$"),
-    Line2D([], [], color=INK, lw=1.3, ls=BENT, label="fit, but no power law or not trained out"),
+    Line2D([], [], color=INK, lw=1.3, ls=BENT, label="the same, but no power law"),
     Line2D([], [], **GUIDE, label=r"guide $1/K$ ($\beta = 1$)"),
 )
 TOKEN_MARKS = (
-    Line2D([], [], color=INK, ls="", marker="o", ms=4.5, mfc="white", label="not trained out"),
+    Line2D([], [], color=INK, ls="", marker="o", ms=4.5, mfc="white", label="not trained out (fit dashed if too many)"),
     Line2D([], [], color=INK, lw=0.8, marker=".", ms=3, label="shorter training"),
 )
 
@@ -116,17 +117,13 @@ def _draw_guide(axes: Axes, lines: Sequence[WidthLine]) -> None:
 
 
 def _number_axes(axes: Axes, lines: Sequence[WidthLine]) -> None:
-    """Plain numbers: the widths themselves while they are few, and within a decade of loss 1, 2, 5."""
+    """Plain numbers: the widths themselves while they are few."""
     widths = sorted({float(width) for line in lines for width in line.at})
     if len(widths) <= LABELLED_WIDTHS:
         axes.xaxis.set_major_locator(FixedLocator(widths))
         axes.xaxis.set_minor_locator(FixedLocator([]))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    low, high = axes.get_ylim()
-    if high < 30 * low:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf)))
-        axes.yaxis.set_minor_formatter(NullFormatter())
+    label_short_range(axes)
 
 
 def _loss_label(study: Study, lines: Sequence[WidthLine]) -> str:
