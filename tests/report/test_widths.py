@@ -1,4 +1,4 @@
-"""Figures of width: the lines and their exponents are those of the judges, and a grid of 540 runs stays a small page."""
+"""Figures of width: lines and exponents are those of the judges, and a grid of 540 runs stays a small page."""
 
 import time
 from pathlib import Path

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import rgb_to_hsv, to_hex, to_rgb
 from matplotlib.figure import Figure
@@ -36,7 +37,7 @@ def width_map_figure(lines: Sequence[WidthLine]) -> Drawing | None:
         axes = figure.subplots()
         mesh = axes.pcolormesh(values, cmap=COLOURS, vmin=LOW, vmax=HIGH, edgecolors="white", lw=1.0)
         for (i, row), (j, pair) in ((r, c) for r in enumerate(rows) for c in enumerate(columns)):
-            _draw_cell(axes, (j, i), found.get((row, pair)), to_hex(mesh.to_rgba(values[i, j])))
+            _draw_cell(axes, (j, i), found.get((row, pair)))
         _label(axes, rows, columns)
         bar = figure.colorbar(mesh, ax=axes, extend="both", pad=0.02, aspect=25)
         bar.set_label(r"width exponent  $\beta$")
@@ -55,8 +56,10 @@ def _beta(line: WidthLine | None) -> float:
     return float("nan") if line is None else line.beta
 
 
-def _draw_cell(axes: Axes, corner: tuple[int, int], line: WidthLine | None, colour: str) -> None:
+def _draw_cell(axes: Axes, corner: tuple[int, int], line: WidthLine | None) -> None:
     known = line is not None and np.isfinite(line.beta)
+    share = (line.beta - LOW) / (HIGH - LOW) if line is not None and known else 0.5
+    colour = to_hex(colormaps[COLOURS](min(max(share, 0.0), 1.0)))
     dark = known and rgb_to_hsv(to_rgb(colour))[2] < 0.75
     shade = "white" if dark else INK
     if line is not None and (not line.straight or line.trained_out is False):
