@@ -23,8 +23,9 @@ from superdyn.report.pooled import pooled_exponents
 from superdyn.report.style import Pair, pair_label
 
 T = TypeVar("T")
-MAX_PANELS = 18
-"""Conditions drawn as panels; a sweep with more shows some, evenly chosen, and lists all in the tables."""
+MAX_PANELS, LEAST_PANELS, MAX_LINES = 18, 6, 108
+"""Conditions drawn as panels and lines in all of them; a sweep with more shows some conditions, evenly chosen, and
+lists all in the tables."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,14 @@ class Study:
         return [run for by_pair in self.groups.values() for runs in by_pair.values() for run in runs]
 
     @property
+    def most_panels(self) -> int:
+        """As many as there may be with a line for each (a, b)."""
+        return min(MAX_PANELS, max(LEAST_PANELS, MAX_LINES // max(1, len(self.pairs))))
+
+    @property
     def panels(self) -> dict[str, dict[Pair, list[Run]]]:
-        """The conditions that are drawn, at most `MAX_PANELS`, evenly chosen."""
-        return {condition: self.groups[condition] for condition in spread(list(self.groups), MAX_PANELS)}
+        """The conditions that are drawn, at most `most_panels`, evenly chosen."""
+        return {condition: self.groups[condition] for condition in spread(list(self.groups), self.most_panels)}
 
     @property
     def selection(self) -> str:

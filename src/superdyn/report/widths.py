@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator, StrMethodFormatter
 
 from superdyn.analysis.claims.token_width import RANK, WIDTH
 from superdyn.report.curves import panel_title
-from superdyn.report.study import MAX_PANELS, Study, spread
+from superdyn.report.study import Study, spread
 from superdyn.report.style import (
     INK,
     MUTED,
@@ -50,7 +50,7 @@ TOKEN_MARKS = (
 def widths_figure(study: Study, lines: Sequence[WidthLine]) -> Drawing:
     """The small multiples of final losses over width; `lines` are those of `width_lines(study)`, at least one."""
     panels = _panels(lines)
-    shown = spread(list(panels), MAX_PANELS)
+    shown = spread(list(panels), study.most_panels)
     alone = len(study.pairs) == 1
     with drawing_style():
         looks = pair_looks(study.pairs)
