@@ -103,8 +103,9 @@ def _of_features(dimension: str, runs: pd.DataFrame) -> WidthLine:
 
 
 def _of_tokens(dimension: str, runs: pd.DataFrame) -> WidthLine | None:
-    known = bool(runs["loss_floor"].notna().all() and runs[SOURCE].isin(OUR_LANGUAGES).all())
-    runs = runs.assign(excess=runs["loss_final"] - (runs["path"].map(least_loss) if known else 0.0))
+    least = _least(runs)
+    known = bool(least.notna().all())
+    runs = runs.assign(excess=runs["loss_final"] - (least if known else 0.0))
     if runs.groupby("d")[STEPS].nunique().max() == 1:  # a length of its own for each dimension
         runs = runs.assign(**{STEPS: runs[STEPS].max()})
     reached = runs.groupby(STEPS)["d"].nunique()
@@ -125,6 +126,13 @@ def _of_tokens(dimension: str, runs: pd.DataFrame) -> WidthLine | None:
         converged=np.isin(arm.dimension, out.dimension) if shorter else None, steps=int(longest),
         shorter={int(steps): _mean(_arm(runs[runs[STEPS] == steps])) for steps in shorter},
     )  # fmt: skip
+
+
+def _least(runs: pd.DataFrame) -> pd.Series:
+    """The least loss of each run on the tokens that it was measured on; NaN where that is not known."""
+    known = runs["loss_floor"].notna() & runs[SOURCE].isin(OUR_LANGUAGES)
+    return pd.Series([least_loss(path) if there else np.nan for path, there in zip(runs["path"], known, strict=True)],
+                     index=runs.index, dtype=float)  # fmt: skip
 
 
 def _where(runs: pd.DataFrame) -> tuple[str, Pair]:
