@@ -21,10 +21,12 @@ from superdyn.report.style import (
     INK,
     MUTED,
     Drawing,
+    Look,
     drawing_style,
+    label_short_range,
     legend_below,
     log_axes,
-    pair_colours,
+    pair_looks,
     panel_grid,
 )
 
@@ -47,22 +49,23 @@ TOKEN_MARKS = (THEORY_MARKS[0], Line2D([], [], **LEAST, label="least possible fo
 def curves_figure(study: Study) -> Drawing:
     """The small multiples of loss curves, with their caption."""
     with drawing_style():
-        colours = pair_colours(study.pairs)
+        looks = pair_looks(study.pairs)
         figure, panels = panel_grid(len(study.panels), study.time_label, LOSS_LABEL)
         for axes, (condition, by_pair) in zip(panels, study.panels.items(), strict=True):
             axes.set_title(panel_title(condition))
             log_axes(axes)
             for pair, runs in by_pair.items():
-                draw_loss(axes, runs, colours[pair], study.scheduled)
+                draw_loss(axes, runs, looks[pair], study.scheduled)
         panels[0].set_ylim(lowest_loss(study.runs), 1.6)
-        legend_below(figure, colours, TOKEN_MARKS if study.reads_tokens else THEORY_MARKS)
+        label_short_range(panels[0])
+        legend_below(figure, looks, TOKEN_MARKS if study.reads_tokens else THEORY_MARKS)
     return Drawing("loss_curves", "Loss curves", _caption(study), figure)
 
 
-def draw_loss(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None:
+def draw_loss(axes: Axes, runs: list[Run], pair_look: Look, scheduled: bool) -> None:
     """The seeds of one (a, b) in one condition, with the exact curve or the null behind them."""
     first = runs[0]
-    theory, look = theory_line(first, colour)
+    theory, look = theory_line(first, pair_look[0])
     time = first.time(scheduled)
     shown = (time > 0) & (theory > 0)
     axes.plot(time[shown], theory[shown], **look)
@@ -71,7 +74,7 @@ def draw_loss(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None
     later = [run.time(scheduled) > 0 for run in runs]
     times = [run.time(scheduled)[kept] for run, kept in zip(runs, later, strict=True)]
     losses = [_positive(run.relative_loss()[kept]) for run, kept in zip(runs, later, strict=True)]
-    draw_band(axes, seed_band(times, losses), colour)
+    draw_band(axes, seed_band(times, losses), *pair_look)
 
 
 def panel_title(condition: str, width: int = 42) -> str:
@@ -93,9 +96,11 @@ def theory_line(run: Run, colour: str) -> tuple[Float[np.ndarray, "t"], dict[str
 
 
 def lowest_loss(runs: Sequence[Run]) -> float:
-    """The end of the axis of L(t)/L(0): just below the least measured value, `FLOOR` at the latest."""
-    lowest = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
-    return max(FLOOR, 0.4 * lowest)
+    """The end of the axis of L(t)/L(0): below the least measured value and the least possible one, `FLOOR` at the
+    latest."""
+    measured = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
+    lowest = min(measured, *(run.floor() for run in runs if np.isfinite(run.floor())), 1.0)
+    return max(FLOOR, (0.4 if lowest < 0.1 else 0.8) * lowest)
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
@@ -103,10 +108,8 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def _caption(study: Study) -> str:
-    shown, total = len(study.panels), len(study.groups)
-    part = "" if shown == total else f" The first {shown} of {total} conditions are drawn; the tables list all."
     if study.reads_tokens:
-        return _TOKEN_CAPTION + part
+        return _TOKEN_CAPTION + study.selection
     return (
         "Relative loss against training time, one panel for each condition. A straight line is a power law "
         "and its steepness the exponent α. Solid lines are the median over seeds and bands their full range. "
@@ -115,7 +118,7 @@ def _caption(study: Study) -> str:
         "sampled gradients, a schedule). Dotted, elsewhere: exact solution of the student without "
         "superposition (K = N) on the same N features, learning rate and schedule. A measured line that "
         "differs from the dotted one shows what the condition changed; a slope that the dotted line has too "
-        "is an effect of finite N, not of superposition. The axis never goes below 1e−8." + part
+        "is an effect of finite N, not of superposition. The axis never goes below 1e−8." + study.selection
     )
 
 

@@ -24,6 +24,7 @@ from superdyn.report.style import (
     legend_below,
     log_axes,
     pair_colours,
+    pair_looks,
 )
 from superdyn.report.svg import write_figure
 
@@ -91,17 +92,17 @@ def _draw(study: Study, reference: str, compared: str, name: str) -> Drawing:
             Line2D([], [], color=INK, ls="", marker="o", ms=5.5, label="exponent, middle panel"),
             *LEVELS,
         )
-        legend_below(figure, colours, marks)
+        legend_below(figure, pair_looks(study.pairs), marks)
     return Drawing(name, "Headline", "", figure)
 
 
 def _draw_condition(axes: Axes, study: Study, condition: str) -> list[Run]:
     """The curves of one condition; returns the runs that were drawn."""
-    by_pair, colours = study.groups[condition], pair_colours(study.pairs)
+    by_pair, looks = study.groups[condition], pair_looks(study.pairs)
     axes.set_title(f"{_first_row(by_pair)['model.name']}, {_sizes(by_pair)}")
     log_axes(axes)
     for pair, runs in by_pair.items():
-        draw_loss(axes, runs, colours[pair], study.scheduled)
+        draw_loss(axes, runs, looks[pair], study.scheduled)
     axes.set_xlabel(study.time_label)
     return [run for runs in by_pair.values() for run in runs]
 

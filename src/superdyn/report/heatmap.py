@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from superdyn import analysis
 from superdyn.report.curves import panel_title
-from superdyn.report.study import Run, Study
+from superdyn.report.study import Run, Study, spread
 from superdyn.report.style import INK, Drawing, drawing_style, log_axes, pair_label, panel_grid
 
 MAX_MAPS = 12
@@ -43,12 +43,12 @@ def heatmap_figure(study: Study) -> Drawing:
 
 def representatives(study: Study) -> list[tuple[str, Run]]:
     """(condition, run): the first seed of evenly spaced conditions and, in each, of evenly spaced (a, b)."""
-    conditions = _spread(list(study.groups), MAX_MAPS)
+    conditions = spread(list(study.groups), MAX_MAPS)
     each = max(1, MAX_MAPS // len(conditions))
     return [
         (condition, min(study.groups[condition][pair], key=lambda run: run.row["seed"]))
         for condition in conditions
-        for pair in _spread(list(study.groups[condition]), each)
+        for pair in spread(list(study.groups[condition]), each)
     ]
 
 
@@ -76,16 +76,10 @@ def binned(relative: Float[np.ndarray, "m n"], edges: Float[np.ndarray, "e"]) ->
     return np.where(counts > 0, sums / np.maximum(counts, 1.0), np.nan)
 
 
-def guide_anchor(half_time: Float[np.ndarray, "n"], exponent: float) -> float:
+def guide_anchor(half_time: Float[np.ndarray, "n"], exponent: float, ranks: Float[np.ndarray, "n"]) -> float:
     """The c of the guide c·i^exponent: median of t_½(i)/i^exponent over the first ten that halved."""
-    ranks = np.arange(1, half_time.size + 1)
     found = np.isfinite(half_time) & (half_time > 0)
     return float(np.median((half_time[found] / ranks[found] ** exponent)[:10])) if found.any() else float("nan")
-
-
-def _spread(items: list, most: int) -> list:
-    """At most `most` of the items, evenly spaced, the first and last among them."""
-    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
 
 
 def _draw_map(axes: Axes, run: Run, scheduled: bool) -> QuadMesh:
@@ -109,8 +103,8 @@ def _draw_map(axes: Axes, run: Run, scheduled: bool) -> QuadMesh:
     axes.grid(False)
     limits = axes.get_xlim(), axes.get_ylim()
     axes.plot(_bin_medians(half, edges), np.sqrt(edges[1:] * edges[:-1]), **FRONT)
-    ranks, a = np.arange(1, half.size + 1), run.pair[0]
-    axes.plot(guide_anchor(half, a) * ranks**a, ranks, **GUIDE)
+    ranks, a = np.arange(1.0, half.size + 1), run.pair[0]
+    axes.plot(guide_anchor(half, a, ranks) * ranks**a, ranks, **GUIDE)
     axes.set(xlim=limits[0], ylim=limits[1])
     return mesh
 

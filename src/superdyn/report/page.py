@@ -7,47 +7,42 @@ inside the page, and every text from outside (names, notes, errors) is escaped.
 import re
 import shlex
 from collections import Counter
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import jinja2
 from markupsafe import Markup, escape
 
-from superdyn.report.curves import curves_figure
-from superdyn.report.evaluated.bins import bins_figure
-from superdyn.report.evaluated.halftimes import token_halftimes_figure
-from superdyn.report.evaluated.loss import loss_figure
-from superdyn.report.evaluated.superposition import superposition_figure
+from superdyn.report.drawings import drawings_of
 from superdyn.report.evaluated.table import evaluations_table
-from superdyn.report.exponents import exponents_figure, forest_figure
-from superdyn.report.halftimes import halftimes_figure
-from superdyn.report.heatmap import heatmap_figure
 from superdyn.report.provenance import provenance
-from superdyn.report.slopes import slopes_figure
 from superdyn.report.study import Study, load_study
-from superdyn.report.style import Drawing
+from superdyn.report.style import Absent, Drawing
 from superdyn.report.svg import write_figure
 from superdyn.report.tables import claims_table, exponents_table, runs_table, unfinished_table
-from superdyn.report.token_bins import token_bins_figure
+from superdyn.report.width_lines import WidthLine, width_lines
+from superdyn.report.width_table import width_table
 from superdyn.runs.sweep_status import ROW_STATES
 
-FIGURES = (curves_figure, slopes_figure, exponents_figure, forest_figure, heatmap_figure, halftimes_figure)
-TOKEN_FIGURES = (curves_figure, slopes_figure, forest_figure, token_bins_figure)
-"""There is no theory of their exponents, and waves and half-times are drawn over features, of which bins are groups."""
-EVALUATION_FIGURES = (loss_figure, bins_figure, token_halftimes_figure, superposition_figure)
 PIXELS_PER_INCH = 108
 """Scale of the figures on the page: 8-point type in a figure is then 12 pixels on the screen."""
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure as the template takes it: SVG text, heading, caption and its natural width in pixels."""
+    """A figure as the template takes it: SVG text, heading, caption, natural width in pixels and number on the page.
+
+    One that would be empty has no SVG and no number, and the caption says why.
+    """
 
     name: str
     heading: str
     caption: str
-    svg: Markup
-    width: int
+    svg: Markup = field(default_factory=Markup)
+    width: int = 0
+    number: int = 0
 
 
 def write_report(path: Path) -> Path:
@@ -62,41 +57,35 @@ def write_report(path: Path) -> Path:
     """
     root = Path(path)
     study = load_study(root)
-    figures = _write_figures(study, root / "figures") if study.runs or study.evaluations else []
+    parts = [(part, width_lines(part)) for part in study.kinds()]
+    drawings = drawings_of(study, parts)
     target = root / "report.html"
-    target.write_text(_render(study, figures), encoding="utf-8")
+    figures = _write_figures(drawings, root / "figures")
+    target.write_text(_render(study, figures, [line for _, lines in parts for line in lines]), encoding="utf-8")
     return target
 
 
-def _write_figures(study: Study, folder: Path) -> list[PageFigure]:
-    folder.mkdir(exist_ok=True)
-    parts = study.kinds()
-    drawings = [drawing for part in parts for drawing in _training_drawings(part, alone=len(parts) == 1)]
-    drawings += [draw(study) for draw in EVALUATION_FIGURES if study.evaluations]
-    return [_page_figure(drawing, folder) for drawing in drawings]
+def _write_figures(drawings: Sequence[Drawing | Absent], folder: Path) -> list[PageFigure]:
+    if drawings:
+        folder.mkdir(exist_ok=True)
+    numbers, figures = count(1), []
+    for drawing in drawings:
+        if isinstance(drawing, Absent):
+            for suffix in ("svg", "png"):  # that an earlier report may have left
+                (folder / f"{drawing.name}.{suffix}").unlink(missing_ok=True)
+            figures.append(PageFigure(drawing.name, drawing.heading, drawing.reason))
+        else:
+            figures.append(_page_figure(drawing, folder, next(numbers)))
+    return figures
 
 
-def _training_drawings(part: Study, alone: bool) -> list[Drawing]:
-    """Of runs of one kind; beside runs on features, name and heading of a figure of tokens say what it shows."""
-    if not part.reads_tokens:
-        return [draw(part) for draw in FIGURES]
-    drawings = [draw(part) for draw in TOKEN_FIGURES]
-    return drawings if alone else [_named_for_tokens(drawing) for drawing in drawings]
-
-
-def _named_for_tokens(drawing: Drawing) -> Drawing:
-    if drawing.name.startswith("token"):
-        return drawing
-    return replace(drawing, name=f"token_{drawing.name}", heading=f"{drawing.heading} of language models")
-
-
-def _page_figure(drawing: Drawing, folder: Path) -> PageFigure:
+def _page_figure(drawing: Drawing, folder: Path, number: int) -> PageFigure:
     svg = Markup(write_figure(drawing, folder))  # our own drawing; matplotlib escapes the texts in it
     width = round(drawing.figure.get_figwidth() * PIXELS_PER_INCH)
-    return PageFigure(drawing.name, drawing.heading, drawing.caption, svg, width)
+    return PageFigure(drawing.name, drawing.heading, drawing.caption, svg, width, number)
 
 
-def _render(study: Study, figures: list[PageFigure]) -> str:
+def _render(study: Study, figures: list[PageFigure], lines: list[WidthLine]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("superdyn.report"), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -112,8 +101,11 @@ def _render(study: Study, figures: list[PageFigure]) -> str:
         figures=figures,
         claims=claims_table(study.root),
         unfinished=unfinished_table(study),
+        of_features=any(not run.reads_tokens for run in study.runs),
+        of_tokens=study.reads_tokens,
         exponents=exponents_table(study) if study.runs else None,
         evaluations=evaluations_table(study) if study.evaluations else None,
+        widths=width_table(lines) if lines else None,
         runs=runs_table(study),
         provenance=provenance(study),
     )
@@ -121,8 +113,8 @@ def _render(study: Study, figures: list[PageFigure]) -> str:
 
 def symbols(text: str) -> Markup:
     """Escaped text with indices set below the line and powers above it: α_seq, ℓ_i, i^a."""
-    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|ii|i|½)", r"<sub>\1</sub>", str(escape(text)))
-    return Markup(re.sub(r"(?<=\bi)\^([az])", r"<sup>\1</sup>", lowered))
+    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|least|ii|i|b|½)", r"<sub>\1</sub>", str(escape(text)))
+    return Markup(re.sub(r"(?<=\b[iK])\^([az]|−β)", r"<sup>\1</sup>", lowered))
 
 
 def _counts(study: Study) -> list[tuple[int, str]]:

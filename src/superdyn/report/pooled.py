@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from superdyn import analysis
+from superdyn.analysis.seeds import EXPONENTS
 from superdyn.report.conditions import PAIR_KEYS
 
 POOLED_TOO = ("alpha_strict", "half_time_exponent")
@@ -20,7 +21,10 @@ def pooled_exponents(frame: pd.DataFrame, conditions: Sequence[str]) -> pd.DataF
     mean, `*_low` and `*_high`; the mean of each of `REFERENCES`.
     """
     by = ["condition", *PAIR_KEYS]
-    done = frame.loc[frame["state"] == "done"]
+    ends = [f"{name}{end}" for name in (*EXPONENTS, *POOLED_TOO) for end in ("", "_low", "_high")]
+    # A sweep's table is a hundred columns wide, and cutting it into groups costs as much for each of them.
+    needed = [*by, *dict.fromkeys(ends), *(name for name in REFERENCES if name in frame), "L_inf", "loss_initial"]
+    done = frame.loc[frame["state"] == "done", needed]
     done = done.assign(relative_floor=done["L_inf"] / done["loss_initial"])
     pooled = analysis.pool_seeds(done, by=by)
     for name in POOLED_TOO:

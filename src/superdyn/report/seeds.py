@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 
+from superdyn.report.style import MARKERS
+
 
 @dataclass(frozen=True)
 class Band:
@@ -35,11 +37,13 @@ def seed_band(times: Sequence[np.ndarray], values: Sequence[np.ndarray]) -> Band
     return Band(grid, np.nanmedian(stack, 0), np.nanmin(stack, 0), np.nanmax(stack, 0), len(stack))
 
 
-def draw_band(axes: Axes, band: Band, colour: str) -> None:
-    """Median as a line, range as a transparent band of the same colour."""
+def draw_band(axes: Axes, band: Band, colour: str, mark: str) -> None:
+    """Median as a line with a few marks along it, range as a transparent band of the same colour."""
     if band.n_seeds > 1:
         axes.fill_between(band.time, band.low, band.high, color=colour, alpha=0.22, lw=0)
-    axes.plot(band.time, band.middle, color=colour, lw=1.8)
+    # Marks evenly apart on the paper, each shape from a place of its own so that close lines do not hide them.
+    start = 0.02 + 0.015 * MARKERS.index(mark)
+    axes.plot(band.time, band.middle, color=colour, lw=1.6, marker=mark, ms=3.6, markevery=(start, 0.16))
 
 
 def _resampled(grid: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -14,15 +14,19 @@ from matplotlib.lines import Line2D
 from superdyn import analysis, theory
 from superdyn.report.curves import THEORY_MARKS, panel_title, theory_line
 from superdyn.report.seeds import draw_band, seed_band
+from superdyn.report.sparse_curves import with_local_exponents
 from superdyn.report.study import Run, Study
 from superdyn.report.style import (
     INK,
     MUTED,
+    Absent,
     Drawing,
+    Look,
     Pair,
     drawing_style,
     legend_below,
-    pair_colours,
+    log_axis,
+    pair_looks,
     panel_grid,
 )
 
@@ -36,23 +40,27 @@ REFERENCE_MARKS = (
 )
 
 
-def slopes_figure(study: Study) -> Drawing:
-    """The small multiples of local exponents, with their caption."""
+def slopes_figure(study: Study) -> Drawing | Absent:
+    """The small multiples of local exponents, with their caption; no panel where there are too few measurements."""
+    shown, sparse = with_local_exponents(study)
+    if not shown:
+        return Absent("local_slopes", "Local exponents", sparse)
     with drawing_style():
-        colours = pair_colours(study.pairs)
+        looks = pair_looks(study.pairs)
         label = TOKEN_SLOPE_LABEL if study.reads_tokens else SLOPE_LABEL
-        figure, panels = panel_grid(len(study.panels), study.time_label, label)
-        for axes, (condition, by_pair) in zip(panels, study.panels.items(), strict=True):
+        figure, panels = panel_grid(len(shown), study.time_label, label)
+        for axes, (condition, by_pair) in zip(panels, shown.items(), strict=True):
             axes.set_title(panel_title(condition))
-            axes.set_xscale("log")
+            log_axis(axes, "x")
             axes.axhline(1, color=MUTED, lw=0.8, zorder=1)
             for pair, runs in by_pair.items():
-                _draw_slopes(axes, runs, colours[pair], study.scheduled)
+                _draw_slopes(axes, runs, looks[pair], study.scheduled)
                 if not study.reads_tokens:
-                    _mark_references(axes, pair, colours[pair])
+                    _mark_references(axes, pair, looks[pair][0])
         panels[0].set_ylim(-0.15, _upper_limit(study))
-        legend_below(figure, colours, THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS))
-    return Drawing("local_slopes", "Local exponents", _TOKEN_CAPTION if study.reads_tokens else _CAPTION, figure)
+        legend_below(figure, looks, THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS))
+    caption = (_TOKEN_CAPTION if study.reads_tokens else _CAPTION) + study.selection + f" {sparse}".rstrip()
+    return Drawing("local_slopes", "Local exponents", caption, figure)
 
 
 def reference(exponent: Callable[[float, float], float], pair: Pair) -> float:
@@ -61,12 +69,12 @@ def reference(exponent: Callable[[float, float], float], pair: Pair) -> float:
     return exponent(a, b) if a > 0 and a + 2 * b > 1 else float("nan")
 
 
-def _draw_slopes(axes: Axes, runs: list[Run], colour: str, scheduled: bool) -> None:
+def _draw_slopes(axes: Axes, runs: list[Run], pair_look: Look, scheduled: bool) -> None:
     first = runs[0]
-    loss, look = theory_line(first, colour)
+    loss, look = theory_line(first, pair_look[0])
     axes.plot(*_slope(first.time(scheduled), loss), **look)
     measured = [_slope(run.time(scheduled), run.relative_excess()) for run in runs]
-    draw_band(axes, seed_band([t for t, _ in measured], [s for _, s in measured]), colour)
+    draw_band(axes, seed_band([t for t, _ in measured], [s for _, s in measured]), *pair_look)
 
 
 def _slope(time: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

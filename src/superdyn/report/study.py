@@ -5,10 +5,11 @@ Reads run folders through `analysis` once, so that the figures share what was re
 apart from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -20,10 +21,12 @@ from superdyn.analysis.excess import known_least, told_excess
 from superdyn.report.all_runs import load_table, records
 from superdyn.report.conditions import with_conditions
 from superdyn.report.pooled import pooled_exponents
-from superdyn.report.style import Pair
+from superdyn.report.style import Pair, pair_label
 
-MAX_PANELS = 18
-"""Conditions drawn as panels; a sweep with more shows the first of them and lists all in the tables."""
+T = TypeVar("T")
+MAX_PANELS, LEAST_PANELS, MAX_LINES = 18, 6, 108
+"""Conditions drawn as panels and lines in all of them; a sweep with more shows some conditions, evenly chosen, and
+lists all in the tables."""
 
 
 @dataclass(frozen=True)
@@ -94,15 +97,32 @@ class Study:
         found = {pair for by_pair in self.groups.values() for pair in by_pair}
         return sorted(found, key=_b_then_a)
 
+    def law_label(self, pair: Pair) -> str:
+        """`a = 1.5`, with b where that varies."""
+        return pair_label(pair) if len({b for _, b in self.pairs}) > 1 else f"a = {pair[0]:g}"
+
     @property
     def runs(self) -> list[Run]:
         """Every finished training, in the order of the groups."""
         return [run for by_pair in self.groups.values() for runs in by_pair.values() for run in runs]
 
     @property
+    def most_panels(self) -> int:
+        """As many as there may be with a line for each (a, b)."""
+        return min(MAX_PANELS, max(LEAST_PANELS, MAX_LINES // max(1, len(self.pairs))))
+
+    @property
     def panels(self) -> dict[str, dict[Pair, list[Run]]]:
-        """The conditions that are drawn: the first `MAX_PANELS`."""
-        return dict(list(self.groups.items())[:MAX_PANELS])
+        """The conditions that are drawn, at most `most_panels`, evenly chosen."""
+        return {condition: self.groups[condition] for condition in spread(list(self.groups), self.most_panels)}
+
+    @property
+    def selection(self) -> str:
+        """The end of a caption where conditions are left out."""
+        shown, total = len(self.panels), len(self.groups)
+        return (
+            "" if shown == total else f" {shown} of {total} conditions, evenly chosen, are drawn; the tables list all."
+        )
 
     @property
     def reads_tokens(self) -> bool:
@@ -112,6 +132,8 @@ class Study:
     def kinds(self) -> "list[Study]":
         """The trainings on features and those on tokens, which have other figures; one of them where all are alike."""
         parts = [{name: of for name, of in self.groups.items() if _tokens(of) == tokens} for tokens in (False, True)]
+        if not self.evaluations and not all(parts):
+            return [self] if self.groups else []
         return [
             replace(self, frame=self.frame[self.frame["condition"].isin(list(groups))], groups=groups, evaluations=[])
             for groups in parts
@@ -138,6 +160,11 @@ class Study:
     def time_label(self) -> str:
         """The label of the time axis, with its symbol."""
         return r"learning-rate time  $\tau = \sum \eta$" if self.scheduled else r"training time  $t$  (steps)"
+
+
+def spread(items: Sequence[T], most: int) -> list[T]:
+    """At most `most` of the items, evenly spaced, the first and last among them."""
+    return [items[i] for i in np.unique(np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int))]
 
 
 def load_study(path: Path) -> Study:

@@ -1,21 +1,23 @@
 """The look of every figure: type, line widths, and a colour for each data law (a, b).
 
 Hue says b and depth says a, so that the two exponents can be read apart; the four hues stay distinct under
-the common forms of colour blindness, and no meaning is carried by hue alone (line style says what a line is).
+the common forms of colour blindness. No meaning is carried by colour alone, so that a page printed in grey can be read:
+every (a, b) has a mark of its own too, and line style says what a line is.
 Figures are made through matplotlib's object interface, so nothing stays registered in a global state.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 INK = "#1d232b"
 MUTED = "#6b7480"
@@ -62,7 +64,21 @@ RC: dict[Any, Any] = {
 }
 WIDTHS = {1: 6.4, 2: 7.8}
 """Inches of a figure with so many columns; more columns share ten inches."""
+
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 Pair = tuple[float, float]
+Look = tuple[str, str]
+"""Colour and mark."""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What stands in the place of a figure that would be empty: its heading and a sentence that says why."""
+
+    name: str
+    heading: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -95,16 +111,34 @@ def pair_colours(pairs: Sequence[Pair]) -> dict[Pair, str]:
     return colours
 
 
+def pair_looks(pairs: Sequence[Pair]) -> dict[Pair, Look]:
+    """Colour and mark of each (a, b): nine marks in the order of `pairs`, then they repeat."""
+    colours = pair_colours(pairs)
+    return {pair: (colours[pair], MARKERS[index % len(MARKERS)]) for index, pair in enumerate(pairs)}
+
+
 def pair_label(pair: Pair) -> str:
     """`a = 1.5, b = 0`: the label of a data law in legends and tables."""
     return f"a = {pair[0]:g}, b = {pair[1]:g}"
 
 
-def panel_grid(count: int, x: str, y: str, *, columns: int = 3, height: float = 2.5) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` > 0 equal panels on common axes with labels `x` and `y` along the outside."""
-    columns = min(columns, count)
+def with_interval(value: float, interval: tuple[float, float]) -> str:
+    """`0.93 [0.69, 1.16]`, without brackets where there is no interval."""
+    texts = [f"{number:.2f}".replace("-0.00", "0.00") for number in (value, *interval)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if math.isfinite(interval[0]) else texts[0]
+
+
+def panel_grid(
+    count: int, x: str, y: str, *, columns: int = 3, height: float = 2.5, beside: bool = False
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` > 0 equal panels on common axes with labels `x` and `y` along the outside.
+
+    `beside`: at most two columns, with room for a key on the right of each panel.
+    """
+    columns = min(2 if beside else columns, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(WIDTHS.get(columns, 10.0), rows * height + 1.0), layout="constrained")
+    width = {1: 7.0, 2: 10.0}[columns] if beside else WIDTHS.get(columns, 10.0)
+    figure = Figure(figsize=(width, rows * height + 1.0), layout="constrained")
     panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
     for spare in panels[count:]:
         spare.remove()
@@ -119,17 +153,40 @@ def panel_grid(count: int, x: str, y: str, *, columns: int = 3, height: float = 
 
 def log_axes(axes: Axes) -> None:
     """Logarithmic scales on both axes with at most seven labelled powers; the others have a tick only."""
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(LogLocator(numticks=7))
-        axis.set_minor_locator(LogLocator(subs=(1.0,), numticks=60))
-        axis.set_minor_formatter(NullFormatter())
+    log_axis(axes, "x")
+    log_axis(axes, "y")
 
 
-def legend_below(figure: Figure, colours: dict[Pair, str], marks: Sequence[Line2D]) -> None:
-    """The key under the panels: one colour for each (a, b), then what each kind of line or mark means."""
-    laws = [Line2D([], [], color=colour, lw=2.4, label=pair_label(pair)) for pair, colour in colours.items()]
+def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic scale with at most seven labelled powers."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(numticks=7))
+    axis.set_minor_locator(LogLocator(subs=(1.0,), numticks=60))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def label_short_range(axes: Axes) -> None:
+    """1, 2 and 5 of every power as plain numbers on y where it spans so little that one power at most has its label."""
+    low, high = axes.get_ylim()
+    if high < 30 * low:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def legend_beside(axes: Axes) -> None:
+    """The panel's own key on its right, where it hides nothing; none where no line has a label."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7, handlelength=1.6, labelspacing=0.3,
+                    borderpad=0.1)  # fmt: skip
+
+
+def legend_below(figure: Figure, looks: dict[Pair, Look], marks: Sequence[Line2D]) -> None:
+    """The key under the panels: colour and mark of each (a, b), then what each kind of line or mark means."""
+    laws = [
+        Line2D([], [], color=colour, lw=1.8, marker=mark, ms=5, label=pair_label(pair))
+        for pair, (colour, mark) in looks.items()
+    ]
     most = int(figure.get_figwidth() // 1.7)
     # Matplotlib fills column by column: blank entries keep colours and marks in columns of their own.
     rows = next(n for n in range(2, 1000) if -(-len(laws) // n) + -(-len(marks) // n) <= most)

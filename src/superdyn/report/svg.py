@@ -11,6 +11,8 @@ from pathlib import Path
 
 from superdyn.report.style import Drawing, drawing_style
 
+_COORDINATES = re.compile(r'(?<= )((?:d|x|y)=")([^"]*)"')
+_FRACTION = re.compile(r"(\.\d\d)\d+")
 _METADATA = {"Date": None, "Creator": "superdyn"}
 
 
@@ -22,9 +24,18 @@ def write_figure(drawing: Drawing, folder: Path) -> str:
         drawing.figure.set_layout_engine("none")
         buffer = io.StringIO()
         drawing.figure.savefig(buffer, format="svg", metadata=_METADATA)
-    text = buffer.getvalue()
+    text = _COORDINATES.sub(_shortened, buffer.getvalue())
     (folder / f"{drawing.name}.svg").write_text(text, encoding="utf-8")
     return inline_svg(text, drawing.name)
+
+
+def _shortened(attribute: re.Match[str]) -> str:
+    """Coordinates to a hundredth of a point, which no screen or printer shows; they are most of a figure's bytes."""
+    return f'{attribute[1]}{_FRACTION.sub(_first, attribute[2])}"'
+
+
+def _first(found: re.Match[str]) -> str:
+    return found[1]
 
 
 def inline_svg(text: str, name: str) -> str:

@@ -26,6 +26,12 @@ class Cell:
     key: float | str
     look: str = ""
 
+    @property
+    def own_key(self) -> str | None:
+        """The key in six digits, None where the text itself sorts the same."""
+        key = self.key if isinstance(self.key, str) else f"{self.key:.6g}"
+        return None if key == self.text else key
+
 
 @dataclass(frozen=True)
 class Table:
@@ -116,7 +122,7 @@ def _claim_value(value: Any) -> Cell:
 
 def _exponent_row(row: dict[str, Any]) -> list[Cell]:
     return [
-        text(row["condition"]),
+        text(row["condition"], "phrase"),
         number(row["data.data_exponent"]),
         number(row["data.importance_exponent"]),
         number(row["n_runs"], ".0f"),
@@ -136,7 +142,7 @@ def _run_row(row: dict[str, Any]) -> list[Cell]:
     return [
         text(row["run"], "name"),
         _state(row),
-        text(row["condition"]),
+        text(row["condition"], "phrase"),
         number(row["data.data_exponent"]),
         number(row["data.importance_exponent"]),
         number(row["seed"], ".0f"),

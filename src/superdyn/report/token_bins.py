@@ -5,6 +5,7 @@ The evaluation set is fixed, so the ratio of contributions is that of the mean l
 """
 
 from itertools import pairwise
+from typing import Any
 
 import matplotlib
 from matplotlib.lines import Line2D
@@ -13,30 +14,42 @@ from superdyn.features.rank_bins import bin_edges
 from superdyn.report.curves import panel_title
 from superdyn.report.heatmap import relative_spectrum, representatives
 from superdyn.report.study import Study
-from superdyn.report.style import Drawing, drawing_style, log_axes, pair_label, panel_grid
+from superdyn.report.style import MARKERS, Drawing, drawing_style, label_short_range, log_axes, pair_label, panel_grid
 
 
 def token_bins_figure(study: Study) -> Drawing:
     """The bins of some language models, the first seed of evenly chosen conditions."""
     chosen = [(condition, run) for condition, run in representatives(study) if run.reads_tokens]
-    colours = matplotlib.colormaps["viridis_r"]
+    run = chosen[0][1]
+    edges = bin_edges(int(run.row["data.n_features"]), int(run.row["data.tokens.bins"]))
     with drawing_style():
         label = r"relative loss of the bin  $\ell_b(t)/\ell_b(0)$"
         figure, panels = panel_grid(len(chosen), study.time_label, label, height=2.7)
         for axes, (condition, run) in zip(panels, chosen, strict=True):
-            axes.set_title(f"{panel_title(condition)}\n{pair_label(run.pair)}", fontsize=8)
+            note = f"\n{pair_label(run.pair)}" if len(study.pairs) > 1 else ""
+            axes.set_title(panel_title(condition) + note, fontsize=8)
             log_axes(axes)
             times, relative = relative_spectrum(run, study.scheduled)
             for b, column in enumerate(relative.T):
-                axes.plot(times[times > 0], column[times > 0], lw=1.2, color=colours(b / max(1, relative.shape[1] - 1)))
-        run = chosen[0][1]
-        edges = bin_edges(int(run.row["data.n_features"]), int(run.row["data.tokens.bins"]))
+                (line,) = axes.plot(times[times > 0], column[times > 0], **_look(b, relative.shape[1]))
+                line.set_markevery((0.02 + 0.015 * b, 0.2))
+        label_short_range(panels[0])
         keys = [
-            Line2D([], [], color=colours(b / max(1, len(edges) - 2)), label=f"ranks {first:,} to {after - 1:,}")
+            Line2D([], [], **_look(b, len(edges) - 1), label=_ranks(first, after - 1))
             for b, (first, after) in enumerate(pairwise(edges.tolist()))
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=max(1, int(figure.get_figwidth() // 1.9)))
     return Drawing("token_bins", "Loss by token frequency", _CAPTION, figure)
+
+
+def _look(b: int, bins: int) -> dict[str, Any]:
+    """From light, which is frequent, to dark; the palest end of the ramp would not print."""
+    colour = matplotlib.colormaps["viridis_r"](0.1 + 0.9 * b / max(1, bins - 1))
+    return {"color": colour, "marker": MARKERS[b % len(MARKERS)], "ms": 3.2, "lw": 1.2}
+
+
+def _ranks(first: int, last: int) -> str:
+    return f"rank {first:,}" if first == last else f"ranks {first:,} to {last:,}"
 
 
 _CAPTION = (

@@ -63,7 +63,7 @@ def width_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
     factorised = frame[RANK].notna()
     frame = frame.assign(d=frame[RANK].where(factorised, frame[WIDTH]).astype(float))
     arms = {
-        label: _arm(runs) for label, runs in ((WIDTHS, frame[~factorised]), (RANKS, frame[factorised])) if len(runs)
+        label: arm_of(runs) for label, runs in ((WIDTHS, frame[~factorised]), (RANKS, frame[factorised])) if len(runs)
     }
     rows = [row for label, arm in arms.items() for row in _reported(name, label, arm)]
     if WIDTHS in arms:
@@ -73,7 +73,8 @@ def width_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
     return rows
 
 
-def _arm(runs: pd.DataFrame) -> Arm:
+def arm_of(runs: pd.DataFrame) -> Arm:
+    """The arm of runs with columns `d` and `excess`: the longest training, at the best learning rate of each dimension."""
     mean = runs.groupby(["d", STEPS, RATE], as_index=False)["excess"].mean()
     best = mean.loc[mean.groupby(["d", STEPS])["excess"].idxmin()].set_index("d")
     first, last = best[STEPS].min(), best[STEPS].max()

@@ -13,7 +13,7 @@ from superdyn.report.curves import panel_title
 from superdyn.report.evaluated.lines import MAX_MODELS, time, time_label
 from superdyn.report.evaluated.loss import LOSS_LABEL, log_loss_axes
 from superdyn.report.study import Run, Study
-from superdyn.report.style import RAMPS, Drawing, drawing_style, panel_grid
+from superdyn.report.style import MARKERS, RAMPS, Drawing, drawing_style, panel_grid
 
 _COMMON_TO_RARE = LinearSegmentedColormap.from_list("rarity", [*RAMPS[1], RAMPS[3][1]])
 
@@ -36,10 +36,12 @@ def _draw(axes: Axes, run: Run) -> None:
     later = times > 0
     for number in np.flatnonzero(np.isfinite(losses).any(axis=0)):
         colour = to_hex(_COMMON_TO_RARE(number / max(len(bins) - 1, 1)))
-        axes.plot(times[later], losses[later, number], color=colour, lw=1.3, label=_ranks(bins.iloc[number]))
+        mark = MARKERS[number % len(MARKERS)]
+        look = {"color": colour, "marker": mark, "ms": 3.0, "lw": 1.3}
+        axes.plot(times[later], losses[later, number], label=_ranks(bins.iloc[number]), **look)
     log_loss_axes(axes)
     axes.legend(title="ranks", title_fontsize=7, fontsize=6.5, loc="center left", bbox_to_anchor=(1.0, 0.5),
-                handlelength=1.2, labelspacing=0.25, borderpad=0.1)  # fmt: skip
+                handlelength=1.8, labelspacing=0.25, borderpad=0.1)  # fmt: skip
 
 
 def _ranks(row: pd.Series) -> str:

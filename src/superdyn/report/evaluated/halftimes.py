@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from superdyn.analysis.evaluated import half_times_by_rank
-from superdyn.report.evaluated.lines import MAX_MODELS, label, legend, model_colours, time_label
+from superdyn.report.evaluated.lines import MAX_MODELS, label, legend, model_colours, model_marks, time_label
 from superdyn.report.study import Run, Study
 from superdyn.report.style import INK, Drawing, drawing_style, log_axes
 
@@ -23,7 +23,8 @@ def token_halftimes_figure(study: Study) -> Drawing:
         figure = Figure(figsize=(6.4, 3.9), layout="constrained")
         axes = figure.subplots()
         log_axes(axes)
-        drawn = [_draw(axes, run, colour) for run, colour in zip(runs, model_colours(runs), strict=True)]
+        looks = zip(runs, model_colours(runs), model_marks(runs), strict=True)
+        drawn = [_draw(axes, run, colour, mark) for run, colour, mark in looks]
         if not any(drawn):
             axes.text(0.5, 0.5, "no bin has halved its loss", transform=axes.transAxes, ha="center", color=INK)
         axes.set_xlabel(r"mean frequency rank of the bin  $i$")
@@ -34,11 +35,11 @@ def token_halftimes_figure(study: Study) -> Drawing:
     return Drawing("evaluation_half_times", "Half-times by token frequency", _CAPTION, figure)
 
 
-def _draw(axes: Axes, run: Run, colour: str) -> bool:
+def _draw(axes: Axes, run: Run, colour: str, mark: str) -> bool:
     """Draw what has halved; whether anything has."""
     rank, times = half_times_by_rank(run.path, run.curve, run.row["axis"])
     halved = np.isfinite(times) & (times > 0)
-    axes.plot(rank[halved], times[halved], "o", ms=4, color=colour)
+    axes.plot(rank[halved], times[halved], mark, ms=4, color=colour)
     z = run.row["half_time_exponent"]
     if np.isfinite(z) and halved.any():
         centre = np.median(np.log(times[halved]) - z * np.log(rank[halved]))

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from superdyn.report.study import Run
-from superdyn.report.style import RAMPS
+from superdyn.report.style import MARKERS, RAMPS
 
 MAX_MODELS = 12
 """Models that are drawn; a folder with more shows the first of them and lists all in the table."""
@@ -19,6 +19,11 @@ def model_colours(runs: Sequence[Run]) -> list[str]:
     """A colour per model: four hues, then the same ones darker."""
     ramps = [LinearSegmentedColormap.from_list(f"m{i}", ramp) for i, ramp in enumerate(RAMPS)]
     return [to_hex(ramps[i % len(ramps)]((0.45, 0.95, 0.1)[i // len(ramps) % 3])) for i in range(len(runs))]
+
+
+def model_marks(runs: Sequence[Run]) -> list[str]:
+    """A mark per model, so that no model is told by its colour alone."""
+    return [MARKERS[i % len(MARKERS)] for i in range(len(runs))]
 
 
 def label(run: Run) -> str:
@@ -42,5 +47,6 @@ def time_label(runs: Sequence[Run]) -> str:
 def legend(figure: Figure, runs: Sequence[Run], marks: Sequence[Line2D]) -> None:
     """The key below: one colour per model, then what the kinds of line mean."""
     colours = model_colours(runs)
-    models = [Line2D([], [], color=c, lw=2.4, label=label(run)) for c, run in zip(colours, runs, strict=True)]
+    looks = zip(colours, model_marks(runs), runs, strict=True)
+    models = [Line2D([], [], color=c, lw=1.8, marker=mark, ms=5, label=label(run)) for c, mark, run in looks]
     figure.legend(handles=[*models, *marks], loc="outside lower center", ncols=3, handlelength=2.2)

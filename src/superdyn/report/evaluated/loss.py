@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from superdyn import analysis
-from superdyn.report.evaluated.lines import MAX_MODELS, legend, model_colours, time, time_label
+from superdyn.report.evaluated.lines import MAX_MODELS, legend, model_colours, model_marks, time, time_label
 from superdyn.report.study import Run, Study
 from superdyn.report.style import INK, MUTED, Drawing, drawing_style
 
@@ -32,8 +32,8 @@ def loss_figure(study: Study) -> Drawing:
     with drawing_style():
         figure = Figure(figsize=(9.4, 4.1), layout="constrained")
         left, right = figure.subplots(1, 2, sharex=True)
-        for run, colour in zip(runs, model_colours(runs), strict=True):
-            _draw(left, right, run, colour)
+        for run, colour, mark in zip(runs, model_colours(runs), model_marks(runs), strict=True):
+            _draw(left, right, run, {"color": colour, "marker": mark, "ms": 3.2, "lw": 1.6})
         right.axhline(THIRD, color=MUTED, lw=1.0, zorder=1)
         left.set_ylabel(LOSS_LABEL)
         right.set_ylabel(r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$")
@@ -52,17 +52,17 @@ def log_loss_axes(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw(left: Axes, right: Axes, run: Run, colour: str) -> None:
+def _draw(left: Axes, right: Axes, run: Run, look: dict[str, Any]) -> None:
     t, loss = time(run), run.curve["loss"].to_numpy(float)
     later = t > 0
-    left.plot(t[later], loss[later], color=colour, lw=1.6, marker="o", ms=2.5)
+    left.plot(t[later], loss[later], **look)
     log_loss_axes(left)
     row = run.row
     if np.isfinite(row["alpha"]) and np.isfinite(row["window_start"]):
         grid = np.geomspace(row["window_start"], row["window_end"], 100)
         left.plot(grid, row["L_inf"] + row["C"] * (grid + row["t0"]) ** -row["alpha"], **FIT)
     middle, slope = analysis.local_slope(t[later], loss[later])
-    right.plot(middle, slope, color=colour, lw=1.6)
+    right.plot(middle, slope, **look)
     right.set_xscale("log")
 
 

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from superdyn.report.evaluated.lines import MAX_MODELS, legend, model_colours, time, time_label
+from superdyn.report.evaluated.lines import MAX_MODELS, legend, model_colours, model_marks, time, time_label
 from superdyn.report.study import Study
 from superdyn.report.style import INK, Drawing, drawing_style
 
@@ -31,14 +31,14 @@ def superposition_figure(study: Study) -> Drawing:
         for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
             axes.set_title(title, fontsize=8)
             axes.set_xscale("log")
-            for run, colour in zip(runs, model_colours(runs), strict=True):
+            for run, colour, mark in zip(runs, model_colours(runs), model_marks(runs), strict=True):
                 t = time(run)
                 size, width = run.row["evaluation.vocabulary_size"], run.row["evaluation.width"]
                 scale = {"mean_square_overlap": width, "participation_ratio": 1 / width,
                          "mean_feature_dimensionality": size / width}.get(measure, 1.0)  # fmt: skip
                 for matrix, look in MATRICES.items():
                     values = scale * run.curve[f"{matrix}_{measure}"].to_numpy(float)
-                    axes.plot(t[t > 0], values[t > 0], color=colour, ls=look, lw=1.4)
+                    axes.plot(t[t > 0], values[t > 0], color=colour, ls=look, lw=1.4, marker=mark, ms=3.2)
         for axes in panels[2:]:
             axes.set_xlabel(time_label(runs))
             axes.tick_params(labelbottom=True)

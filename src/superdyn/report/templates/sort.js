@@ -6,7 +6,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       const sign = heading.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       table.tHead.querySelectorAll("th").forEach((other) => other.removeAttribute("aria-sort"));
       heading.setAttribute("aria-sort", sign === 1 ? "ascending" : "descending");
-      const key = (row) => row.cells[column].dataset.key;
+      const key = (row) => row.cells[column].dataset.key ?? row.cells[column].textContent;
       const compare = (one, two) => {
         const [a, b] = [key(one), key(two)];
         if (a === "" || b === "") return (a === "") - (b === "");
