@@ -22,6 +22,7 @@ from superdyn.analysis.claims.token_width import token_width
 from superdyn.analysis.claims.token_zipf import token_zipf
 from superdyn.analysis.claims.transformer_lag import transformer_lag
 from superdyn.analysis.claims.universality import universality
+from superdyn.analysis.claims.universality_controls import universality_controls
 from superdyn.config import ClaimConfig
 from superdyn.config.targets import resolve_target
 
@@ -42,6 +43,7 @@ JUDGES: dict[str, Judge] = {
     "transformer_lag": transformer_lag,
     "travelling_wave": travelling_wave,
     "universality": universality,
+    "universality_controls": universality_controls,
 }
 
 __all__ = ["ClaimRow", "judge"]
