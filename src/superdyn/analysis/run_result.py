@@ -116,7 +116,7 @@ def _half_times(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: 
     if len(steps) < 2:
         z, interval, features = np.nan, (np.nan, np.nan), (0, 0)
     elif reads_tokens(config):
-        rank, halved = bin_half_times(config, times, spectrum)
+        rank, halved = token_bin_half_times(config, times, spectrum)
         z, interval, features = half_time_exponent(halved, rank=rank)
         tokens = {"half_time_bins": [int(np.isfinite(halved).sum()), halved.size]}
     else:
@@ -129,7 +129,7 @@ def _half_times(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: 
     }
 
 
-def bin_half_times(
+def token_bin_half_times(
     config: FlatConfig, times: Float[np.ndarray, "m"], spectrum: Float32[np.ndarray, "m b"]
 ) -> tuple[Float[np.ndarray, "known"], Float[np.ndarray, "known"]]:
     """Geometric middle of the ranks and half-time of every bin of tokens that was a target in the evaluation set."""

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from superdyn import analysis
-from superdyn.analysis.run_result import bin_half_times
+from superdyn.analysis.run_result import token_bin_half_times
 from superdyn.report.halftimes import FIT, GUIDE, HalfTimes, fitted_ranks, halftimes_panels, pooled_z
 from superdyn.report.study import Run, Study
 from superdyn.report.style import INK, Absent, Drawing, Pair
@@ -48,7 +48,7 @@ def _run_half_times(run: Run, scheduled: bool) -> pd.Series:
     steps, spectrum = analysis.load_spectrum(run.path)
     times: Float[np.ndarray, "m"] = np.interp(steps, run.curve["step"], run.time(scheduled))
     sizes = {key: int(run.row[key]) for key in ("data.n_features", "data.tokens.bins")}
-    rank, half = bin_half_times(sizes, times, spectrum)
+    rank, half = token_bin_half_times(sizes, times, spectrum)
     return pd.Series(half, index=rank)
 
 

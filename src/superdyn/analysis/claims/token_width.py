@@ -74,7 +74,7 @@ def width_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
 
 
 def arm_of(runs: pd.DataFrame) -> Arm:
-    """The arm of runs with columns `d` and `excess`: the longest training, at the best learning rate of each dimension."""
+    """The arm of runs with columns `d` and `excess`: the longest training, each d at its best learning rate."""
     mean = runs.groupby(["d", STEPS, RATE], as_index=False)["excess"].mean()
     best = mean.loc[mean.groupby(["d", STEPS])["excess"].idxmin()].set_index("d")
     first, last = best[STEPS].min(), best[STEPS].max()
