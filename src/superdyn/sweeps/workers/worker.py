@@ -18,6 +18,7 @@ from superdyn.sweeps.outcome import outcome_of
 from superdyn.sweeps.ranks.place import check_start, place
 from superdyn.sweeps.ranks.process_group import joined
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
+from superdyn.sweeps.workers.attended import note_first_rank
 from superdyn.sweeps.workers.task import Task
 
 STORAGE_FAULT, DEVICE_FAULT = 74, 75
@@ -34,7 +35,11 @@ def main(arguments: list[str]) -> int:
     sys.path.append(os.getcwd())  # where a user's package usually lies; last, as in the command line
     if PARENT_ON_STDIN in arguments:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    return run_task(Task.read(Path(arguments[0])))
+    task = Path(arguments[0])
+    here = place()
+    if here is not None and here.rank == 0:
+        note_first_rank(task)
+    return run_task(Task.read(task))
 
 
 def run_task(task: Task) -> int:
