@@ -1,8 +1,8 @@
-"""One torchrun group: N ranks on each of its machines, of `superdyn.sweeps.workers.worker`, that train a task together.
+"""A torchrun group: N ranks, on each of its machines, of `superdyn.sweeps.workers.worker` that train a task together.
 
-`python -m superdyn.sweeps.ranks.group N TASK`, with a `Share` on each of several machines, is torchrun with an exit code that says what happened: 143 after SIGTERM,
-130 after Ctrl-C, else that of the first rank that failed. Signals reach the ranks once, through torchrun. Nothing heavy
-is imported, so that torchrun starts at once.
+`python -m superdyn.sweeps.ranks.group N TASK`, with a `Share` on each of several machines, is torchrun with an exit
+code that says what happened: 143 after SIGTERM, 130 after Ctrl-C, else that of the first rank that failed. Signals
+reach the ranks once, through torchrun. Nothing heavy is imported, so that torchrun starts at once.
 """
 
 import json
@@ -14,6 +14,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from types import FrameType
+
+from superdyn.sweeps.ranks.keep_alive import keep_noticing_lost_machines
 
 WORKER = "superdyn.sweeps.workers.worker"
 
@@ -103,6 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     if task[0] == _SHARE:
         options = Share(**json.loads(task[1])).options()
         task = task[2:]
+        keep_noticing_lost_machines()  # torchrun would wait for a lost first machine for a quarter of an hour
     os.environ.setdefault("TORCH_ELASTIC_SHUTDOWN_TIMEOUT", PATIENCE_SECONDS)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.disable(logging.ERROR)  # the ranks speak for themselves

@@ -7,6 +7,8 @@ waits on it gets an error.
 
 import os
 import socket
+import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +17,20 @@ LOST_SECONDS = 60
 
 _PROBES = 4
 
+_AGAIN_SECONDS = 10.0
+
 _OPEN_FILES = Path("/proc/self/fd")
+
+
+def keep_noticing_lost_machines() -> None:
+    """As `notice_lost_machines`, for connections too that this process will make, from a thread of its own."""
+
+    def repeat() -> None:
+        while True:
+            notice_lost_machines()
+            time.sleep(_AGAIN_SECONDS)
+
+    threading.Thread(target=repeat, daemon=True).start()
 
 
 def notice_lost_machines() -> None:

@@ -1,4 +1,4 @@
-"""Where the ranks of a SLURM job meet: at the first of its nodes, whose name need not be one that a machine resolves."""
+"""Where the ranks of a SLURM job meet: at the first of its nodes, by whatever name or address reaches it."""
 
 import re
 import socket

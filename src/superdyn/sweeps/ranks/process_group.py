@@ -8,7 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -26,6 +26,8 @@ from superdyn.sweeps.ranks.node_address import node_address
 from superdyn.sweeps.ranks.place import Place, place
 from superdyn.sweeps.ranks.sharded_strategy import ShardStrategy
 from superdyn.training.data_parallel import RankLost, Ranks, brief
+
+Value = TypeVar("Value")
 
 WRONG_INPUT = 2
 """Exit code of the command line after a refusal."""
@@ -101,6 +103,10 @@ class RankStrategy(DDPStrategy):
     def barrier(self, *args: Any, **kwargs: Any) -> None:
         """Wait for all ranks, on the host."""
         Ranks.current().largest([0])
+
+    def broadcast(self, obj: Value, src: int = 0) -> Value:
+        """What the first rank has, which is the only one that Lightning asks."""
+        return Ranks.current().from_first(obj)
 
 
 def lightning_accelerator(trainer: TrainerConfig) -> str:
