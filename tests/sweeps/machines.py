@@ -62,7 +62,8 @@ class Machine:
             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "PATH": PATH},
         )  # fmt: skip
         assert self._outside.stdout is not None
-        assert self._outside.stdout.readline() == b"up\n"
+        with self._outside.stdout as said:
+            assert said.readline() == b"up\n"
         (self._init,) = _children(self._outside.pid)
 
     def start(self, command: Sequence[str | Path], **environment: str) -> "subprocess.Popen[str]":
@@ -77,6 +78,10 @@ class Machine:
         """Send a signal to a process that `start` has returned, which nsenter would not pass on."""
         (inside,) = _children(process.pid)
         os.kill(inside, number)
+
+    def children(self, process: "subprocess.Popen[str]") -> list[int]:
+        """The processes that a process that `start` has returned has started, by their numbers outside of it."""
+        return [child for inside in _children(process.pid) for child in _children(inside)]
 
     def kill(self) -> None:
         """SIGKILL to all processes; the network stays."""
@@ -94,7 +99,10 @@ class Machine:
 
 
 def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:  # it has ended
+        return []
 
 
 @contextmanager

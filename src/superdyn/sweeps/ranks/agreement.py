@@ -12,7 +12,11 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
-from torch.distributed import DistError, Store, rendezvous
+from torch.distributed import (
+    DistError,
+    Store,  # pyright: ignore[reportPrivateImportUsage]
+    rendezvous,  # pyright: ignore[reportPrivateImportUsage]
+)
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.runs.code_state import code_state

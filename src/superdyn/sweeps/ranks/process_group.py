@@ -68,7 +68,11 @@ def joined(configs: Sequence[RunConfig]) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
-def _start(here: Place, backend: str, store: dist.Store) -> None:
+def _start(
+    here: Place,
+    backend: str,
+    store: dist.Store,  # pyright: ignore[reportPrivateImportUsage]
+) -> None:
     """Connect the ranks; what they decide together travels on the host, so that no GPU is waited for."""
     try:
         dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size)
