@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from superdyn.sweeps.ranks.keep_alive import notice_lost_machines
 from superdyn.sweeps.ranks.node_address import node_address
 from superdyn.sweeps.ranks.place import Place, place
 from superdyn.sweeps.ranks.sharded_strategy import ShardStrategy
+from superdyn.sweeps.ranks.shared_folder import check_shared
 from superdyn.training.data_parallel import RankLost, Ranks, brief
 
 Value = TypeVar("Value")
@@ -34,8 +36,8 @@ WRONG_INPUT = 2
 
 
 @contextmanager
-def joined(configs: Sequence[RunConfig]) -> Iterator[Ranks]:
-    """The process group of the ranks of these runs; a process that is no rank stays alone.
+def joined(configs: Sequence[RunConfig], sweep_dir: Path) -> Iterator[Ranks]:
+    """The process group of the ranks of these runs in `sweep_dir`; a process that is no rank stays alone.
 
     After an error the group is left as it is, since others may still wait in it; the process then ends.
 
@@ -59,6 +61,8 @@ def joined(configs: Sequence[RunConfig]) -> Iterator[Ranks]:
     try:
         agree(here, configs, store)
         _start(here, "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store)
+        if here.n_machines > 1 and configs[0].trainer.shards:
+            check_shared(Ranks.current(), sweep_dir)
         yield Ranks.current()
     except (ConfigError, RankLost) as error:
         if here.local_rank == 0:

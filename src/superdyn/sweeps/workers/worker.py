@@ -51,7 +51,7 @@ def run_task(task: Task) -> int:
     configs = [point.config for point in launch.points]
     check_start(configs)
     try:
-        with joined(configs) as ranks:
+        with joined(configs, launch.sweep_dir) as ranks:
             if not ranks.is_first:
                 follow_packs()
                 return 0
