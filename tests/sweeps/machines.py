@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from superdyn.runs.process import process_began
+
 PROGRAMS = ("ip", "unshare", "nsenter", "mount")
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -80,8 +82,8 @@ class Machine:
         os.kill(inside, number)
 
     def children(self, process: "subprocess.Popen[str]") -> list[int]:
-        """The processes that a process that `start` has returned has started, by their numbers outside of it."""
-        return [child for inside in _children(process.pid) for child in _children(inside)]
+        """What a process that `start` has returned has started and is still at work."""
+        return [child for inside in _children(process.pid) for child in _children(inside) if process_began(child)]
 
     def kill(self) -> None:
         """SIGKILL to all processes; the network stays."""

@@ -139,19 +139,20 @@ def test_when_one_machine_is_lost_the_other_ends_in_one_sentence_and_the_same_co
     one, two = machines
     processes = {machine: start(machine, tmp_path) for machine in machines}
     wait_until_in_training(tmp_path, *processes.values())
+    lost = one if loss == "kill one" else two
     if loss == "unplug":
-        two.unplug()
+        lost.unplug()
     else:
-        (two if loss == "kill two" else one).kill()
+        lost.kill()
     left = [machine for machine in machines if loss == "unplug" or machine.name not in loss]
     deadline = time.monotonic() + LOST_SECONDS + END_SECONDS
     while any(processes[machine].poll() is None and machine.children(processes[machine]) for machine in left):
-        assert time.monotonic() < deadline  # of the ranks; torchrun waits for the network
+        assert time.monotonic() < deadline  # for the ranks; torchrun itself waits longer for the network
         time.sleep(0.1)
     if loss == "unplug":
-        two.plug()
-    else:
-        (two if loss == "kill two" else one).boot()
+        lost.plug()
+        lost.kill()
+    lost.boot()
     said = finish(*(processes[machine] for machine in left), seconds=END_SECONDS)
     finish(*(processes[machine] for machine in machines if machine not in left))
     assert 0 not in [processes[machine].returncode for machine in left]
