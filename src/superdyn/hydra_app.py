@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import hydra
@@ -47,7 +47,7 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
             outcomes.extend([outcome] if outcome else [])
         except ValueError as error:  # Hydra would print a headline of its own above it
             refused.append(error)
-        if not any(folder.iterdir()):  # Hydra makes it before anything is known
+        with suppress(OSError):  # Hydra makes it before anything is known; it stays when anything is in it
             folder.rmdir()
 
     # Hydra's main returns nothing; the launcher, which gets the task, leaves a sweep's outcome here.

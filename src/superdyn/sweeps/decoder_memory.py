@@ -19,9 +19,13 @@ def transformer_parameters(config: RunConfig) -> int:
     return parameter_count(decoder_shape(config.model), config.data.n_features, last_norm=False)
 
 
-def activation_bytes(config: RunConfig, word: int, evaluated: int) -> int:
-    """Memory of a step, or of the evaluation of this many sequences, in which one layer lives at a time."""
+def activation_bytes(config: RunConfig, word: int, block: int) -> int:
+    """Memory of a step, or of an evaluation, in which one layer lives at a time.
+
+    The evaluation set is cut into blocks of `block` sequences, or not at all where that does not divide it.
+    """
     shape, data = decoder_shape(config.model), config.data
+    evaluated = block if data.eval_size % block == 0 else data.eval_size
     features = _LIVE_FEATURES * data.n_features
     layer = _LIVE_HIDDEN * shape.width + _LIVE_INNER * shape.mlp_width
     trained = data.batch_size * (features + shape.n_layers * layer)

@@ -85,7 +85,7 @@ def run_sweep(
     )
     from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 
-    with joined(configs) as ranks:
+    with joined(configs, sweep_dir) as ranks:
         if not ranks.is_first:
             follow_packs()
             return None

@@ -82,7 +82,7 @@ def dismiss_followers() -> None:
 def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
     configs = [point.config for point in pack.points]
     trainer_config, ranks = configs[0].trainer, Ranks.current()
-    keep_freed_memory(not trainer_config.checkpoint_activations)
+    keep_freed_memory(not trainer_config.checkpoint_activations, sharded=trainer_config.shards)
     if trainer_config.shards:
         gc.collect()  # the model of the run before, whose modules and hooks refer to each other
     module = SuperpositionModule(configs)

@@ -144,5 +144,13 @@ def _together() -> Iterator[None]:
         raise _lost(error) from error
 
 
+def brief(error: RuntimeError) -> str:
+    """What a backend says of a connection, without its source file and advice."""
+    return str(error).rpartition("/gloo/")[2].partition("] ")[2].partition(". This is")[0] or str(error)
+
+
 def _lost(error: RuntimeError) -> RankLost:
-    return RankLost(f"another rank of this run has stopped ({error})")
+    return RankLost(
+        f"superdyn: another rank of this run has ended or is out of reach ({brief(error)}); the same command goes on "
+        f"from the last checkpoint."
+    )

@@ -21,7 +21,7 @@ _SMALL_PRODUCT = 2**21
 _BLOCK = 256
 """Samples or sequences that are evaluated at once."""
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _SMALL = -1, -3, 2**30, 2**18
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _BLOCK_SIZED, _SMALL = -1, -3, 2**30, 2**22, 2**18
 """Names and values of malloc.h's mallopt(3)."""
 
 
@@ -38,18 +38,20 @@ def cpu_threads(configs: Sequence[RunConfig]) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def keep_freed_memory(kept: bool = True) -> None:
+def keep_freed_memory(kept: bool = True, *, sharded: bool = False) -> None:
     """Have the C library reuse large temporaries instead of returning each to the system, for the rest of the process.
 
     Otherwise every operation on a large pack asks for fresh pages, which costs more than the operation (packs of 64 at
     N = 64 gain a quarter). What is kept has holes, though, that aligned arrays of the same size do not fit into; a run
-    that computes activations again to save memory saves none then, and has each array returned (`kept` False). Only
-    glibc is known to offer this; elsewhere nothing happens.
+    that computes activations again to save memory saves none then, and has each array returned (`kept` False); one that
+    is `sharded` returns the large ones, among them the parameters that it gathers for a moment. Only glibc is known to
+    offer this; elsewhere nothing happens.
     """
     with suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL("libc.so.6").mallopt
-        mallopt(_M_MMAP_THRESHOLD, _LARGE if kept else _SMALL)
-        mallopt(_M_TRIM_THRESHOLD, _LARGE if kept else _SMALL)
+        most = (_BLOCK_SIZED if sharded else _LARGE) if kept else _SMALL
+        mallopt(_M_MMAP_THRESHOLD, most)
+        mallopt(_M_TRIM_THRESHOLD, most)
 
 
 def _threads_show(config: RunConfig, threads: int) -> bool:

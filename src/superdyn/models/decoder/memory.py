@@ -6,8 +6,7 @@ up to four times; with recomputation only the stream, and one block whole), the 
 the embedding's size (the look-up's copy, its gradient, a tile's part of the gradient). An update or checkpoint: copies
 of the parameters. An evaluation: one block of it in one layer.
 Sharded over W ranks parameters, moments and gradients are 1/W of that, and on top come whole parameters and gradients
-while they are used, twice each since the ranks' shards lie side by side first: those of two blocks, of which one comes
-early, and of the ends.
+while they are used: those of two blocks, of which one comes early, and of the ends.
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from superdyn.models.decoder.losses import TILE_BYTES
 UPDATE_COPIES = {"sgd": 6, "normalized": 6, "adam": 8, "adamw": 6, "muon": 7}
 """Arrays of the parameters' size that live in an update, or in a checkpoint of AdamW, whose update makes none."""
 
-_STATE_COPIES, _GATHERED_COPIES = 4, 4
+_STATE_COPIES, _GATHERED_COPIES = 4, 2
 _EVALUATED_TOKENS = 8192
 """Of a block of the evaluation (`training/token_evaluation.py`)."""
 _HOLES = 11, 10

@@ -9,8 +9,9 @@ from superdyn.sweeps.executors.slots import THREAD_VARIABLES
 
 @dataclass(frozen=True)
 class Reservation:
-    """Of one task, on one node; `memory_gib` None leaves it to the cluster."""
+    """Of one task, on each of its nodes; `memory_gib` None leaves it to the cluster."""
 
+    nodes: int
     cpus: int
     gpus: int
     memory_gib: float | None
@@ -23,4 +24,4 @@ def reservation_of(config: RunConfig) -> Reservation:
     launcher, devices = config.launcher, int(config.trainer.devices)
     gpus = max(launcher.gpus, devices if config.trainer.accelerator == "gpu" else 0)
     threads = {name: str(launcher.cpus) for name in THREAD_VARIABLES}
-    return Reservation(launcher.cpus * devices, gpus, launcher.memory_gib, threads)
+    return Reservation(config.trainer.num_nodes, launcher.cpus * devices, gpus, launcher.memory_gib, threads)

@@ -85,6 +85,11 @@ def cluster_of(config: RunConfig, folder: Path, name: str) -> Cluster:
         )
     if kind == "local" and not launcher.wait:
         raise ConfigError("launcher.wait=False: allowed with launcher.cluster=slurm, whose jobs outlive the launch.")
+    if kind == "local" and config.trainer.num_nodes > 1:
+        raise ConfigError(
+            f"trainer.num_nodes={config.trainer.num_nodes}: launcher.cluster=local has this machine only; allowed with "
+            f"launcher.cluster=slurm."
+        )
     executor = submitit.AutoExecutor(folder, cluster=kind, **{f"{kind}_max_num_timeout": launcher.max_timeouts})
     executor.update_parameters(**_parameters(config, name))
     return SlurmCluster(executor, config) if kind == "slurm" else LocalCluster(executor, config)
@@ -190,7 +195,7 @@ def _parameters(config: RunConfig, name: str) -> dict[str, Any]:
         "cpus_per_task": reservation.cpus,
         "gpus_per_node": reservation.gpus or None,
         "mem_gb": reservation.memory_gib,
-        "nodes": 1,
+        "nodes": reservation.nodes,
         "tasks_per_node": 1,
         "stderr_to_stdout": True,
         "slurm_partition": launcher.partition,

@@ -12,12 +12,18 @@ from superdyn.config import ConfigError, RunConfig, TrainerConfig
 
 @dataclass(frozen=True)
 class Place:
-    """Rank `rank` of `size`, one of `local_size` on its machine, started by `starter`."""
+    """Rank `rank` of `size`, number `local_rank` of `local_size` on its machine, started by `starter`."""
 
     starter: str
     rank: int
     size: int
+    local_rank: int
     local_size: int
+
+    @property
+    def n_machines(self) -> int:
+        """On how many machines there are ranks."""
+        return self.size // self.local_size
 
 
 def place() -> Place | None:
@@ -27,10 +33,12 @@ def place() -> Place | None:
     """
     found = os.environ
     if int(found.get("WORLD_SIZE", 1)) > 1 and "RANK" in found and "LOCAL_WORLD_SIZE" in found:
-        return Place("torchrun", int(found["RANK"]), int(found["WORLD_SIZE"]), int(found["LOCAL_WORLD_SIZE"]))
+        local = int(found.get("LOCAL_RANK", 0)), int(found["LOCAL_WORLD_SIZE"])
+        return Place("torchrun", int(found["RANK"]), int(found["WORLD_SIZE"]), *local)
     tasks = int(found.get("SLURM_STEP_NUM_TASKS", 1))
     if tasks > 1 and "SLURM_PROCID" in found:
-        return Place("srun", int(found["SLURM_PROCID"]), tasks, tasks // int(found.get("SLURM_STEP_NUM_NODES", 1)))
+        local = int(found.get("SLURM_LOCALID", 0)), tasks // int(found.get("SLURM_STEP_NUM_NODES", 1))
+        return Place("srun", int(found["SLURM_PROCID"]), tasks, *local)
     return None
 
 
@@ -41,15 +49,27 @@ def check_start(configs: Sequence[RunConfig]) -> None:
         ConfigError: with the settings or the command that work.
     """
     here = place()
+    try:
+        _check_fit(here, configs)
+    except ConfigError as error:
+        if here is not None and here.n_machines > 1:
+            from superdyn.sweeps.ranks.agreement import tell_others  # with torch
+
+            tell_others(here, str(error))
+        raise
+
+
+def _check_fit(here: Place | None, configs: Sequence[RunConfig]) -> None:
     if len({(config.trainer.devices, config.trainer.num_nodes) for config in configs}) > 1:
         raise ConfigError("trainer.devices, trainer.num_nodes: the runs of one launch must agree in them.")
     for trainer in (config.trainer for config in configs[:1]):
         asked = f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}"
-        if here is None and trainer.num_nodes > 1:
+        if here is None and trainer.num_nodes > 1 and configs[0].launcher.name != "slurm":
             raise ConfigError(
                 f"{asked}: every machine must start its ranks: torchrun --nnodes {trainer.num_nodes} --nproc-per-node "
                 f"{trainer.devices} --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m superdyn.cli train … on each, "
-                f"or srun --nodes {trainer.num_nodes} --ntasks-per-node {trainer.devices} superdyn train …"
+                f"or srun --nodes {trainer.num_nodes} --ntasks-per-node {trainer.devices} superdyn train …; "
+                f"launcher=slurm does so in its jobs."
             )
         if here is not None and (trainer.n_ranks, trainer.devices) != (here.size, here.local_size):
             raise ConfigError(
@@ -71,16 +91,23 @@ def check_multirun(config: RunConfig) -> None:
         ConfigError: with the command that works.
     """
     here = place()
-    works = f"superdyn train -m launcher=local {_group(config.trainer)} trainer.devices="
+    trainer, launcher = config.trainer, config.launcher.name
+    works = f"superdyn train -m launcher=local {_group(trainer)} trainer.devices="
     if here is not None:
         raise ConfigError(
             f"-m: {here.starter} started {here.size} ranks, and each would train the whole sweep; without it, "
             f"{works}{here.local_size} … starts a group of ranks for each point."
         )
-    if config.trainer.n_ranks > 1 and config.launcher.name == "pack":
+    if trainer.num_nodes > 1 and launcher != "slurm":
         raise ConfigError(
-            f"trainer.devices={config.trainer.devices}: with -m, launcher=pack trains runs in this process on one "
-            f"device; {works}{config.trainer.devices} … starts a group of ranks for each point."
+            f"trainer.num_nodes={trainer.num_nodes}: with -m, launcher={launcher} trains each run on one machine; "
+            f"superdyn train -m launcher=slurm {_group(trainer)} trainer.devices={trainer.devices} "
+            f"trainer.num_nodes={trainer.num_nodes} … makes each job one of so many nodes."
+        )
+    if trainer.n_ranks > 1 and launcher == "pack":
+        raise ConfigError(
+            f"trainer.devices={trainer.devices}: with -m, launcher=pack trains runs in this process on one "
+            f"device; {works}{trainer.devices} … starts a group of ranks for each point."
         )
 
 

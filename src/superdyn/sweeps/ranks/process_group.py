@@ -5,9 +5,11 @@ Lightning starts no ranks: `group.py` starts torchrun, or the user starts torchr
 
 import gc
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -18,33 +20,74 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from pytorch_lightning.strategies import DDPStrategy
 
-from superdyn.config import RunConfig, TrainerConfig
+from superdyn.config import ConfigError, RunConfig, TrainerConfig
+from superdyn.sweeps.ranks.agreement import agree, met_store
+from superdyn.sweeps.ranks.keep_alive import notice_lost_machines
+from superdyn.sweeps.ranks.node_address import node_address
 from superdyn.sweeps.ranks.place import Place, place
 from superdyn.sweeps.ranks.sharded_strategy import ShardStrategy
-from superdyn.training.data_parallel import Ranks
+from superdyn.sweeps.ranks.shared_folder import check_shared
+from superdyn.training.data_parallel import RankLost, Ranks, brief
+
+Value = TypeVar("Value")
+
+WRONG_INPUT = 2
+"""Exit code of the command line after a refusal."""
 
 
 @contextmanager
-def joined(configs: Sequence[RunConfig]) -> Iterator[Ranks]:
-    """The process group of the ranks of these runs; a process that is no rank stays alone.
+def joined(configs: Sequence[RunConfig], sweep_dir: Path) -> Iterator[Ranks]:
+    """The process group of the ranks of these runs in `sweep_dir`; a process that is no rank stays alone.
 
     After an error the group is left as it is, since others may still wait in it; the process then ends.
+
+    Raises:
+        ConfigError: the ranks do not fit their machines, do not agree or do not reach each other.
+        RankLost: one of them is gone; only the first rank of a machine says so.
     """
     here = place()
     if here is None or not configs:
         yield Ranks.current()
         return
     environment = cluster_environment(here)
+    if here.starter == "srun" and "MASTER_ADDR" not in os.environ:
+        first = SLURMEnvironment.resolve_root_node_address(os.environ["SLURM_STEP_NODELIST"])
+        os.environ["MASTER_ADDR"] = node_address(first)
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
     on_gpu = lightning_accelerator(configs[0].trainer) == "gpu"
     if on_gpu:
         torch.cuda.set_device(environment.local_rank())
-    # What ranks decide together travels on the host, so that no GPU is waited for.
-    backend = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    dist.init_process_group(backend, rank=here.rank, world_size=here.size)
-    yield Ranks.current()
+    store = met_store(here)
+    try:
+        agree(here, configs, store)
+        _start(here, "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store)
+        if here.n_machines > 1 and configs[0].trainer.shards:
+            check_shared(Ranks.current(), sweep_dir)
+        yield Ranks.current()
+    except (ConfigError, RankLost) as error:
+        if here.local_rank == 0:
+            raise
+        raise SystemExit(WRONG_INPUT if isinstance(error, ConfigError) else 1) from error
     gc.collect()  # what is left of sharded runs holds the group, whose threads must end before the interpreter does
     dist.destroy_process_group()
+
+
+def _start(
+    here: Place,
+    backend: str,
+    store: dist.Store,  # pyright: ignore[reportPrivateImportUsage]
+) -> None:
+    """Connect the ranks; what they decide together travels on the host, so that no GPU is waited for."""
+    try:
+        dist.init_process_group(backend, store=store, rank=here.rank, world_size=here.size)
+    except RuntimeError as error:
+        said = brief(error)
+        raise ConfigError(
+            f"the ranks on {socket.gethostname()} do not reach all others ({said}); GLOO_SOCKET_IFNAME=NAME, on every "
+            f"machine, names the network interface between them, which ip address shows."
+        ) from error
+    if here.n_machines > 1:
+        notice_lost_machines()
 
 
 class RankStrategy(DDPStrategy):
@@ -68,6 +111,10 @@ class RankStrategy(DDPStrategy):
     def barrier(self, *args: Any, **kwargs: Any) -> None:
         """Wait for all ranks, on the host."""
         Ranks.current().largest([0])
+
+    def broadcast(self, obj: Value, src: int = 0) -> Value:
+        """What the first rank has, which is the only one that Lightning asks."""
+        return Ranks.current().from_first(obj)
 
 
 def lightning_accelerator(trainer: TrainerConfig) -> str:

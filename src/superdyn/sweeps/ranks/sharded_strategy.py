@@ -4,6 +4,8 @@ It lays the ranks out as a device mesh with the one axis "data_parallel" before 
 (`SuperpositionModule.configure_model`). As `RankStrategy` it starts no process and handles no signal.
 """
 
+from typing import TypeVar
+
 import pytorch_lightning as pl
 import torch.distributed as dist
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -12,6 +14,8 @@ from pytorch_lightning.strategies.parallel import ParallelStrategy
 from torch.distributed.device_mesh import DeviceMesh
 
 from superdyn.training.data_parallel import Ranks
+
+Value = TypeVar("Value")
 
 
 class ShardStrategy(ModelParallelStrategy):
@@ -42,3 +46,7 @@ class ShardStrategy(ModelParallelStrategy):
     def barrier(self, name: str | None = None) -> None:
         """Wait for all ranks, on the host."""
         Ranks.current().largest([0])
+
+    def broadcast(self, obj: Value, src: int = 0) -> Value:
+        """What the first rank has, which is the only one that Lightning asks."""
+        return Ranks.current().from_first(obj)

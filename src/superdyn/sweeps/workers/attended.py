@@ -1,6 +1,7 @@
 """A worker process on a machine that may vanish: it is started, told to stop, and its runs are freed when it is gone.
 
-Who trains is written beside the task. A later attempt at the same task, or the launching machine, can then free the
+Who trains is written beside the task: the worker and, where that is a group of ranks, the first of them, whose name the
+runs bear. A later attempt at the same task, or the launching machine, can then free the
 runs of a worker that died on another host at once, where everyone else has to wait for its heartbeat to go stale.
 Imports no torch, so that a cluster job that only attends its worker starts at once.
 """
@@ -20,10 +21,13 @@ from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began
-from superdyn.sweeps.ranks.group import SAFE_PATH, TERMINATED, worker_command
+from superdyn.sweeps.ranks.group import SAFE_PATH, TERMINATED, Share, worker_command
 
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 """What schedulers announce the end of a job with, to every process of it; the worker's parent answers for both."""
+
+_WORKER, _FIRST_RANK = ".worker", ".rank"
+"""Of the files beside the task."""
 
 _POLL_SECONDS = 0.1
 _PATIENCE_SECONDS = 60.0
@@ -39,14 +43,19 @@ class Worker:
     code: int | None = None
 
     @classmethod
-    def read(cls, task: Path) -> "Worker | None":
+    def of(cls, pid: int) -> "Worker":
+        """A process on this machine."""
+        return cls(socket.gethostname(), pid, process_began(pid))
+
+    @classmethod
+    def read(cls, task: Path, suffix: str = _WORKER) -> "Worker | None":
         """The task's last worker, or None if it never had one."""
-        path = _record(task)
+        path = task.with_suffix(suffix)
         return cls(**json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
-    def write(self, task: Path) -> None:
+    def write(self, task: Path, suffix: str = _WORKER) -> None:
         """Replace what is written beside the task."""
-        write_atomically(_record(task), lambda file: file.write(json.dumps(asdict(self)).encode()))
+        write_atomically(task.with_suffix(suffix), lambda file: file.write(json.dumps(asdict(self)).encode()))
 
     def has_ended(self) -> bool:
         """Whether it came to its end; one that was told to stop may be started again by the scheduler."""
@@ -57,7 +66,13 @@ class Worker:
         return self.host == socket.gethostname() and is_alive(self.pid, self.began)
 
 
-def attend(task: Path, stop: Callable[[], bool], environment: Mapping[str, str], log: IO[bytes] | None = None) -> int:
+def attend(
+    task: Path,
+    stop: Callable[[], bool],
+    environment: Mapping[str, str],
+    log: IO[bytes] | None = None,
+    share: Share | None = None,
+) -> int:
     """Have a worker train the task, after an earlier one if there was any, and tell it to save and end on `stop()`.
 
     Args:
@@ -65,14 +80,18 @@ def attend(task: Path, stop: Callable[[], bool], environment: Mapping[str, str],
         stop: asked several times a second.
         environment: set for the worker on top of this process's own.
         log: where the worker writes; None for where this process does.
+        share: this machine's, where the worker is a group of ranks over several; the first keeps the record.
 
     Returns:
         The exit codes of `worker`, 128 + n after signal n.
     """
-    free_runs(task)
-    process = _started(task, environment, log)
+    records = share is None or share.number == 0
+    if records:
+        free_runs(task)
+    process = _started(task, environment, log, share)
     try:
-        Worker(socket.gethostname(), process.pid, process_began(process.pid)).write(task)
+        if records:
+            Worker.of(process.pid).write(task)
         while process.poll() is None:
             if stop():
                 break
@@ -82,8 +101,14 @@ def attend(task: Path, stop: Callable[[], bool], environment: Mapping[str, str],
         process.wait()
         assert process.stdin is not None
         process.stdin.close()
-    free_runs(task)
+    if records:
+        free_runs(task)
     return process.returncode if process.returncode >= 0 else 128 - process.returncode
+
+
+def note_first_rank(task: Path) -> None:
+    """Write down that this process is the first rank of the task's worker."""
+    Worker.of(os.getpid()).write(task, _FIRST_RANK)
 
 
 def note_end(task: Path, code: int) -> None:
@@ -95,13 +120,12 @@ def note_end(task: Path, code: int) -> None:
 
 def free_runs(task: Path) -> None:
     """Mark as interrupted what the task's last worker, which is known to be gone, has left as running."""
-    worker = Worker.read(task)
-    if worker is None:
-        return
+    workers = [found for suffix in (_WORKER, _FIRST_RANK) if (found := Worker.read(task, suffix)) is not None]
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while worker.is_alive_here() and time.monotonic() < deadline:  # it is saving its runs
+    while any(worker.is_alive_here() for worker in workers) and time.monotonic() < deadline:  # it is saving its runs
         time.sleep(_POLL_SECONDS)
-    if worker.is_alive_here():
+    gone = {(worker.host, worker.pid, worker.began) for worker in workers if not worker.is_alive_here()}
+    if not gone:
         return
     content = json.loads(task.read_text(encoding="utf-8"))
     sweep_dir = Path(content["sweep_dir"])
@@ -110,23 +134,21 @@ def free_runs(task: Path) -> None:
             status = current_status(folder)
             if status is None or status.state != "running":
                 continue
-            if (status.host, status.pid, status.began) == (worker.host, worker.pid, worker.began):
+            if (status.host, status.pid, status.began) in gone:
                 folder.write_status(replace(status, state="interrupted"))
 
 
-def _started(task: Path, environment: Mapping[str, str], log: IO[bytes] | None) -> "subprocess.Popen[bytes]":
+def _started(
+    task: Path, environment: Mapping[str, str], log: IO[bytes] | None, share: Share | None
+) -> "subprocess.Popen[bytes]":
     n_ranks = json.loads(task.read_text(encoding="utf-8"))["n_ranks"]
     # A blocked signal stays blocked in the child: these reach every process of a job and would end it in mid-step.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         return subprocess.Popen(
-            worker_command(n_ranks, [str(task), "--end-with-parent"]),
+            worker_command(n_ranks, [str(task), "--end-with-parent"], share),
             stdin=subprocess.PIPE, stdout=log, stderr=None if log is None else subprocess.STDOUT,
             env={**os.environ, **SAFE_PATH, **environment},
         )  # fmt: skip
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _record(task: Path) -> Path:
-    return task.with_suffix(".worker")

@@ -3,6 +3,7 @@
 submitit would cut training in mid-step on USR2 and ignore SIGTERM. Here either first has the worker finish its chunk
 and save; then USR2 (the end of the job's time) requeues the job by submitit's own handler, and SIGTERM ends it with
 exit code 143, unless SLURM has only announced a preemption, after which it would not start the job again by itself.
+A job over several nodes has one such process on each; the first keeps the account and requeues for all.
 """
 
 import re
@@ -12,7 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superdyn.sweeps.ranks.group import TERMINATED
+from superdyn.sweeps.ranks.group import TERMINATED, Share
+from superdyn.sweeps.ranks.node_address import group_port, node_address
 from superdyn.sweeps.workers.attended import attend, note_end
 
 ORDINARY = (0, 1, 74, 75)
@@ -35,7 +37,10 @@ class ClusterJob:
         received: list[int] = []
         for number in (signal.SIGTERM, announced):
             signal.signal(number, lambda number, _: received.append(number))
-        code = attend(Path(task), lambda: bool(received), environment)
+        share = share_of_group()
+        code = attend(Path(task), lambda: bool(received), environment, share=share)
+        if share is not None and share.number > 0:
+            return code
         if code == TERMINATED and (announced in received or (received and _is_announced_preemption())):
             requeue(announced, None)  # leaves by SystemExit
         note_end(Path(task), code)
@@ -48,6 +53,16 @@ class ClusterJob:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, task, environment)
+
+
+def share_of_group() -> Share | None:
+    """This node's part in a job over several; None in a job on one."""
+    from submitit import JobEnvironment
+
+    job = JobEnvironment()
+    if job.num_nodes == 1:
+        return None
+    return Share(job.node, job.num_nodes, node_address(job.hostnames[0]), group_port(job.raw_job_id))
 
 
 def _is_announced_preemption() -> bool:

@@ -26,7 +26,7 @@ class Task:
         parts: into how many packs each group of one shape is cut, at least; that many workers can then share it.
         memory_share: the part of the free memory that the worker may count on.
         pack_limit: most runs in a pack, or None.
-        n_ranks: how many ranks train each of the runs.
+        n_ranks: how many ranks train each of the runs, on each machine that the worker has.
     """
 
     sweep_dir: str
@@ -50,8 +50,7 @@ class Task:
         root = launch.sweep_dir.absolute()
         folders = tuple(str(point.folder.path.absolute().relative_to(root)) for point in points)
         retry = any(point.signature in launch.retry for point in points)
-        n_ranks = points[0].config.trainer.n_ranks
-        return cls(str(root), folders, retry, parts, memory_share, pack_limit, n_ranks)
+        return cls(str(root), folders, retry, parts, memory_share, pack_limit, points[0].config.trainer.devices)
 
     def write(self, path: Path) -> Path:
         """Write the file; returns its path."""

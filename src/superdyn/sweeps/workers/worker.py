@@ -1,7 +1,7 @@
 """`python -m superdyn.sweeps.workers.worker TASK.json`: the process in which an executor has packs trained.
 
-Exit codes: 0 all of the task's points are done, 1 some are not, 74 the disk cannot be written, 75 the device is gone,
-143 ended by SIGTERM; whatever else means that the process died.
+Exit codes: 0 all of the task's points are done, 1 some are not, 2 the ranks do not fit or agree, 74 the disk cannot be
+written, 75 the device is gone, 143 ended by SIGTERM; whatever else means that the process died.
 """
 
 import os
@@ -11,13 +11,15 @@ import threading
 import warnings
 from pathlib import Path
 
+from superdyn.config import ConfigError
 from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
 from superdyn.sweeps.executors.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
 from superdyn.sweeps.ranks.place import check_start, place
-from superdyn.sweeps.ranks.process_group import joined
+from superdyn.sweeps.ranks.process_group import WRONG_INPUT, joined
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
+from superdyn.sweeps.workers.attended import note_first_rank
 from superdyn.sweeps.workers.task import Task
 
 STORAGE_FAULT, DEVICE_FAULT = 74, 75
@@ -34,7 +36,11 @@ def main(arguments: list[str]) -> int:
     sys.path.append(os.getcwd())  # where a user's package usually lies; last, as in the command line
     if PARENT_ON_STDIN in arguments:
         threading.Thread(target=_end_with_parent, daemon=True).start()
-    return run_task(Task.read(Path(arguments[0])))
+    task = Path(arguments[0])
+    here = place()
+    if here is not None and here.rank == 0:
+        note_first_rank(task)
+    return run_task(Task.read(task))
 
 
 def run_task(task: Task) -> int:
@@ -44,14 +50,17 @@ def run_task(task: Task) -> int:
     """
     launch = task.launch()
     configs = [point.config for point in launch.points]
-    check_start(configs)
     try:
-        with joined(configs) as ranks:
+        check_start(configs)
+        with joined(configs, launch.sweep_dir) as ranks:
             if not ranks.is_first:
                 follow_packs()
                 return 0
             InProcess(launch, Progress(None)).run(launch.points)
             dismiss_followers()
+    except ConfigError as error:
+        print(f"superdyn: {error}", flush=True)
+        return WRONG_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
     except SweepStoppedError as error:
