@@ -1,11 +1,13 @@
-"""One optimizer step as a CUDA graph, replayed with fresh data: one launch for the host instead of forty.
+"""One optimizer step as a CUDA graph, replayed with fresh data: one launch for the host instead of a dozen or more.
 
 Inside the graph the step counter, the place in the chunk and the learning rates are tensors that the graph itself
 advances, and the batch is written from buffers that the host refills between chunks; so replay t trains step t on the
 data of step t, and nothing is captured anew. Axis legend: `r` run, `s` sample, `n` feature, `t` step, `m` point.
 """
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Int64
@@ -27,15 +29,15 @@ class ChunkBuffer:
 
     next: Int64[Tensor, "1"]
 
-    def __init__(self, points: DevicePoints, capacity: int, shape: tuple[int, int, int]):
-        width = points.places.shape[1]
+    def __init__(self, points: DevicePoints, shape: tuple[int, int, int]):
+        capacity, width = points.n_drawn, points.places.shape[1]
         self._places = points.places.new_zeros(capacity, width)
         self._values = points.values.new_zeros(capacity, width)
         self._x = points.values.new_zeros(shape[0] * shape[1] * shape[2] + 1)
         self.shape, self.next = shape, points.places.new_zeros(1)
 
     def refill(self, points: DevicePoints) -> None:
-        """Take the points of the coming chunk, which has at most `capacity` steps."""
+        """Take the points of the coming chunk, steps of one block."""
         self._places[: len(points.places)].copy_(points.places)
         self._values[: len(points.values)].copy_(points.values)
         self.next.zero_()
@@ -65,7 +67,7 @@ class CapturedStep:
             for _ in range(_WARM_UP):
                 step()
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph):
+        with _no_collection(), torch.cuda.graph(self._graph):
             step()
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
@@ -74,3 +76,16 @@ class CapturedStep:
         """Train the next steps."""
         for _ in range(n_steps):
             self._graph.replay()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect garbage now and not meanwhile: to destroy the graph of an earlier pack would break off a capture."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
