@@ -8,6 +8,7 @@ data of step t, and nothing is captured anew. Axis legend: `r` run, `s` sample, 
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import torch
 from jaxtyping import Int64
@@ -61,13 +62,13 @@ class CapturedStep:
     def __init__(self, step: Callable[[], None], state: list[Tensor]):
         self._graph = torch.cuda.CUDAGraph()
         before = [tensor.clone() for tensor in state]
-        stream = torch.cuda.Stream()
+        stream = _stream(torch.cuda.current_device())
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 step()
         torch.cuda.current_stream().wait_stream(stream)
-        with _no_collection(), torch.cuda.graph(self._graph):
+        with _no_collection(), torch.cuda.graph(self._graph, stream=stream):
             step()
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
@@ -76,6 +77,12 @@ class CapturedStep:
         """Train the next steps."""
         for _ in range(n_steps):
             self._graph.replay()
+
+
+@cache
+def _stream(device: int) -> torch.cuda.Stream:
+    """One for all packs: cuBLAS keeps memory for every stream that it was ever used on."""
+    return torch.cuda.Stream(device)
 
 
 @contextmanager
