@@ -6,6 +6,7 @@ data of step t, and nothing is captured anew. Axis legend: `r` run, `s` sample, 
 """
 
 import gc
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -34,7 +35,6 @@ class ChunkBuffer:
         capacity, width = points.n_drawn, points.places.shape[1]
         self._places = points.places.new_zeros(capacity, width)
         self._values = points.values.new_zeros(capacity, width)
-        self._x = points.values.new_zeros(shape[0] * shape[1] * shape[2] + 1)
         self.shape, self.next = shape, points.places.new_zeros(1)
 
     def refill(self, points: DevicePoints) -> None:
@@ -45,10 +45,11 @@ class ChunkBuffer:
 
     def batch(self) -> SparseBatch:
         """Write out the next step's batch and move on."""
-        self._x.zero_()
-        self._x[self._places.index_select(0, self.next)[0]] = self._values.index_select(0, self.next)[0]
+        # A fresh array: kept from step to step, it would be copied back once more by compiled code.
+        x = self._values.new_zeros(math.prod(self.shape) + 1)
+        x[self._places.index_select(0, self.next)[0]] = self._values.index_select(0, self.next)[0]
         self.next += 1
-        return SparseBatch(self.shape, self._x[:-1].view(self.shape), None)
+        return SparseBatch(self.shape, x[:-1].view(self.shape), None)
 
 
 class CapturedStep:
