@@ -64,13 +64,14 @@ def tasks(quick: bool, device: str) -> list[tuple[dict[str, Any], str]]:
     left_out = {"jax rbg"} if device == "cpu" else set()  # twice as slow there as JAX's own generator
     if importlib.util.find_spec("jax") is None:
         left_out |= {"jax", "jax rbg"}
-    found = [
+    later = [rival for rival in RIVALS if rival not in _FIRST]
+    return [
         (load.__dict__, rival)
+        for rivals in (_FIRST, later)
         for load in workloads(quick, device)
-        for rival in RIVALS
+        for rival in rivals
         if rival not in left_out and (rival != _EVERYTHING_ON or _sweeps(load))
     ]
-    return sorted(found, key=lambda task: task[1] not in _FIRST)
 
 
 def _sweeps(load: Workload) -> bool:
