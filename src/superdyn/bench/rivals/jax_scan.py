@@ -27,7 +27,8 @@ class JaxScan:
         jax: Any = importlib.import_module("jax")
         # Left alone it takes a GPU where there is one, also for what is compared on the CPU, and rounds products there.
         jax.config.update("jax_platforms", device)
-        jax.config.update("jax_default_matmul_precision", "highest")
+        if device == "cuda":
+            jax.config.update("jax_default_matmul_precision", "highest")
         if jax.default_backend() != {"cpu": "cpu", "cuda": "gpu"}[device]:
             raise RuntimeError(f"JAX computes on {jax.default_backend()}, not on {device}.")
         self.workload, self.generator = workload, generator
@@ -48,8 +49,9 @@ class JaxScan:
         return np.asarray(self._scanned(params, rates, keys, jnp.arange(steps), given))
 
     def peak_memory(self) -> int:
-        """Bytes of JAX's arrays on the GPU at most."""
-        return self._jax.local_devices()[0].memory_stats()["peak_bytes_in_use"]
+        """Bytes of JAX's arrays on the GPU at most; 0 where its allocator does not count."""
+        counted = self._jax.local_devices()[0].memory_stats()
+        return counted["peak_bytes_in_use"] if counted else 0
 
     def _scan(self, params: dict[str, Any], rates: Any, keys: Any, steps: Any, batches: Any) -> Any:
         jax, jnp = self._jax, self._jnp
