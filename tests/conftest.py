@@ -1,20 +1,22 @@
-"""Shape annotations are checked at run time in tests, and every test trains in a folder of its own, on few threads."""
+"""Shape annotations are checked at run time in tests, and every test trains in a folder of its own."""
 
+import torch
 from jaxtyping import install_import_hook
 
-# Before anything imports superdyn.
-install_import_hook("superdyn", "beartype.beartype")
+# Before anything imports superdyn. Not where there is a GPU, whose compiler cannot trace the checks.
+if not torch.cuda.is_available():
+    install_import_hook("superdyn", "beartype.beartype")
 
-import copy  # noqa: E402
-from collections.abc import Callable, Sequence  # noqa: E402
-from typing import Any  # noqa: E402
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
 
-import pytest  # noqa: E402
+import pytest
 
-from superdyn.config import RunConfig  # noqa: E402
-from superdyn.runs.folder import RunFolder  # noqa: E402
-from superdyn.sweeps.points import Point  # noqa: E402
-from superdyn.sweeps.sweep import run_sweep  # noqa: E402
+from superdyn.config import RunConfig
+from superdyn.runs.folder import RunFolder
+from superdyn.sweeps.points import Point
+from superdyn.sweeps.sweep import run_sweep
 
 SMALL: dict[str, Any] = {
     "data": {"n_features": 32, "data_exponent": 1.5, "importance_exponent": 0.5, "batch_size": 32, "eval_size": 256},
@@ -23,6 +25,15 @@ SMALL: dict[str, Any] = {
     "trainer": {"max_steps": 20, "chunk_steps": 8, "progress": False},
 }
 """A run that trains in milliseconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` need one, and what torch's compiler warns of on it fails none of them."""
+    missing = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(missing)
+            item.add_marker(pytest.mark.filterwarnings("default"))
 
 
 @pytest.fixture(scope="session")

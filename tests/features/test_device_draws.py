@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from superdyn.features.device_draws import QUANTILES, DeviceDraws, can_draw_on_device
+from superdyn.features import device_draws
+from superdyn.features.device_draws import QUANTILES, DeviceDraws, DrawnAhead, can_draw_on_device
 from superdyn.features.generator import Stream, uniforms
 from superdyn.features.philox import philox_uniforms, signed
 from superdyn.features.sampler import make_sampler
@@ -48,3 +49,33 @@ def test_the_batches_are_those_of_the_host(law, run_config):
 )  # fmt: skip
 def test_other_data_are_drawn_by_the_host(change, run_config):
     assert not can_draw_on_device(run_config(**{"batch_size": 128, **change}))
+
+
+def test_blocks_drawn_ahead_serve_chunks_that_end_early(run_config, monkeypatch):
+    configs = [run_config(top={"seed": s}, batch_size=128, trainer={"compile": False}) for s in range(2)]
+    draws = DeviceDraws(configs, torch.float64)
+    monkeypatch.setattr(device_draws, "_BLOCK_BYTES", 5 * draws.step_bytes)
+    ahead = DrawnAhead(configs, torch.float64, torch.device("cpu"))
+    drawn = []
+    monkeypatch.setattr(ahead, "_points", lambda first, n: drawn.append(int(first)) or draws.points(first, n))
+    chunks = [(0, 1), (1, 2), (2, 12), (30, 31)]
+    parts = [part for chunk in chunks for part in ahead.parts(*chunk)]
+    assert [first for first, _ in parts] == [0, 1, 2, 5, 10, 30]
+    assert drawn == [0, 5, 10, 30]
+    expected = draws.points(0, 12)
+    assert torch.equal(torch.cat([points.places for _, points in parts[:-1]]), expected.places)
+    assert torch.equal(torch.cat([points.values for _, points in parts[:-1]]), expected.values)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("law", ["uniform", "half_normal"])
+def test_a_gpu_draws_the_points_of_the_cpu(law, compiled, run_config):
+    configs = [run_config(top={"seed": 2**62 + s}, value_law=law, batch_size=128) for s in range(3)]
+    draws = DeviceDraws(configs, torch.float64)
+    expected = draws.points(10**9, 5)
+    drawn = draws.to("cuda").points
+    drawn = torch.compile(drawn, dynamic=False) if compiled else drawn
+    found = drawn(torch.full((), 10**9, device="cuda"), 5)
+    assert torch.equal(found.places.cpu(), expected.places)
+    torch.testing.assert_close(found.values.cpu(), expected.values, rtol=1e-12, atol=0.0)

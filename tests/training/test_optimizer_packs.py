@@ -136,7 +136,6 @@ def test_norms_do_not_depend_on_the_size_of_the_pack(k: int, n: int, threads: in
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @EVERY_RULE
 def test_a_captured_update_replays_as_the_eager_one(rule: str):
     parameters, target, curvature = ({n: t.cuda() for n, t in part.items()} for part in bowl(7, 32, 64, torch.float32))

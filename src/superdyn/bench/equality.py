@@ -30,7 +30,7 @@ def losses_on_shared_batches(workload: Workload, steps: int) -> dict[str, Float[
         runs = [loop.train(r, steps, torch.from_numpy(batches[:, r])) for r in range(workload.runs)]
         found[name] = np.array(runs).T
     if importlib.util.find_spec("jax"):
-        found["jax"] = JaxScan(workload).train(steps, batches)
+        found["jax"] = JaxScan(workload, "cpu").train(steps, batches)
     return found
 
 

@@ -10,20 +10,21 @@ import torch
 
 def product_flops(device: str) -> float:
     """Operations per second that the device reaches in one large float32 product."""
-    a = torch.randn(2048, 2048, device=device)
+    size = 8192 if device == "cuda" else 2048
+    a = torch.randn(size, size, device=device)
     best = 0.0
     for _ in range(8):
         start = time.perf_counter()
         torch.mm(a, a)
         if device == "cuda":
             torch.cuda.synchronize()
-        best = max(best, 2 * 2048.0**3 / (time.perf_counter() - start))
+        best = max(best, 2 * float(size) ** 3 / (time.perf_counter() - start))
     return best
 
 
 def versions() -> str:
     """Python and the libraries that compete."""
-    parts = [f"Python {platform.python_version()}"]
+    parts = [f"Python {platform.python_version()}", *([f"CUDA {torch.version.cuda}"] if torch.version.cuda else [])]
     for name in ("torch", "pytorch-lightning", "jax", "numpy", "wandb"):
         try:
             parts.append(f"{name} {version(name)}")

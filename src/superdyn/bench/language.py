@@ -1,15 +1,15 @@
 """The suite of language models: superdyn's engine and whole runs against a plain PyTorch loop of the same model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 from superdyn.bench.language_workload import LanguageWorkload, workloads
-from superdyn.bench.one import alone
 from superdyn.bench.timing import Job
 
 PLAIN, WHOLE_COMPILED = "plain", "plain, compiled whole"
 ENGINE, EVERYTHING_ON = "superdyn", "superdyn train"
-_UNIT = "tokens_per_s"
+ONE_BY_ONE = (PLAIN, WHOLE_COMPILED)
+UNIT = "tokens_per_s"
 _SETTING_UP = 8.0
 """Whole runs are timed so many times as long, since their setting up takes seconds that vary."""
 
@@ -30,34 +30,37 @@ def job(rival: str, workload: dict[str, Any], device: str) -> Job:
     return Job(pack.whole, load.runs * load.step_tokens, longer=_SETTING_UP)
 
 
-def records(quick: bool, device: str) -> Iterator[dict[str, Any]]:
-    """The record, growing by one workload at a time."""
+def tasks(quick: bool, device: str) -> list[tuple[dict[str, Any], str]]:
+    """Workloads and competitors in the order of measuring: whole runs, which take longest, last."""
+    rivals = [PLAIN, ENGINE, *([WHOLE_COMPILED] if device == "cuda" else [])]
+    loads = [load.as_mapping() for load in workloads(quick, device)]
+    return [(load, rival) for load in loads for rival in rivals] + [(load, EVERYTHING_ON) for load in loads]
+
+
+def described(workload: dict[str, Any]) -> dict[str, Any]:
+    """Sizes of the model."""
+    load = LanguageWorkload(**workload)
+    return {"parameters": load.parameters, "token_flops": load.token_flops}
+
+
+def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
+    """The speed of one product, and on a CPU, where time is not lent by the minute, that all train the same model."""
     from superdyn.bench.hardware import product_flops
-    from superdyn.bench.language_equality import STEPS, loss_differences, rounded_difference
 
-    loads = workloads(quick, device)
-    record: dict[str, Any] = {
-        "equality_steps": STEPS,
-        "loss_difference": loss_differences(workloads(True, "cpu")[0]),
-        "rounded_loss_difference": rounded_difference(loads[0]) if device == "cuda" else None,
-        "product_flops": product_flops(device),
-        "comparisons": [],
-    }
-    single: dict[str, Any] = {}
-    for load in loads:
-        record["comparisons"].append(_compare(load, device, single))
-        single = record["comparisons"][-1]["results"] if load.runs == 1 else single
-        yield record
+    return {"product_flops": lambda: product_flops(device)} | (_equality() if device == "cpu" else {})
 
 
-def _compare(load: LanguageWorkload, device: str, single: dict[str, Any]) -> dict[str, Any]:
-    """All rivals on one workload; plain loops train one run after the other, at the speed of `single`, the R = 1."""
-    rivals = [PLAIN, ENGINE, EVERYTHING_ON]
-    if device == "cuda":
-        rivals.insert(1, WHOLE_COMPILED)
-    results = {}
-    for rival in rivals:
-        one_by_one = load.runs > 1 and rival.startswith(PLAIN)
-        results[rival] = single[rival] if one_by_one else alone("language", rival, load.as_mapping(), device, _UNIT)
-    facts = {"parameters": load.parameters, "token_flops": load.token_flops}
-    return {"workload": load.as_mapping(), **facts, "results": results}
+def facts_after(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
+    """On a GPU that all train the same model, and by how much the compiled and rounded engine differs."""
+    from superdyn.bench.language_equality import rounded_difference
+
+    if device == "cpu":
+        return {}
+    (smallest,) = workloads(True, device)
+    return {"rounded_loss_difference": lambda: rounded_difference(smallest)} | _equality()
+
+
+def _equality() -> dict[str, Callable[[], Any]]:
+    from superdyn.bench.language_equality import loss_differences
+
+    return {"loss_difference": lambda: loss_differences(workloads(True, "cpu")[0])}

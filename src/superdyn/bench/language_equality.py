@@ -12,16 +12,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from superdyn.bench.language_workload import LanguageWorkload
+from superdyn.bench.language_workload import EQUALITY_STEPS, LanguageWorkload
 from superdyn.bench.rivals.language_pack import LanguagePack
 from superdyn.bench.rivals.plain_language import PlainLanguageLoop
 from superdyn.features.token_stream import evaluation_tokens, token_stream
 from superdyn.features.tokens.batch import TokenBatch
 
-STEPS = 20
 
-
-def loss_differences(workload: LanguageWorkload, steps: int = STEPS) -> dict[str, float]:
+def loss_differences(workload: LanguageWorkload, steps: int = EQUALITY_STEPS) -> dict[str, float]:
     """Largest relative difference from the plain loop's: of the engine's training losses on the CPU in float32, and of
     the held-out losses of a whole run at the steps at which it is measured."""
     exact = replace(workload, precision="32-true", runs=1)
@@ -40,7 +38,7 @@ def loss_differences(workload: LanguageWorkload, steps: int = STEPS) -> dict[str
     }
 
 
-def rounded_difference(workload: LanguageWorkload, steps: int = STEPS) -> float:
+def rounded_difference(workload: LanguageWorkload, steps: int = EQUALITY_STEPS) -> float:
     """The same of the engine's training losses on the GPU, as it is timed there."""
     batches = [TokenBatch(*(part.cuda() for part in batch)) for batch in _batches(workload, steps)]
     found = _largest(LanguagePack(workload, "cuda").losses(batches), _plain_twin(workload, "cuda").losses(batches))

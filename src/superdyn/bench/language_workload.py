@@ -12,6 +12,8 @@ from superdyn.models.decoder.flops import parameter_count, token_flops
 
 ZIPF_EXPONENT = 1.0
 BETAS, WEIGHT_DECAY = (0.9, 0.95), 0.1
+EQUALITY_STEPS = 20
+"""Steps of which the losses of all competitors are compared."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def workloads(quick: bool, device: str) -> list[LanguageWorkload]:
         small = LanguageWorkload("10M", 6, 384, 6, 50304, 1024, 64, 2, "bf16-mixed")
         gpt2 = LanguageWorkload("124M", 12, 768, 12, 50304, 1024, 64, 4, "bf16-mixed")
         large = LanguageWorkload("300M", 24, 1024, 16, 50304, 1024, 64, 8, "bf16-mixed")
-        return [small] if quick else [small, gpt2, large]
+        return [small] if quick else [gpt2, small, large]
     tiny = LanguageWorkload("100k", 2, 64, 4, 1024, 128, 24)
     pack = LanguageWorkload("100k", 2, 64, 4, 1024, 128, 24, runs=8)
     million = LanguageWorkload("1M", 3, 160, 5, 4096, 256, 8)

@@ -5,6 +5,7 @@ units of work per second of each repetition, and the peak of memory. `alone` sta
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -19,14 +20,26 @@ REPETITIONS = 5
 _SECONDS = 0.75
 """Least difference between the two timings of a repetition, one of which is four times as long."""
 
+_LIMITS = {"cpu": math.inf, "cuda": 45.0}
+"""Seconds after which no repetition is begun, since time on a GPU is lent by the minute."""
+_LONGEST = {"cpu": None, "cuda": 300.0}
+"""Seconds after which a competitor is stopped."""
+
 
 def alone(suite: str, rival: str, workload: dict[str, Any], device: str, unit: str) -> dict[str, Any]:
     """One competitor in a fresh process; speeds as median, least and greatest under `unit`; `error` where it fails."""
     task = {"suite": suite, "rival": rival, "workload": workload, "device": device}
-    task |= {"seconds": _SECONDS, "repetitions": REPETITIONS}
+    task |= {"seconds": _SECONDS, "repetitions": REPETITIONS, "limit": _LIMITS[device]}
     command = [sys.executable, "-m", "superdyn.bench.one", json.dumps(task)]
-    environment = os.environ | {"WANDB_SILENT": "true", "WANDB_MODE": "offline"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    # JAX would take three quarters of a GPU's memory at its start, so that its peak would say nothing.
+    environment = os.environ | {
+        "WANDB_SILENT": "true", "WANDB_MODE": "offline", "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
+    }  # fmt: skip
+    limit = _LONGEST[device]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=limit)
+    except subprocess.TimeoutExpired:
+        return {"error": f"took longer than {limit:.0f} s"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or ["no message"])[-1]}
     found = json.loads(done.stdout.strip().splitlines()[-1])
@@ -47,8 +60,9 @@ def measure(task: dict[str, Any]) -> dict[str, Any]:
     cold = time.perf_counter() - _STARTED
     from superdyn.bench.timing import peak_memory, rates  # imports torch, which a competitor may not need
 
-    found = rates(job, task["seconds"], task["repetitions"])
-    return {"cold_start_s": cold, "rates": found, "peak_memory_bytes": peak_memory(task["device"])}
+    found = rates(job, task["seconds"], task["repetitions"], task["limit"])
+    memory = peak_memory(task["device"]) if job.memory is None else job.memory()
+    return {"cold_start_s": cold, "rates": found, "peak_memory_bytes": memory}
 
 
 if __name__ == "__main__":

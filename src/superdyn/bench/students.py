@@ -3,10 +3,10 @@
 Competitors that train one run after the other are measured at R = 1, which is their speed at every R.
 """
 
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Callable
 from typing import Any
 
-from superdyn.bench.one import alone
 from superdyn.bench.timing import Job
 from superdyn.bench.workload import Workload
 
@@ -16,7 +16,9 @@ SWEEP_STEPS, LARGEST_SWEEP = 5000, 64
 """Steps of a whole sweep, and the number of features above which it would take too long."""
 
 _EVERYTHING_ON = "superdyn sweep"
-_UNIT = "run_steps_per_s"
+UNIT = "run_steps_per_s"
+_FIRST = ("superdyn", "plain tuned", "jax")
+"""Measured before the others, since time on a GPU may not reach for all."""
 
 
 def workloads(quick: bool, device: str) -> list[Workload]:
@@ -25,7 +27,10 @@ def workloads(quick: bool, device: str) -> list[Workload]:
     if quick:
         return small[:2]
     wide = [Workload(runs, 128, 64, 256) for runs in (1, 8, 64, 256)]
-    return small + wide + [Workload(runs, 1024, 512, 256) for runs in ((1, 8, 64, 256) if device == "cuda" else (1,))]
+    if device == "cpu":
+        return [*small, *wide, Workload(1, 1024, 512, 256)]
+    widest = [Workload(runs, 1024, 512, 256) for runs in (1, 64, 8, 256)]
+    return [*small[2:], *widest[:2], *wide, *small[:2], *widest[2:]]
 
 
 def job(rival: str, workload: dict[str, Any], device: str) -> Job:
@@ -34,7 +39,8 @@ def job(rival: str, workload: dict[str, Any], device: str) -> Job:
     if rival.startswith("jax"):
         from superdyn.bench.rivals.jax_scan import JaxScan
 
-        return Job(JaxScan(load, "rbg" if rival == "jax rbg" else "threefry2x32").train, load.runs)
+        scan = JaxScan(load, device, "rbg" if rival == "jax rbg" else "threefry2x32")
+        return Job(scan.train, load.runs, memory=scan.peak_memory if device == "cuda" else None)
     if rival.startswith("superdyn"):
         from superdyn.bench.rivals.pack import Pack
 
@@ -53,36 +59,48 @@ def job(rival: str, workload: dict[str, Any], device: str) -> Job:
     return Job(lambda steps: loop.train(0, steps), 1)
 
 
-def records(quick: bool, device: str) -> Iterator[dict[str, Any]]:
-    """The record, growing by one workload at a time."""
-    from superdyn.bench.equality import largest_difference, losses_on_shared_batches
-    from superdyn.bench.exact import exact_against_sampled
+def tasks(quick: bool, device: str) -> list[tuple[dict[str, Any], str]]:
+    """Workloads and competitors in the order of measuring."""
+    left_out = {"jax rbg"} if device == "cpu" else set()  # twice as slow there as JAX's own generator
+    if importlib.util.find_spec("jax") is None:
+        left_out |= {"jax", "jax rbg"}
+    later = [rival for rival in RIVALS if rival not in _FIRST]
+    return [
+        (load.__dict__, rival)
+        for rivals in (_FIRST, later)
+        for load in workloads(quick, device)
+        for rival in rivals
+        if rival not in left_out and (rival != _EVERYTHING_ON or _sweeps(load))
+    ]
+
+
+def _sweeps(load: Workload) -> bool:
+    return load.runs in (1, 64) and load.n_features <= LARGEST_SWEEP
+
+
+def described(workload: dict[str, Any]) -> dict[str, Any]:
+    """Nothing but the workload itself."""
+    return {}
+
+
+def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
+    """The speed of one product, and on a CPU, where time is not lent by the minute, that all train the same model."""
     from superdyn.bench.hardware import product_flops
+
+    return {"peak_flops": lambda: product_flops(device)} | (_equality() if device == "cpu" else {})
+
+
+def facts_after(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
+    """On a CPU what Lightning costs and exact gradients save, on a GPU that all train the same model."""
+    from superdyn.bench.exact import exact_against_sampled
     from superdyn.bench.tax import lightning_tax
 
-    equal = largest_difference(losses_on_shared_batches(Workload(2, 64, 32, 32), 30))
-    left_out = {"jax rbg"} if device == "cpu" else set()  # twice as slow there as JAX's own generator
-    rivals = [r for r in RIVALS if r not in left_out and (not r.startswith("jax") or "jax" in equal)]
-    record = {
-        "loss_difference": equal,
-        "peak_flops": product_flops(device),
-        "comparisons": [],
-        "lightning_tax": lightning_tax(),
-        "exact_against_sampled": exact_against_sampled(device),
-    }
-    single: dict[str, Any] = {}
-    for workload in workloads(quick, device):
-        record["comparisons"].append(_compare(workload, device, rivals, single))
-        single = record["comparisons"][-1]["results"] if workload.runs == 1 else single
-        yield record
+    if device != "cpu":
+        return _equality()
+    return {"lightning_tax": lightning_tax, "exact_against_sampled": lambda: exact_against_sampled(device)}
 
 
-def _compare(workload: Workload, device: str, rivals: list[str], single: dict[str, Any]) -> dict[str, Any]:
-    """All competitors on one workload; those that train runs one by one are taken from `single`, the runs of R = 1."""
-    results = {}
-    for rival in rivals:
-        if workload.runs > 1 and rival in ONE_BY_ONE:
-            results[rival] = single[rival]
-        elif rival != _EVERYTHING_ON or (workload.runs in (1, 64) and workload.n_features <= LARGEST_SWEEP):
-            results[rival] = alone("students", rival, workload.__dict__, device, _UNIT)
-    return {"workload": workload.__dict__, "results": results}
+def _equality() -> dict[str, Callable[[], Any]]:
+    from superdyn.bench.equality import largest_difference, losses_on_shared_batches
+
+    return {"loss_difference": lambda: largest_difference(losses_on_shared_batches(Workload(2, 64, 32, 32), 30))}

@@ -4,6 +4,7 @@ What is done once per training then does not count. A whole sweep, whose measure
 timed at one length instead, setting up and fitting included.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ class Job:
         whole: the one length at which a whole sweep is timed; None to take the difference of two.
         repeated: whether repeating it tells something new.
         longer: how many times as long as others it is timed, because its setting up takes long and varies.
+        memory: bytes that it took at most, where torch does not know.
     """
 
     train: Callable[[int], Any]
@@ -32,21 +34,35 @@ class Job:
     whole: int | None = None
     repeated: bool = True
     longer: float = 1.0
+    memory: Callable[[], int] | None = None
 
 
-def rates(job: Job, seconds: float, repetitions: int) -> list[float]:
-    """Units of work a second in every repetition, whose two lengths differ by about `seconds` at least."""
-    repetitions = repetitions if job.repeated else 1
-    if job.whole is not None:
-        return [job.per_step * job.whole / _seconds(job.train, job.whole) for _ in range(repetitions)]
-    short = _FIRST_STEPS
-    while _difference(job.train, short)[0] < job.longer * seconds and short < _MOST_STEPS:
-        short *= 4
-    found = []
-    for _ in range(repetitions):
-        taken, steps = _difference(job.train, short)
-        found.append(job.per_step * steps / taken)
+def rates(job: Job, seconds: float, repetitions: int, limit: float = math.inf) -> list[float]:
+    """Units of work a second in every repetition, whose two lengths differ by about `seconds` at least.
+
+    None is begun after `limit` seconds, but the first.
+    """
+    began = time.perf_counter()
+    short = None if job.whole is not None else _length(job, seconds)
+    found: list[float] = []
+    while len(found) < (repetitions if job.repeated else 1):
+        if found and time.perf_counter() - began > limit:
+            break
+        if job.whole is not None:
+            found.append(job.per_step * job.whole / _seconds(job.train, job.whole))
+        else:
+            assert short is not None
+            taken, steps = _difference(job.train, short)
+            found.append(job.per_step * steps / taken)
     return found
+
+
+def _length(job: Job, seconds: float) -> int:
+    """Steps of the shorter training."""
+    short, wanted = _FIRST_STEPS, job.longer * seconds
+    while short < _MOST_STEPS and (taken := _difference(job.train, short)[0]) < wanted:
+        short *= 16 if taken < wanted / 16 else 4
+    return min(short, _MOST_STEPS)
 
 
 def peak_memory(device: str) -> int:

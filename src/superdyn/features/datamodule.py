@@ -17,6 +17,7 @@ from pytorch_lightning import LightningDataModule
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatches
 from superdyn.features.batching import DenseBatches, head_size, make_batches
+from superdyn.features.device_draws import drawn_on_device
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import make_sampler, sample_dtype
 from superdyn.features.token_stream import TokenDraws
@@ -84,7 +85,8 @@ class ChunkStream:
         first = self.configs[0]
         if first.solver == "gradient_flow":
             return first.trainer.max_steps
-        if first.loss == "population" or isinstance(self.draws, TokenDraws):  # tokens are drawn step by step
+        # Tokens are drawn step by step, and a GPU draws as many steps at a time as it has room for.
+        if first.loss == "population" or isinstance(self.draws, TokenDraws) or drawn_on_device(self.configs):
             return first.trainer.chunk_steps
         size = (self.samples.stop - self.samples.start) * first.data.length
         active = max(float(sampler.probabilities.sum()) for sampler in self.draws.samplers)

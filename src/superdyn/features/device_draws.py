@@ -5,7 +5,7 @@ quantile function. Axis legend: `t` step, `r` run, `g` group of 64 samples, `w` 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from superdyn.config import RunConfig
+from superdyn.config import RunConfig, TrainerConfig
 from superdyn.features.generator import BLOCK_WORDS, Stream
 from superdyn.features.philox import philox_uniforms, signed
 from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler
@@ -26,19 +26,26 @@ QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The laws of `features/values.py` as functions of tensors."""
 
+_BLOCK_BYTES = 2**28
+"""Largest array of uniform numbers that is drawn at once; about four such arrays are alive at a time."""
+
 
 class DevicePoints(NamedTuple):
     """Active cells of every step: where in the (R, S, N) of a step, and which value.
 
     Points beyond a step's number of cells lie at R·S·N, one past its end, with value 0.
+
+    Attributes:
+        n_drawn: steps of the block that these are part of.
     """
 
     places: Int64[Tensor, "t m"]
     values: Float[Tensor, "t m"]
+    n_drawn: int
 
-    def first(self, n_steps: int) -> "DevicePoints":
-        """Those of the first steps."""
-        return DevicePoints(self.places[:n_steps], self.values[:n_steps])
+    def between(self, start: int, stop: int) -> "DevicePoints":
+        """Those of the steps start … stop − 1, counted from the first."""
+        return DevicePoints(self.places[start:stop], self.values[start:stop], self.n_drawn)
 
 
 class DeviceDraws(nn.Module):
@@ -67,6 +74,11 @@ class DeviceDraws(nn.Module):
         self.register_buffer("caps", torch.tensor(caps))
         self.register_buffer("blocks", torch.tensor([-(-(1 + 2 * cap) // BLOCK_WORDS) for cap in caps]))
         self.register_buffer("keys", torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]))
+
+    @property
+    def step_bytes(self) -> int:
+        """Of the uniform numbers of one step of all members."""
+        return 8 * len(self.keys) * (self.batch_size // GROUP) * self.largest_blocks * BLOCK_WORDS
 
     @torch.no_grad()
     def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
@@ -107,7 +119,49 @@ class DeviceDraws(nn.Module):
         return DevicePoints(
             place.view(by_step).transpose(0, 1).reshape(n_steps, -1),
             torch.where(kept, value, 0.0).view(by_step).transpose(0, 1).reshape(n_steps, -1),
+            n_steps,
         )
+
+
+class DrawnAhead:
+    """The points of the coming steps, drawn in blocks of as many steps each, so that one compiled draw serves.
+
+    Chunks may end early, at a measurement; what is left of a block serves the next one.
+
+    Attributes:
+        n_steps: of a block: `trainer.chunk_steps`, fewer where that is too much memory.
+    """
+
+    def __init__(self, configs: Sequence[RunConfig], dtype: torch.dtype, device: torch.device):
+        draws, trainer = DeviceDraws(configs, dtype).to(device), configs[0].trainer
+        self.n_steps = max(1, min(trainer.chunk_steps, _BLOCK_BYTES // draws.step_bytes))
+        self._device, self._points = device, _maybe_compiled(draws.points, trainer)
+        self._first, self._block = 0, None
+
+    def parts(self, start: int, stop: int) -> Iterator[tuple[int, DevicePoints]]:
+        """The steps start … stop − 1 in parts of one block each: the first step of each part, and its points."""
+        while start < stop:
+            if self._block is None or not self._first <= start < self._first + self.n_steps:
+                # The step as a tensor, or each would be compiled; filled, since a copy would wait for the device.
+                first = torch.full((), start, dtype=torch.int64, device=self._device)
+                self._first, self._block = start, self._points(first, self.n_steps)
+            end = min(stop, self._first + self.n_steps)
+            yield start, self._block.between(start - self._first, end - self._first)
+            start = end
+
+
+def _maybe_compiled(
+    points: Callable[[Tensor, int], DevicePoints], trainer: TrainerConfig
+) -> Callable[[Tensor, int], DevicePoints]:
+    return torch.compile(points, dynamic=False) if trainer.compile else points
+
+
+def drawn_on_device(configs: Sequence[RunConfig]) -> bool:
+    """Whether a pack's batches are drawn by the GPU that trains it: whole batches of data that `DeviceDraws` knows."""
+    trainer = configs[0].trainer
+    if trainer.accelerator == "cpu" or trainer.n_ranks > 1 or not torch.cuda.is_available():
+        return False
+    return all(can_draw_on_device(config) for config in configs)
 
 
 def can_draw_on_device(config: RunConfig) -> bool:

@@ -16,7 +16,12 @@ _STORAGE = (
 )  # fmt: skip
 """Numbers of the system errors that speak of the disk and not of what is written to it."""
 
-_ALLOCATION_TEXTS = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+_ALLOCATION_TEXTS = (
+    "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED", "CUDA error: out of memory",
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",
+)  # fmt: skip
+"""The last two are what libraries that allocate beside torch say of a full GPU."""
+
 _DEVICE_TEXTS = ("CUDA error", "cuBLAS error", "NCCL error", "no CUDA GPUs are available")
 
 

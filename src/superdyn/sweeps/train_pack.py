@@ -83,8 +83,8 @@ def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
     configs = [point.config for point in pack.points]
     trainer_config, ranks = configs[0].trainer, Ranks.current()
     keep_freed_memory(not trainer_config.checkpoint_activations, sharded=trainer_config.shards)
-    if trainer_config.shards:
-        gc.collect()  # the model of the run before, whose modules and hooks refer to each other
+    if trainer_config.shards or torch.cuda.is_available():
+        gc.collect()  # the pack before, whose modules and hooks refer to each other, and its memory on the device
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
@@ -148,6 +148,8 @@ def _quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*treespec, LeafSpec.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
             warnings.filterwarnings("ignore", message=".*`srun` command is available.*")
+            # Whether products are rounded is `trainer.matmul`, for the user to say.
+            warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
             yield
     finally:
         logger.setLevel(before)

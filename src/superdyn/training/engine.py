@@ -89,8 +89,11 @@ class Engine(nn.Module):
         self.optimizer = make_optimizer(trained, optimizers, self._untrained, groups, self.sharding, fused=fused)
         if self.sharding.dims:
             keep_in(self.student, trained)
-        if isinstance(self.student, LanguageModel) and self.rates.is_cuda and self.configs[0].trainer.compile:
-            self.student.compile_parts()
+        if self.rates.is_cuda and self.configs[0].trainer.compile:
+            # torch keeps eight compiled forms of a function and then quietly stops; earlier packs need theirs no more.
+            torch.compiler.reset()
+            if isinstance(self.student, LanguageModel):
+                self.student.compile_parts()
 
     def agree(self) -> None:
         """Give all ranks the first one's state, from which they take the same steps."""
@@ -132,11 +135,12 @@ class Engine(nn.Module):
             self._counter = torch.zeros(1, dtype=torch.int64, device=self.rates.device)
             if points is not None:
                 shape = (len(self.configs), self.configs[0].data.samples_per_step, self.configs[0].data.n_features)
-                self._buffer = ChunkBuffer(points, self.configs[0].trainer.chunk_steps, shape)
+                self._buffer = ChunkBuffer(points, shape)
                 self._buffer.refill(points)
             changed = [*self.optimizer.everything(), self._counter, self.diverged_at]
             step = self._device_step
             if self.configs[0].trainer.compile:
+                self.objective.settle(self.student, exact=points is None)
                 step = torch.compile(step, dynamic=False)
             self._captured = CapturedStep(step, changed)
         if self._buffer is not None and points is not None:

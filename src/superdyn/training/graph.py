@@ -1,11 +1,15 @@
-"""One optimizer step as a CUDA graph, replayed with fresh data: one launch for the host instead of forty.
+"""One optimizer step as a CUDA graph, replayed with fresh data: one launch for the host instead of a dozen or more.
 
 Inside the graph the step counter, the place in the chunk and the learning rates are tensors that the graph itself
 advances, and the batch is written from buffers that the host refills between chunks; so replay t trains step t on the
 data of step t, and nothing is captured anew. Axis legend: `r` run, `s` sample, `n` feature, `t` step, `m` point.
 """
 
-from collections.abc import Callable
+import gc
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 
 import torch
 from jaxtyping import Int64
@@ -27,25 +31,25 @@ class ChunkBuffer:
 
     next: Int64[Tensor, "1"]
 
-    def __init__(self, points: DevicePoints, capacity: int, shape: tuple[int, int, int]):
-        width = points.places.shape[1]
+    def __init__(self, points: DevicePoints, shape: tuple[int, int, int]):
+        capacity, width = points.n_drawn, points.places.shape[1]
         self._places = points.places.new_zeros(capacity, width)
         self._values = points.values.new_zeros(capacity, width)
-        self._x = points.values.new_zeros(shape[0] * shape[1] * shape[2] + 1)
         self.shape, self.next = shape, points.places.new_zeros(1)
 
     def refill(self, points: DevicePoints) -> None:
-        """Take the points of the coming chunk, which has at most `capacity` steps."""
+        """Take the points of the coming chunk, steps of one block."""
         self._places[: len(points.places)].copy_(points.places)
         self._values[: len(points.values)].copy_(points.values)
         self.next.zero_()
 
     def batch(self) -> SparseBatch:
         """Write out the next step's batch and move on."""
-        self._x.zero_()
-        self._x[self._places.index_select(0, self.next)[0]] = self._values.index_select(0, self.next)[0]
+        # A fresh array: kept from step to step, it would be copied back once more by compiled code.
+        x = self._values.new_zeros(math.prod(self.shape) + 1)
+        x[self._places.index_select(0, self.next)[0]] = self._values.index_select(0, self.next)[0]
         self.next += 1
-        return SparseBatch(self.shape, self._x[:-1].view(self.shape), None)
+        return SparseBatch(self.shape, x[:-1].view(self.shape), None)
 
 
 class CapturedStep:
@@ -59,13 +63,13 @@ class CapturedStep:
     def __init__(self, step: Callable[[], None], state: list[Tensor]):
         self._graph = torch.cuda.CUDAGraph()
         before = [tensor.clone() for tensor in state]
-        stream = torch.cuda.Stream()
+        stream = _stream(torch.cuda.current_device())
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UP):
                 step()
         torch.cuda.current_stream().wait_stream(stream)
-        with torch.cuda.graph(self._graph):
+        with _no_collection(), torch.cuda.graph(self._graph, stream=stream):
             step()
         for tensor, value in zip(state, before, strict=True):
             tensor.copy_(value)
@@ -74,3 +78,22 @@ class CapturedStep:
         """Train the next steps."""
         for _ in range(n_steps):
             self._graph.replay()
+
+
+@cache
+def _stream(device: int) -> torch.cuda.Stream:
+    """One for all packs: cuBLAS keeps memory for every stream that it was ever used on."""
+    return torch.cuda.Stream(device)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Collect garbage now and not meanwhile: to destroy the graph of an earlier pack would break off a capture."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

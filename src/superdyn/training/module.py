@@ -4,7 +4,8 @@ One Trainer batch is a chunk of optimizer steps, so that Lightning's cost per ba
 of a chunk that ends on a measurement step every member is measured. Axis legend: `r` run, `n` feature.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk
-from superdyn.features.device_draws import DeviceDraws, DevicePoints, can_draw_on_device
+from superdyn.features.device_draws import DrawnAhead, drawn_on_device
 from superdyn.models.protocol import DTYPES
 from superdyn.training.engine import Batches, Engine
 from superdyn.training.flow import FlowEngine
@@ -56,7 +57,7 @@ class SuperpositionModule(pl.LightningModule):
         self.kept_steps = checkpoint_grid(first.trainer.max_steps, first.trainer.checkpoint_schedule)
         self._measured = frozenset(measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade))
         self.boundaries = sorted(self._measured.union(self.kept_steps))
-        self._device_points: Callable[[Tensor, int], DevicePoints] | None = None
+        self._drawn_ahead: DrawnAhead | None = None
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
 
@@ -116,21 +117,22 @@ class SuperpositionModule(pl.LightningModule):
 
     def train_chunk(self, chunk: Chunk) -> None:
         """Train the steps of a chunk, unmeasured."""
-        self.engine.run(chunk.start, chunk.stop - chunk.start, self._batches(chunk))
+        for first, n_steps, batches in self._batches(chunk):
+            self.engine.run(first, n_steps, batches)
 
-    def _batches(self, chunk: Chunk) -> Batches | None:
-        """The chunk's data: drawn on a GPU where it can (whole batches only), else drawn by the host and moved."""
+    def _batches(self, chunk: Chunk) -> Iterator[tuple[int, int, Batches | None]]:
+        """First step, number of steps and data: drawn on a GPU where it can, else drawn by the host and moved."""
         if chunk.draws is None:
-            return None
-        whole = self.engine.ranks.size == 1
-        if whole and self.device.type == "cuda" and all(can_draw_on_device(config) for config in self.configs):
-            trainer = self.configs[0].trainer
-            if self._device_points is None:
-                dtype = DTYPES[trainer.precision]
-                draws = DeviceDraws(self.configs, dtype).to(self.device)
-                points = draws.points
-                self._device_points = torch.compile(points, dynamic=False) if trainer.compile else points
-            # Always a full chunk, and the step as a tensor, so that nothing is compiled twice.
-            first = torch.tensor(chunk.start, device=self.device)
-            return self._device_points(first, trainer.chunk_steps).first(chunk.stop - chunk.start)
-        return chunk.draws.batches(chunk.start, chunk.stop).to(self.device)
+            yield chunk.start, chunk.stop - chunk.start, None
+        elif self.device.type == "cuda" and self._draws_on_device:
+            if self._drawn_ahead is None:
+                self._drawn_ahead = DrawnAhead(self.configs, DTYPES[self.configs[0].trainer.precision], self.device)
+            for first, points in self._drawn_ahead.parts(chunk.start, chunk.stop):
+                yield first, len(points.places), points
+        else:
+            batches = chunk.draws.batches(chunk.start, chunk.stop).to(self.device)
+            yield chunk.start, chunk.stop - chunk.start, batches
+
+    @cached_property
+    def _draws_on_device(self) -> bool:
+        return drawn_on_device(self.configs)

@@ -53,18 +53,23 @@ class Objective(nn.Module):
     def gradients(self, student: nn.Module, batch: SparseBatch | None) -> Gradients:
         """Loss of each member and its gradients; `batch` is None for exact ones."""
         if self._explicit is None:
-            self._explicit = isinstance(student, ExplicitStudent) and self._lag.steps == 0
+            self.settle(student, exact=batch is None)
         if not self._explicit:
             return self._by_autograd(student, batch)
         explicit = cast(ExplicitStudent, student)
         if batch is not None:
             return explicit.sampled_gradients(batch, self.importance)
-        if isinstance(student, Student) and student.trains_core_only():
-            if self._frozen_products is None:
-                self._frozen_products = FrozenProducts.of(student, self.population)
+        if self._frozen_products is not None:
+            assert isinstance(student, Student)
             assert student.core is not None
             return self._frozen_products.gradients(student.core)
         return explicit.population_gradients(self.population)
+
+    def settle(self, student: nn.Module, *, exact: bool) -> None:
+        """Choose the way to the gradients and make what all steps share, before the first of them."""
+        self._explicit = isinstance(student, ExplicitStudent) and self._lag.steps == 0
+        if exact and self._explicit and isinstance(student, Student) and student.trains_core_only():
+            self._frozen_products = FrozenProducts.of(student, self.population)
 
     def loss(self, student: nn.Module, batch: SparseBatch | None) -> Float[Tensor, "r"]:
         """L of each member by the student's own forward pass, differentiable."""

@@ -81,8 +81,6 @@ def test_token_frequencies_are_the_known_ones(law):
 
 @pytest.mark.gpu
 def test_a_gpu_draws_what_the_cpu_draws(law):
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     on_cpu = SyntheticTokens(law, 64, 256, seed=9).batch(11)
     on_gpu = SyntheticTokens(law.to("cuda"), 64, 256, seed=9).batch(11)
     assert on_gpu.inputs.is_cuda

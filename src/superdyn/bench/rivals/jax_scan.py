@@ -17,11 +17,20 @@ class JaxScan:
 
     Args:
         generator: JAX's bit generator: threefry2x32 (its default) or rbg (faster on some devices).
+
+    Raises:
+        RuntimeError: JAX is not built for the device, or already in use on another.
     """
 
-    def __init__(self, workload: Workload, generator: str = "threefry2x32"):
+    def __init__(self, workload: Workload, device: str, generator: str = "threefry2x32"):
         # JAX is an extra of its own: nothing else here needs it.
         jax: Any = importlib.import_module("jax")
+        # Left alone it takes a GPU where there is one, also for what is compared on the CPU, and rounds products there.
+        jax.config.update("jax_platforms", device)
+        if device == "cuda":
+            jax.config.update("jax_default_matmul_precision", "highest")
+        if jax.default_backend() != {"cpu": "cpu", "cuda": "gpu"}[device]:
+            raise RuntimeError(f"JAX computes on {jax.default_backend()}, not on {device}.")
         self.workload, self.generator = workload, generator
         self._jax, self._jnp = jax, jax.numpy
         self._scanned = jax.jit(self._scan)
@@ -38,6 +47,11 @@ class JaxScan:
         keys = jax.vmap(partial(jax.random.key, impl=self.generator))(jnp.arange(len(starts)))
         given = None if batches is None else jnp.asarray(batches)
         return np.asarray(self._scanned(params, rates, keys, jnp.arange(steps), given))
+
+    def peak_memory(self) -> int:
+        """Bytes of JAX's arrays on the GPU at most; 0 where its allocator does not count."""
+        counted = self._jax.local_devices()[0].memory_stats()
+        return counted["peak_bytes_in_use"] if counted else 0
 
     def _scan(self, params: dict[str, Any], rates: Any, keys: Any, steps: Any, batches: Any) -> Any:
         jax, jnp = self._jax, self._jnp

@@ -21,12 +21,16 @@ from superdyn.training.engine import Engine
 from superdyn.training.module import SuperpositionModule
 from superdyn.training.threads import cpu_threads, keep_freed_memory
 
+_MOST_STEPS = 2**17
+"""For which a table of learning rates is made; a longer training, of one rate, begins the count of its steps again."""
+
 
 class Pack:
     """All runs of a workload together."""
 
     def __init__(self, workload: Workload, device: str):
         self.workload, self.device = workload, device
+        self._module: SuperpositionModule | None = None
 
     def train(self, steps: int) -> None:
         """Train every run for so many steps, as `superdyn train -m` does."""
@@ -36,16 +40,27 @@ class Pack:
             run_sweep(points, Path(folder))
 
     def steps_only(self, steps: int) -> None:
-        """Draw and train, with neither measurements nor files: what the other rivals do."""
-        configs = [self._config(run, steps) for run in range(self.workload.runs)]
-        keep_freed_memory()
-        module = SuperpositionModule(configs).to(self.device)
-        module.on_fit_start()
-        with cpu_threads(configs):
-            for chunk in FeatureDataModule(configs, [0, steps]).train_dataloader():
-                module.train_chunk(chunk)
+        """Draw and train, with neither measurements nor files: what the other rivals do.
+
+        On a GPU the pack goes on from where its parameters are: it is compiled once, as theirs are.
+        """
+        module = self._ready(steps)
+        with cpu_threads(module.configs):
+            for first in range(0, steps, _MOST_STEPS):
+                chunks = FeatureDataModule(module.configs, [0, min(steps - first, _MOST_STEPS)]).train_dataloader()
+                for chunk in chunks:
+                    module.train_chunk(chunk)
         if self.device == "cuda":
             torch.cuda.synchronize()
+
+    def _ready(self, steps: int) -> SuperpositionModule:
+        if self._module is None or self.device == "cpu":
+            keep_freed_memory()
+            most = min(steps, _MOST_STEPS) if self.device == "cpu" else _MOST_STEPS
+            configs = [self._config(run, most) for run in range(self.workload.runs)]
+            self._module = SuperpositionModule(configs).to(self.device)
+            self._module.on_fit_start()
+        return self._module
 
     def losses(self, batches: Float[np.ndarray, "t r s n"]) -> Float[np.ndarray, "t r"]:
         """The loss of every step on given batches."""
