@@ -4,6 +4,7 @@ y = g ∘ (x − mean)/√(var + ε) + b, or y = g ∘ x/√(mean x² + ε). Axi
 `k` hidden.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -34,31 +35,39 @@ class StackedNorm(nn.Module):
 
 
 class _LayerNorm(torch.autograd.Function):
-    """One step of autograd that keeps x̂ = (x − mean)/σ and 1/σ, where its parts would keep x and x̂.
+    """One step of autograd and, for every member, one call of the kernel each way.
 
-    The gradient is (u − mean u − x̂ mean(u x̂))/σ with u = g ∘ upstream: that of a norm of x̂ itself, over σ.
+    The kernel's own gradients of gain and bias are left out: their sums depend on the number of threads.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, gain: Tensor, bias: Tensor | None, eps: float) -> Tensor:
-        # torch's kernel is vector code only where it is given a gain and a bias.
-        ones, zeros = x.new_ones(x.shape[-1]), x.new_zeros(x.shape[-1])
-        normed, _, inverse = torch.native_layer_norm(x, x.shape[-1:], ones, zeros, eps)
-        ctx.save_for_backward(normed, inverse, gain)
-        y = normed * gain[:, None, None]
-        return y if bias is None else y.add_(bias[:, None, None])
+        offset = torch.zeros_like(gain) if bias is None else bias  # without one the kernel is no vector code
+        members = [
+            torch.native_layer_norm(one, one.shape[-1:], g, b, eps) for one, g, b in zip(x, gain, offset, strict=True)
+        ]
+        y, mean, inverse = (_stacked(part) for part in zip(*members, strict=True))
+        ctx.save_for_backward(x, mean, inverse, gain, offset)
+        return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (upstream,) = gradients
-        normed, inverse, gain = ctx.saved_tensors
         needs_x, needs_gain, needs_bias, _ = ctx.needs_input_grad
-        d_gain = (upstream * normed).sum(dim=(1, 2)) if needs_gain else None
-        d_bias = upstream.sum(dim=(1, 2)) if needs_bias else None
-        if not needs_x:
-            return None, d_gain, d_bias, None
-        scaled, shape = upstream * gain[:, None, None], upstream.shape[-1:]
-        mean, one = torch.zeros_like(inverse), torch.ones_like(inverse)
-        wanted = [True, False, False]
-        d_x, _, _ = torch.ops.aten.native_layer_norm_backward(scaled, normed, shape, mean, one, None, None, wanted)
-        return d_x.mul_(inverse), d_gain, d_bias, None
+        (upstream,) = gradients
+        x, mean, inverse, _, _ = ctx.saved_tensors
+        d_x = d_gain = None
+        if needs_gain:
+            d_gain = (x - mean).mul_(inverse).mul_(upstream).sum(dim=(1, 2))
+        if needs_x:
+            members = zip(upstream, *ctx.saved_tensors, strict=True)
+            d_x = _stacked([_norm_gradient(*member) for member in members])
+        return d_x, d_gain, upstream.sum(dim=(1, 2)) if needs_bias else None, None
+
+
+def _norm_gradient(upstream: Tensor, x: Tensor, *statistics_gain_bias: Tensor) -> Tensor:
+    wanted = [True, False, False]
+    return torch.ops.aten.native_layer_norm_backward(upstream, x, x.shape[-1:], *statistics_gain_bias, wanted)[0]
+
+
+def _stacked(members: Sequence[Tensor]) -> Tensor:
+    return members[0].unsqueeze(0) if len(members) == 1 else torch.stack(list(members))

@@ -51,7 +51,7 @@ class FusedAdamW(AdamW):
         for r, names, parameters, first, second, decay in self._calls:
             torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
                 parameters,
-                [gradients[name][r].contiguous() for name in names],
+                [_of_member(gradients[name], r).contiguous() for name in names],
                 first,
                 second,
                 [],
@@ -87,5 +87,10 @@ class FusedAdamW(AdamW):
         for r, strength in enumerate(self._decay.strengths):
             for names, decay in ((decayed, strength), (spared, 0.0)):
                 if names:
-                    parts = ([x[name].detach()[r] for name in names] for x in (self.trained, first, second))
+                    parts = ([_of_member(x[name].detach(), r) for name in names] for x in (self.trained, first, second))
                     yield _Call(r, names, *parts, decay)
+
+
+def _of_member(stacked: Float[Tensor, "r ..."], r: int) -> Tensor:
+    """Member `r`'s part; of a pack of one the whole, without a view."""
+    return stacked if len(stacked) == 1 else stacked[r]
