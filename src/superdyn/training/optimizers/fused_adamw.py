@@ -83,12 +83,13 @@ class FusedAdamW(AdamW):
     def _made_calls(self) -> Iterator[_Call]:
         decayed = [name for name in self.trained if name in self._decay.decoupled_from]
         spared = [name for name in self.trained if name not in self._decay.decoupled_from]
+        parameters = {name: parameter.detach() for name, parameter in self.trained.items()}
         first, second = (self.layout.views(self.get_buffer(slot)) for slot in ("first_moment", "second_moment"))
         for r, strength in enumerate(self._decay.strengths):
             for names, decay in ((decayed, strength), (spared, 0.0)):
+                own = [[_of_member(tensors[name], r) for name in names] for tensors in (parameters, first, second)]
                 if names:
-                    parts = ([_of_member(x[name].detach(), r) for name in names] for x in (self.trained, first, second))
-                    yield _Call(r, names, *parts, decay)
+                    yield _Call(r, names, own[0], own[1], own[2], decay)
 
 
 def _of_member(stacked: Float[Tensor, "r ..."], r: int) -> Tensor:
