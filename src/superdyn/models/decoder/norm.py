@@ -54,12 +54,13 @@ class _LayerNorm(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         needs_x, needs_gain, needs_bias, _ = ctx.needs_input_grad
         (upstream,) = gradients
-        x, mean, inverse, _, _ = ctx.saved_tensors
+        saved = ctx.saved_tensors  # once: recomputed activations are given out a single time
+        x, mean, inverse, _, _ = saved
         d_x = d_gain = None
         if needs_gain:
             d_gain = (x - mean).mul_(inverse).mul_(upstream).sum(dim=(1, 2))
         if needs_x:
-            members = zip(upstream, *ctx.saved_tensors, strict=True)
+            members = zip(upstream, *saved, strict=True)
             d_x = _stacked([_norm_gradient(*member) for member in members])
         return d_x, d_gain, upstream.sum(dim=(1, 2)) if needs_bias else None, None
 
