@@ -54,3 +54,10 @@ def test_the_estimate_is_near_what_a_whole_training_takes(case, make_config):
     config = make_config(**{**WIDE, **CASES[case]})
     taken = peak_bytes([config]) - peak_bytes([])
     assert 0.9 * taken < RUNTIME_BYTES + token_bytes(config) < 2 * taken
+
+
+@pytest.mark.slow
+def test_runs_one_after_the_other_take_hardly_more_than_one(make_config):
+    config = make_config(**{**WIDE, "data__batch_size": 4, "model__width": 512})
+    imports = peak_bytes([])
+    assert peak_bytes([config] * 4) - imports < 1.25 * (peak_bytes([config]) - imports)

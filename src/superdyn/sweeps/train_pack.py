@@ -83,8 +83,8 @@ def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
     configs = [point.config for point in pack.points]
     trainer_config, ranks = configs[0].trainer, Ranks.current()
     keep_freed_memory(not trainer_config.checkpoint_activations, sharded=trainer_config.shards)
-    if trainer_config.shards or torch.cuda.is_available():
-        gc.collect()  # the pack before, whose modules and hooks refer to each other, and its memory on the device
+    if configs[0].data.kind == "tokens" or torch.cuda.is_available():
+        gc.collect()  # the pack before, whose modules and Trainer refer to each other, and its memory on the device
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)

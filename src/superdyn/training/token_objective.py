@@ -42,10 +42,11 @@ class TokenObjective(nn.Module):
         trainer = configs[0].trainer
         self.kind: LossKind = cast(LossKind, configs[0].loss)
         self._parts, self._rounded = trainer.accumulate, trainer.precision == "bf16-mixed"
+        self._known: tuple[nn.Module, dict[str, Tensor]] | None = None
 
     def gradients(self, student: nn.Module, batch: TokenBatch) -> Gradients:
         """Loss of each member and its gradients."""
-        trained = {name: p for name, p in student.named_parameters() if p.requires_grad}
+        trained = self._trained(student)
         parts = (self._part(student, trained, micro) for micro in _microbatches(batch, self._parts))
         total = next(parts)
         for part in parts:
@@ -63,6 +64,12 @@ class TokenObjective(nn.Module):
         model = cast(TokenModel, student)
         with torch.autocast(batch.inputs.device.type, torch.bfloat16, enabled=self._rounded):
             return model.loss(batch.inputs, batch.targets, self.kind)
+
+    def _trained(self, student: nn.Module) -> dict[str, Tensor]:
+        """Its parameters by name, looked up once unless they are sharded: gathering replaces them."""
+        if self.sharded or self._known is None or self._known[0] is not student:
+            self._known = student, {name: p for name, p in student.named_parameters() if p.requires_grad}
+        return self._known[1]
 
     def _part(self, student: nn.Module, trained: Mapping[str, Tensor], batch: TokenBatch) -> Gradients:
         loss: Float[Tensor, "r"] = self.loss(student, batch).mean

@@ -48,7 +48,7 @@ class Attention(nn.Module):
         return self.out(attended.transpose(2, 3).flatten(3))
 
     def _heads(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s h t d"]:
-        return x.unflatten(3, (-1, self._head_width)).transpose(2, 3)
+        return x.view(*x.shape[:3], -1, self._head_width).transpose(2, 3)
 
 
 def causal_attention(
@@ -59,7 +59,7 @@ def causal_attention(
         members = zip(query, key, value, strict=True)
         return torch.stack([_realigned(_attend(*(_realigned(x) for x in member))) for member in members])
     attended = _attend(*(x.flatten(0, 1) for x in (query, key, value)))
-    return attended.unflatten(0, query.shape[:2])
+    return attended.view(*query.shape[:2], *attended.shape[1:])
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -87,7 +87,11 @@ class LanguageModel(nn.Module):
 
 
 def looked_up(encoder: Float[Tensor, "r k v"], tokens: Int[Tensor, "r s t"]) -> Float[Tensor, "r s t k"]:
-    """The column of each token. Copies the embedding once, which costs less than a product with it."""
+    """The column of each token, from a copy with a row per token where that pays: for a pack, or as many tokens."""
     runs, width, vocabulary = encoder.shape
-    first = torch.arange(runs, device=tokens.device)[:, None, None] * vocabulary
-    return F.embedding(tokens + first, encoder.mT.reshape(runs * vocabulary, width))
+    rows = encoder.mT.reshape(runs * vocabulary, width)
+    if tokens[0].numel() >= vocabulary:
+        rows = rows.contiguous()
+    if runs > 1:
+        tokens = tokens + torch.arange(runs, device=tokens.device)[:, None, None] * vocabulary
+    return F.embedding(tokens, rows)

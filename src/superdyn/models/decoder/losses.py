@@ -91,9 +91,9 @@ class _TiledLoss(torch.autograd.Function):
                 place = None if d_decoder is None else room.array("part", decoder.shape[1], decoder.shape[2])
                 part = multiply(h.mT, slope, out=place)
                 d_decoder = _in_float32(part) if d_decoder is None else d_decoder.add_(part)
-        ctx.save_for_backward(torch.cat(d_hidden, dim=1) if needs_hidden else None, d_decoder)
+        ctx.save_for_backward(_joined(d_hidden) if needs_hidden else None, d_decoder)
         ctx.n_tokens = hidden.shape[1]
-        per_token = torch.cat(losses, dim=1)
+        per_token = _joined(losses)
         ctx.mark_non_differentiable(per_token)
         return member_sum(per_token.clone()) / per_token.shape[1], per_token
 
@@ -103,6 +103,10 @@ class _TiledLoss(torch.autograd.Function):
         factor = (gradients[0] / ctx.n_tokens)[:, None, None]
         d_hidden, d_decoder = (None if d is None else (d * factor).to(d.dtype) for d in ctx.saved_tensors)
         return d_hidden, d_decoder, None, None, None, None, None
+
+
+def _joined(tiles: list[Tensor]) -> Tensor:
+    return tiles[0] if len(tiles) == 1 else torch.cat(tiles, dim=1)
 
 
 class _Room:

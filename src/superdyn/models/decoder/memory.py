@@ -1,10 +1,10 @@
 """Estimated memory of training one language model, from its shapes; `docs/language_models.md` compares it.
 
 The largest of three moments. A backward pass: parameters, moments and gradients, what autograd keeps of every block
-(per token: the stream twice, both norms' outputs twice, queries, keys, values, the attended values and those of the MLP
-up to four times; with recomputation only the stream, and one block whole), the logits of a tile, and three arrays of
-the embedding's size (the look-up's copy, its gradient, a tile's part of the gradient). An update or checkpoint: copies
-of the parameters. An evaluation: one block of it in one layer.
+(per token: the stream twice, both norms' outputs, of RMS norms twice, queries, keys, values, the attended values and
+those of the MLP up to four times; with recomputation only the stream, and one block whole), the logits of a tile, and
+three arrays of the embedding's size (the look-up's copy, its gradient, a tile's part of the gradient). An update or
+checkpoint: copies of the parameters. An evaluation: one block of it in one layer.
 Sharded over W ranks parameters, moments and gradients are 1/W of that, and on top come whole parameters and gradients
 while they are used: those of two blocks, of which one comes early, and of the ends.
 """
@@ -58,7 +58,8 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     copy, gathered = whole // how.shards, _gathered_bytes(shape, how, whole)
     embedding = 3 * how.word * shape.width * vocabulary
     kv_width = shape.n_kv_heads * shape.head_width
-    block = 9 * shape.width + 2 * kv_width + (6 if shape.mlp == "swiglu" else 4) * shape.mlp_width
+    widths = 9 if shape.norm == "rms" else 7
+    block = widths * shape.width + 2 * kv_width + (6 if shape.mlp == "swiglu" else 4) * shape.mlp_width
     kept = shape.n_layers * shape.width + block if how.recompute else shape.n_layers * block
     activations = how.tokens * kept * how.word * (3 if how.halved else 4) // 4 + 4 * how.word * how.tokens * shape.width
     backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations * _HOLES[0] // _HOLES[1]

@@ -7,7 +7,8 @@ checkpoints do not tell the two apart. Axis legend: `r` run.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,8 +17,22 @@ from torch import Tensor
 from superdyn.training.optimizers.adam import AdamW
 
 
+class _Call(NamedTuple):
+    """The tensors of one member that decay alike: their names, they themselves and their moments."""
+
+    member: int
+    names: list[str]
+    parameters: list[Tensor]
+    first: list[Tensor]
+    second: list[Tensor]
+    decay: float
+
+
 class FusedAdamW(AdamW):
     """AdamW; rounding differs from the stacked rule's in the last bits."""
+
+    _calls: list[_Call] | None = None
+    """Made at the first update, and anew where tensors moved: to slice them takes longer than a small update."""
 
     @torch.no_grad()
     def update(
@@ -31,13 +46,14 @@ class FusedAdamW(AdamW):
             self.get_buffer(counter).mul_(beta)
         steps = self._steps()
         frozen = (lr == 0).float() if masked else None
-        first, second = (self.layout.views(self.get_buffer(slot)) for slot in ("first_moment", "second_moment"))
-        for r, names, decay in self._calls():
+        if self._calls is None:
+            self._calls = list(self._made_calls())
+        for r, names, parameters, first, second, decay in self._calls:
             torch._fused_adamw_(  # pyright: ignore[reportPrivateImportUsage]
-                [self.trained[name].detach()[r] for name in names],
-                [gradients[name][r].contiguous() for name in names],
-                [first[name][r] for name in names],
-                [second[name][r] for name in names],
+                parameters,
+                [_of_member(gradients[name], r).contiguous() for name in names],
+                first,
+                second,
                 [],
                 [steps[r]] * len(names),
                 lr=lr[r] if lr.is_cuda else lr[r].item(),
@@ -50,19 +66,32 @@ class FusedAdamW(AdamW):
                 found_inf=None if frozen is None else frozen[r],
             )
 
+    def spare(self, names: Collection[str]) -> None:
+        super().spare(names)
+        self._calls = None
+
+    def _apply(self, *arguments, **options):
+        self._calls = None
+        return super()._apply(*arguments, **options)
+
     def _steps(self) -> Float[Tensor, "r"]:
         """How many steps were taken, this one included, from β₂ᵗ: infinite, and rightly so, once that underflows."""
         beta = self._betas[1]
         power = self.get_buffer("beta2_power")
         return (power.log() / math.log(beta)).round().float() if beta else torch.full_like(power, math.inf).float()
 
-    def _calls(self) -> Iterator[tuple[int, list[str], float]]:
-        """Member, parameters and decay of every call."""
-        decays = self._decay.strengths
+    def _made_calls(self) -> Iterator[_Call]:
         decayed = [name for name in self.trained if name in self._decay.decoupled_from]
         spared = [name for name in self.trained if name not in self._decay.decoupled_from]
-        for r, decay in enumerate(decays):
-            if decayed:
-                yield r, decayed, decay
-            if spared:
-                yield r, spared, 0.0
+        parameters = {name: parameter.detach() for name, parameter in self.trained.items()}
+        first, second = (self.layout.views(self.get_buffer(slot)) for slot in ("first_moment", "second_moment"))
+        for r, strength in enumerate(self._decay.strengths):
+            for names, decay in ((decayed, strength), (spared, 0.0)):
+                own = [[_of_member(tensors[name], r) for name in names] for tensors in (parameters, first, second)]
+                if names:
+                    yield _Call(r, names, own[0], own[1], own[2], decay)
+
+
+def _of_member(stacked: Float[Tensor, "r ..."], r: int) -> Tensor:
+    """Member `r`'s part; of a pack of one the whole, without a view."""
+    return stacked if len(stacked) == 1 else stacked[r]

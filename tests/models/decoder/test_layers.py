@@ -1,0 +1,53 @@
+"""Gradients of the linear map and the layer norm, which are written out."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from superdyn.config.decoder import DecoderSettings
+from superdyn.models.decoder.initial import Initial
+from superdyn.models.decoder.linear import StackedLinear
+from superdyn.models.decoder.norm import StackedNorm
+
+
+def layers(runs, bias, dtype=torch.float64, width=16):
+    """A norm and a linear map of random parameters."""
+    shape = DecoderSettings.from_mapping({"n_layers": 1, "n_heads": 1, "bias": bias}).shape(width=width)
+    initial = Initial(range(runs), [0.1] * runs, dtype)
+    found = StackedNorm(shape, initial), StackedLinear(initial, "map", width, 5, bias=bias)
+    for parameter in [p for layer in found for p in layer.parameters()]:
+        parameter.data = torch.randn_like(parameter)
+    return found
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_gradients_are_those_of_finite_differences(runs, bias):
+    x = torch.randn(runs, 2, 3, 16, dtype=torch.float64, requires_grad=True)
+    for layer in layers(runs, bias):
+        names = [name for name, _ in layer.named_parameters()]
+
+        def output(x, *values, layer=layer, names=names):
+            return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (x,))
+
+        assert torch.autograd.gradcheck(output, (x, *layer.parameters()))
+
+
+def test_a_layer_norm_is_that_of_torch_with_the_gain_of_each_member():
+    norm, _ = layers(3, bias=True)
+    x = 5 + torch.randn(3, 2, 4, 16, dtype=torch.float64)
+    assert norm.bias is not None
+    expected = F.layer_norm(x, (16,)) * norm.gain[:, None, None] + norm.bias[:, None, None]
+    torch.testing.assert_close(norm(x), expected)
+
+
+def test_the_gradients_of_a_layer_norm_do_not_depend_on_the_number_of_threads():
+    norm, _ = layers(1, bias=True, dtype=torch.float32, width=64)
+    x, upstream = torch.randn(2, 1, 50, 40, 64)
+    found, before = [], torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        own = x.clone().requires_grad_()
+        found.append(torch.autograd.grad(norm(own), (own, *norm.parameters()), upstream))
+    torch.set_num_threads(before)
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
