@@ -1,7 +1,8 @@
 """Stacked matrix products whose bits do not depend on how many members are stacked.
 
-C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU it is used only for
-shapes at which the batched kernel treats each member exactly as it would alone. Axis legend: `r` run.
+C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU torch's is used only for
+shapes at which the batched kernel treats each member exactly as it would alone, and where nothing is differentiated
+NumPy's if it is faster (`numpy_product.py`). Axis legend: `r` run.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from superdyn.models.numpy_product import is_faster, numpy_product
+
 _SAFE_MULTIPLE = 16
-"""On the CPU a batched product gives each member the bits of a lone product when every dimension is a multiple of
+"""On the CPU torch's batched product gives each member the bits of a lone product when every dimension is a multiple of
 this (whole vector registers, rows aligned alike in every member); other shapes are multiplied one by one."""
 
 _ALIGNMENT = 64
@@ -54,14 +57,25 @@ def _to_tf32(x: Tensor) -> Tensor:
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
+def rounds(dtype: torch.dtype) -> bool:
+    """Whether the operands of this type are rounded now."""
+    return _rounding != "float32" and dtype == torch.float32
+
+
 def multiply(
     a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"], out: Float[Tensor, "r i k"] | None = None
 ) -> Float[Tensor, "r i k"]:
     """A_r B_r for every member r, not differentiable, into `out` if given."""
-    if _rounding != "float32" and a.dtype == torch.float32:
+    if rounds(a.dtype):
         rounded = _rounded_product(a, b)
         return rounded if out is None else out.copy_(rounded)
+    if is_faster(a.shape[1] * a.shape[2] * b.shape[2], a):
+        return numpy_product(a, b, out)
     return _full_product(a, b, out)
+
+
+def _torch_product(a: Tensor, b: Tensor) -> Tensor:
+    return _rounded_product(a, b) if rounds(a.dtype) else _full_product(a, b, None)
 
 
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
@@ -98,7 +112,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return multiply(a, b)
+        return _torch_product(a, b)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -106,8 +120,8 @@ class _Product(torch.autograd.Function):
         a, b = ctx.saved_tensors
         needs_a, needs_b = ctx.needs_input_grad
         return (
-            multiply(gradient, b.mT) if needs_a else None,
-            multiply(a.mT, gradient) if needs_b else None,
+            _torch_product(gradient, b.mT) if needs_a else None,
+            _torch_product(a.mT, gradient) if needs_b else None,
         )
 
 
@@ -115,7 +129,7 @@ def product(a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"]) -> Float[Tenso
     """A_r B_r for every member r, differentiable; each member's bits are those of a pack of one on the CPU."""
     a, b = autocast_operands(a, b)
     if not torch.is_grad_enabled():
-        return multiply(a, b)
+        return _torch_product(a, b)
     return _Product.apply(a, b)  # pyright: ignore[reportReturnType]
 
 

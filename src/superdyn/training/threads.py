@@ -14,6 +14,7 @@ import torch
 from superdyn.config import RunConfig
 from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.mlp import falls_into_whole_vectors
+from superdyn.models.numpy_product import one_blas_thread
 
 _SMALL_PRODUCT = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""
@@ -27,13 +28,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _SMALL = -1, -3, 2**30, 2**18
 
 @contextmanager
 def cpu_threads(configs: Sequence[RunConfig]) -> Iterator[None]:
-    """Set torch's intra-operation threads for a pack; they are put back afterwards."""
+    """Set torch's intra-operation threads for a pack, and NumPy's to one; they are put back afterwards."""
     before = torch.get_num_threads()
     members = 1 if _threads_show(configs[0], before) else len(configs)
     if members * _largest_product(configs[0]) <= _SMALL_PRODUCT:
         torch.set_num_threads(1)
     try:
-        yield
+        with one_blas_thread():
+            yield
     finally:
         torch.set_num_threads(before)
 
