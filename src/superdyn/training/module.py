@@ -22,6 +22,7 @@ from superdyn.training.grid import checkpoint_grid, measurement_steps
 from superdyn.training.measurement import Measurement
 from superdyn.training.schedules import learning_rates, lr_time
 from superdyn.training.sharding import Place
+from superdyn.training.threaded import ThreadedEngine, has_shares
 
 
 class ChunkOptimizer(torch.optim.Optimizer):
@@ -50,7 +51,7 @@ class SuperpositionModule(pl.LightningModule):
         self.automatic_optimization = False
         self.configs = list(configs)
         first = self.configs[0]
-        self.engine = FlowEngine(self.configs) if first.solver == "gradient_flow" else Engine(self.configs)
+        self.engine = _make_engine(self.configs)
         rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
         self.lr_times = np.stack([lr_time(column) for column in rates], axis=1)
         self.kept_steps = checkpoint_grid(first.trainer.max_steps, first.trainer.checkpoint_schedule)
@@ -62,7 +63,7 @@ class SuperpositionModule(pl.LightningModule):
 
     def configure_model(self) -> None:
         """Shard the parameters where Lightning has laid out the ranks for it (`sweeps/ranks/sharded_strategy.py`)."""
-        if self.device_mesh is not None and not self.engine.sharding.dims:
+        if self.device_mesh is not None and isinstance(self.engine, Engine) and not self.engine.sharding.dims:
             self.engine.shard(self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> ChunkOptimizer:
@@ -116,7 +117,10 @@ class SuperpositionModule(pl.LightningModule):
 
     def train_chunk(self, chunk: Chunk) -> None:
         """Train the steps of a chunk, unmeasured."""
-        self.engine.run(chunk.start, chunk.stop - chunk.start, self._batches(chunk))
+        if isinstance(self.engine, ThreadedEngine):
+            self.engine.train_chunk(chunk)
+        else:
+            self.engine.run(chunk.start, chunk.stop - chunk.start, self._batches(chunk))
 
     def _batches(self, chunk: Chunk) -> Batches | None:
         """The chunk's data: drawn on a GPU where it can (whole batches only), else drawn by the host and moved."""
@@ -134,3 +138,9 @@ class SuperpositionModule(pl.LightningModule):
             first = torch.tensor(chunk.start, device=self.device)
             return self._device_points(first, trainer.chunk_steps).first(chunk.stop - chunk.start)
         return chunk.draws.batches(chunk.start, chunk.stop).to(self.device)
+
+
+def _make_engine(configs: Sequence[RunConfig]) -> Engine | ThreadedEngine:
+    if configs[0].solver == "gradient_flow":
+        return FlowEngine(configs)
+    return ThreadedEngine(configs) if has_shares(configs) else Engine(configs)
