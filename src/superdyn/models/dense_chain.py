@@ -1,7 +1,7 @@
 """Gradients of the student family on a dense batch on the CPU, written out in NumPy over arrays that are kept.
 
 The equations are those of `chain.py` and `decoding.py`. NumPy's calls cost a fraction of torch's, its products are the
-faster ones (`numpy_product.py`), and no step asks for memory. Only multiplication, addition and comparison element by
+faster ones (`openblas.py`), and no step asks for memory. Only multiplication, addition and comparison element by
 element besides the products, so that a member's bits are those of a pack of one.
 Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `p` entries of all gradients of one member.
 """
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.features.batches import HeadPoints, SparseBatch
-from superdyn.models.numpy_product import is_faster
+from superdyn.models.openblas import is_faster
 from superdyn.models.product import rounds
 
 if TYPE_CHECKING:

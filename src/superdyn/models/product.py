@@ -1,8 +1,7 @@
 """Stacked matrix products whose bits do not depend on how many members are stacked.
 
-C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU torch's is used only for
-shapes at which the batched kernel treats each member exactly as it would alone, and where nothing is differentiated
-NumPy's if it is faster (`numpy_product.py`). Axis legend: `r` run.
+C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU it is used only for
+shapes at which the batched kernel treats each member exactly as it would alone. Axis legend: `r` run.
 """
 
 from collections.abc import Iterator
@@ -12,10 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from superdyn.models.numpy_product import is_faster, numpy_product
-
 _SAFE_MULTIPLE = 16
-"""On the CPU torch's batched product gives each member the bits of a lone product when every dimension is a multiple of
+"""On the CPU a batched product gives each member the bits of a lone product when every dimension is a multiple of
 this (whole vector registers, rows aligned alike in every member); other shapes are multiplied one by one."""
 
 _ALIGNMENT = 64
@@ -69,13 +66,7 @@ def multiply(
     if rounds(a.dtype):
         rounded = _rounded_product(a, b)
         return rounded if out is None else out.copy_(rounded)
-    if is_faster(a.shape[1] * a.shape[2] * b.shape[2], a):
-        return numpy_product(a, b, out)
     return _full_product(a, b, out)
-
-
-def _torch_product(a: Tensor, b: Tensor) -> Tensor:
-    return _rounded_product(a, b) if rounds(a.dtype) else _full_product(a, b, None)
 
 
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
@@ -112,7 +103,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, a: Tensor, b: Tensor) -> Tensor:
         ctx.save_for_backward(a, b)
-        return _torch_product(a, b)
+        return multiply(a, b)
 
     @staticmethod
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -120,8 +111,8 @@ class _Product(torch.autograd.Function):
         a, b = ctx.saved_tensors
         needs_a, needs_b = ctx.needs_input_grad
         return (
-            _torch_product(gradient, b.mT) if needs_a else None,
-            _torch_product(a.mT, gradient) if needs_b else None,
+            multiply(gradient, b.mT) if needs_a else None,
+            multiply(a.mT, gradient) if needs_b else None,
         )
 
 
@@ -129,7 +120,7 @@ def product(a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"]) -> Float[Tenso
     """A_r B_r for every member r, differentiable; each member's bits are those of a pack of one on the CPU."""
     a, b = autocast_operands(a, b)
     if not torch.is_grad_enabled():
-        return _torch_product(a, b)
+        return multiply(a, b)
     return _Product.apply(a, b)  # pyright: ignore[reportReturnType]
 
 

@@ -17,8 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig
+from superdyn.features.batching import head_size
 from superdyn.features.datamodule import Chunk, Draws
-from superdyn.models.numpy_product import is_faster
+from superdyn.models.gram import has_fewer_operations
+from superdyn.models.openblas import is_faster
 from superdyn.models.protocol import DTYPES
 from superdyn.models.student import Student
 from superdyn.training.data_parallel import Ranks
@@ -33,13 +35,20 @@ Result = TypeVar("Result")
 
 
 def has_shares(configs: Sequence[RunConfig]) -> bool:
-    """Whether to share a pack out: where NumPy multiplies with one thread (`models/numpy_product.py`), and often."""
-    first, size = configs[0], largest_product(configs[0])
-    ours = first.model.target == f"{Student.__module__}.{Student.__name__}" and first.data.kind != "tokens"
-    by_numpy = ours and is_faster(size, torch.empty(0, dtype=DTYPES[first.trainer.precision]))
+    """Whether to share a pack out: a large one whose dense batches train in NumPy (`models/dense_chain.py`)."""
+    first, n_threads = configs[0], torch.get_num_threads()
+    model, data = first.model, first.data
+    size = largest_product(first)
+    enough = len(configs) >= _MEMBERS_PER_THREAD * n_threads and len(configs) * size > LARGE_PACK
+    if n_threads == 1 or not enough or Ranks.current().size > 1:
+        return False
+    ours = model.target == f"{Student.__module__}.{Student.__name__}" and first.loss == "sampled"
+    embedded = model.train_encoder or model.encoder_init != "identity"
+    fewer = has_fewer_operations(model.width, data.samples_per_step, data.n_features)
+    by_residual = embedded and not (model.activation == "linear" and fewer)
+    dense = by_residual and head_size(data) == data.n_features and first.trainer.matmul == "float32"
     on_cpu = first.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    enough = len(configs) >= _MEMBERS_PER_THREAD * torch.get_num_threads() and len(configs) * size > LARGE_PACK
-    return by_numpy and on_cpu and enough and torch.get_num_threads() > 1 and Ranks.current().size == 1
+    return ours and dense and on_cpu and is_faster(size, torch.empty(0, dtype=DTYPES[first.trainer.precision]))
 
 
 class ThreadedEngine(nn.Module):

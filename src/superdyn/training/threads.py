@@ -14,7 +14,7 @@ import torch
 from superdyn.config import RunConfig
 from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.mlp import falls_into_whole_vectors
-from superdyn.models.numpy_product import one_blas_thread
+from superdyn.models.openblas import one_blas_thread
 
 LARGE_PACK = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""

@@ -1,9 +1,8 @@
-"""Products on the CPU by the OpenBLAS that comes with NumPy, every member by itself within one call.
+"""The OpenBLAS that NumPy multiplies by: every member of a stacked product by itself, within one call.
 
 torch multiplies by MKL, which keeps its AVX-512 kernels for Intel's processors; on others OpenBLAS takes less than half
 the time where it has such kernels, and a little less where not. With one thread its bits depend on the shapes and the
 order of the axes of one member's product only: neither on the pack nor on where a member lies in memory.
-Axis legend: `r` run.
 """
 
 import ctypes
@@ -13,7 +12,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
 from torch import Tensor
 
 _SMALL_PRODUCT = 2**21
@@ -64,19 +62,3 @@ def is_faster(multiply_adds: int, like: Tensor) -> bool:
     """Whether NumPy multiplies faster than torch where a member takes so many; the same for it alone and in a pack."""
     ours = like.is_cpu and like.dtype in (torch.float32, torch.float64)
     return ours and multiply_adds <= _SMALL_PRODUCT and _openblas() is not None
-
-
-@np.errstate(over="ignore", invalid="ignore")
-def numpy_product(
-    a: Shaped[Tensor, "r i j"], b: Shaped[Tensor, "r j k"], out: Shaped[Tensor, "r i k"] | None = None
-) -> Shaped[Tensor, "r i k"]:
-    """A_r B_r for every member r, not differentiable, into `out` if given."""
-    out = a.new_empty(a.shape[0], a.shape[1], b.shape[2]) if out is None else out
-    np.matmul(_rows_or_columns(a), _rows_or_columns(b), out=out.numpy())
-    return out
-
-
-def _rows_or_columns(x: Tensor) -> np.ndarray:
-    """As an array whose rows or columns lie in one piece: others NumPy multiplies without OpenBLAS."""
-    x = x.detach()
-    return (x if 1 in x.stride()[1:] else x.contiguous()).numpy()
