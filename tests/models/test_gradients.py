@@ -10,7 +10,7 @@ from superdyn.features import batching
 from superdyn.features.batching import make_batches
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import make_sampler
-from superdyn.models import chain, decoding, gram
+from superdyn.models import chain, decoding, dense_chain, gram
 from superdyn.models.chain import sampled_gradients
 from superdyn.models.protocol import build_student
 from superdyn.models.risk import sampled_loss
@@ -21,20 +21,21 @@ SWITCHES = list(
                  (True, False))
 )  # fmt: skip
 MANY_ACTIVE = {"data__density": 14.0, "data__clip": True, "data__data_exponent": 0.3}
-LAYOUTS = ["sparse", "head", "dense"]
+LAYOUTS = ["sparse", "head", "dense", "dense, torch"]
 
 
 @pytest.fixture
 def layout(request, monkeypatch):
     """Settings that give the batch this form."""
-    if request.param != "dense":
+    if not request.param.startswith("dense"):
         monkeypatch.setattr(batching, "_ALL_DENSE_UP_TO", 0)
+    monkeypatch.setattr(dense_chain, "is_faster", lambda *_: request.param == "dense")
     return request.param, MANY_ACTIVE if request.param == "head" else {}
 
 
 def assert_layout(name, batch):
     assert (batch.head is None) == (name == "sparse")
-    assert (batch.cells is None) == (name == "dense")
+    assert (batch.cells is None) == name.startswith("dense")
 
 
 def students_and_batches(make_config, n_steps=3, **changes):
@@ -102,7 +103,8 @@ def test_a_small_width_takes_the_gram_form_and_a_large_one_the_residual(make_con
 @pytest.mark.parametrize("init", ["identity", "gaussian"])
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 def test_gradients_of_a_dense_batch_have_the_same_bits_by_its_points(init, activation, make_config, monkeypatch):
-    monkeypatch.setattr(batching, "_POINTS_FROM", 0)
+    monkeypatch.setattr(decoding, "_POINTS_FROM", 0)
+    monkeypatch.setattr(dense_chain, "is_faster", lambda *_: False)
     switches = {"model__encoder_init": init, "model__activation": activation, "model__bias": True}
     width = 32 if init == "identity" else 7
     student, batches, importance = students_and_batches(make_config, model__width=width, **switches, **MANY_ACTIVE)

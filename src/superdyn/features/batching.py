@@ -24,9 +24,6 @@ _DENSE_FROM = 0.25
 _ALL_DENSE_UP_TO = 128
 """Number of features up to which the whole batch is dense."""
 
-_POINTS_FROM = 2**17
-"""Cells of a dense batch from which going through its points is cheaper than passes over it; no bit depends on it."""
-
 _HEAD_MULTIPLE = 16
 """Heads are whole vector registers wide, like every other shape that is multiplied in one call for all members."""
 
@@ -82,7 +79,7 @@ class DenseBatches:
         """The batch of step `t`; it is void after the next call."""
         points = self._points(t)
         head = self._written(points)
-        return SparseBatch(self.memory.shape, head, None, points if self.memory.size >= _POINTS_FROM else None)
+        return SparseBatch(self.memory.shape, head, None, points)
 
     def _points(self, t: int) -> HeadPoints:
         here = slice(self.bounds[t], self.bounds[t + 1])

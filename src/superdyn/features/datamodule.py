@@ -7,6 +7,7 @@ slice of the one global batch. Axis legend: `t` step, `r` run, `s` sample, `n` f
 """
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -36,6 +37,12 @@ class Draws:
         length = configs[0].data.length
         self.configs, self.samples = tuple(configs), slice(length * samples.start, length * samples.stop)
         self.samplers = [make_sampler(config.data, config.seed) for config in configs]
+
+    def of(self, members: slice) -> "Draws":
+        """The draws of some of the members."""
+        part = copy(self)
+        part.configs, part.samplers = self.configs[members], self.samplers[members]
+        return part
 
     def batches(self, start: int, stop: int) -> SparseBatches | DenseBatches:
         """The data of the steps start … stop − 1."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
 from superdyn.models.decoding import DecoderGradients, Head, decode_gradients, residual_tiles
+from superdyn.models.dense_chain import DenseChain
 from superdyn.models.encoding import add_encoding_gradient, encode
 from superdyn.models.gram import gram_gradients, is_cheaper
 from superdyn.models.product import multiply
@@ -25,7 +26,7 @@ class Gradients(NamedTuple):
 
     Attributes:
         loss: L of each member; exact enough to tell whether it is finite, see `gram.py`.
-        by_name: gradient of each trained parameter.
+        by_name: gradient of each trained parameter; may lie in memory that is written over at the next batch.
     """
 
     loss: Float[Tensor, "r"]
@@ -38,6 +39,9 @@ def sampled_gradients(student: "Student", batch: SparseBatch, importance: Float[
     scale = 1.0 / batch.shape[1]
     encoder, core = student.encoder, student.core
     head = Head(student.output_embedding(), student.bias, importance, student.rectified)
+    if DenseChain.serves(student, batch) and not is_cheaper(batch, head):
+        chain = student.dense_chain(batch.shape)
+        return Gradients(chain.loss(batch, importance), chain.gradients)
     if encoder is None:
         return _without_embedding(student, batch, head, scale)
     encoded = encode(batch, encoder)

@@ -21,6 +21,9 @@ _TILE_BYTES = 64 * 2**20
 
 _TILE_MULTIPLE = 256
 
+_POINTS_FROM = 2**17
+"""Cells of a dense batch from which going through its points is cheaper than passes over it; no bit depends on it."""
+
 
 @dataclass(frozen=True)
 class Head:
@@ -125,7 +128,7 @@ class Activation:
 
 def _dense_tile(batch: SparseBatch, head: Head, features: slice, y: Float[Tensor, "r s i"]) -> Tile:
     assert batch.head is not None
-    if batch.head_points is not None:
+    if batch.head_points is not None and y.numel() >= _POINTS_FROM:
         return _marked_tile(batch.head_points, head, features, y)
     residual = y - head.importance[:, None, :] * batch.head
     return Tile(features, residual, Activation(residual, y if head.rectified else None))

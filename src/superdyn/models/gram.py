@@ -22,9 +22,12 @@ def is_cheaper(batch: SparseBatch, head: Head) -> bool:
     """Whether 2 K² (N + S) multiply-adds are fewer than the 3 S K N of the residual."""
     if head.rectified or head.decoder is None:
         return False
-    _, size, n = batch.shape
-    width = head.decoder.shape[1]
-    return 2 * width * (n + size) < 3 * size * n
+    return has_fewer_operations(head.decoder.shape[1], *batch.shape[1:])
+
+
+def has_fewer_operations(width: int, size: int, n_features: int) -> bool:
+    """Whether a linear student takes fewer in this form: K, S and N."""
+    return 2 * width * (n_features + size) < 3 * size * n_features
 
 
 def gram_gradients(

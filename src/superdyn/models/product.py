@@ -54,11 +54,16 @@ def _to_tf32(x: Tensor) -> Tensor:
     return ((bits + 0x1000) & ~0x1FFF).view(torch.float32)
 
 
+def rounds(dtype: torch.dtype) -> bool:
+    """Whether the operands of this type are rounded now."""
+    return _rounding != "float32" and dtype == torch.float32
+
+
 def multiply(
     a: Float[Tensor, "r i j"], b: Float[Tensor, "r j k"], out: Float[Tensor, "r i k"] | None = None
 ) -> Float[Tensor, "r i k"]:
     """A_r B_r for every member r, not differentiable, into `out` if given."""
-    if _rounding != "float32" and a.dtype == torch.float32:
+    if rounds(a.dtype):
         rounded = _rounded_product(a, b)
         return rounded if out is None else out.copy_(rounded)
     return _full_product(a, b, out)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch
 from superdyn.models.chain import Gradients, sampled_feature_loss, sampled_gradients
+from superdyn.models.dense_chain import DenseChain
 from superdyn.models.embedding import initial_core, initial_embedding
 from superdyn.models.population import feature_loss, population_gradients
 from superdyn.models.product import product
@@ -56,6 +57,7 @@ class Student(nn.Module):
         self._hold("encoder", encoder, trains_embedding, dtype)
         self._hold("decoder", decoder, trains_embedding, dtype)
         self._hold("core", _cores(configs) if model.core == "trained" else None, None, dtype)
+        self._dense_chain: DenseChain | None = None
         self._hold("bias", torch.zeros(len(configs), n_features) if has_bias.any() else None, has_bias, dtype)
 
     def _hold(self, name: str, value: Tensor | None, trains: Tensor | None, dtype: torch.dtype) -> None:
@@ -109,6 +111,12 @@ class Student(nn.Module):
     def sampled_gradients(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
         """Loss and gradients on a batch, written out for sparse data."""
         return sampled_gradients(self, batch, importance)
+
+    def dense_chain(self, shape: tuple[int, int, int]) -> DenseChain:
+        """What works out gradients on dense batches of this shape on the CPU."""
+        if self._dense_chain is None or self._dense_chain.shape != shape:
+            self._dense_chain = DenseChain(self, shape)
+        return self._dense_chain
 
     def sampled_feature_loss(
         self, batch: SparseBatch, importance: Float[Tensor, "r n"], weights: Float[Tensor, "r s"]

@@ -23,6 +23,7 @@ from superdyn.training.grid import checkpoint_grid, measurement_steps
 from superdyn.training.measurement import Measurement
 from superdyn.training.schedules import learning_rates, lr_time
 from superdyn.training.sharding import Place
+from superdyn.training.threaded import ThreadedEngine, has_shares
 
 
 class ChunkOptimizer(torch.optim.Optimizer):
@@ -51,7 +52,7 @@ class SuperpositionModule(pl.LightningModule):
         self.automatic_optimization = False
         self.configs = list(configs)
         first = self.configs[0]
-        self.engine = FlowEngine(self.configs) if first.solver == "gradient_flow" else Engine(self.configs)
+        self.engine = _make_engine(self.configs)
         rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
         self.lr_times = np.stack([lr_time(column) for column in rates], axis=1)
         self.kept_steps = checkpoint_grid(first.trainer.max_steps, first.trainer.checkpoint_schedule)
@@ -63,7 +64,7 @@ class SuperpositionModule(pl.LightningModule):
 
     def configure_model(self) -> None:
         """Shard the parameters where Lightning has laid out the ranks for it (`sweeps/ranks/sharded_strategy.py`)."""
-        if self.device_mesh is not None and not self.engine.sharding.dims:
+        if self.device_mesh is not None and isinstance(self.engine, Engine) and not self.engine.sharding.dims:
             self.engine.shard(self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> ChunkOptimizer:
@@ -117,6 +118,9 @@ class SuperpositionModule(pl.LightningModule):
 
     def train_chunk(self, chunk: Chunk) -> None:
         """Train the steps of a chunk, unmeasured."""
+        if isinstance(self.engine, ThreadedEngine):
+            self.engine.train_chunk(chunk)
+            return
         for first, n_steps, batches in self._batches(chunk):
             self.engine.run(first, n_steps, batches)
 
@@ -136,3 +140,9 @@ class SuperpositionModule(pl.LightningModule):
     @cached_property
     def _draws_on_device(self) -> bool:
         return drawn_on_device(self.configs)
+
+
+def _make_engine(configs: Sequence[RunConfig]) -> Engine | ThreadedEngine:
+    if configs[0].solver == "gradient_flow":
+        return FlowEngine(configs)
+    return ThreadedEngine(configs) if has_shares(configs) else Engine(configs)

@@ -14,8 +14,9 @@ import torch
 from superdyn.config import RunConfig
 from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.mlp import falls_into_whole_vectors
+from superdyn.models.openblas import one_blas_thread
 
-_SMALL_PRODUCT = 2**21
+LARGE_PACK = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""
 
 _BLOCK = 256
@@ -27,13 +28,14 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _BLOCK_SIZED, _SMALL = -1, -3, 2**
 
 @contextmanager
 def cpu_threads(configs: Sequence[RunConfig]) -> Iterator[None]:
-    """Set torch's intra-operation threads for a pack; they are put back afterwards."""
+    """Set torch's intra-operation threads for a pack, and NumPy's to one; they are put back afterwards."""
     before = torch.get_num_threads()
     members = 1 if _threads_show(configs[0], before) else len(configs)
-    if members * _largest_product(configs[0]) <= _SMALL_PRODUCT:
+    if members * largest_product(configs[0]) <= LARGE_PACK:
         torch.set_num_threads(1)
     try:
-        yield
+        with one_blas_thread():
+            yield
     finally:
         torch.set_num_threads(before)
 
@@ -72,7 +74,7 @@ def _widest_block(config: RunConfig) -> int:
     return 0 if config.model.decoder is None else decoder_shape(config.model).mlp_width
 
 
-def _largest_product(config: RunConfig) -> int:
+def largest_product(config: RunConfig) -> int:
     """Multiply-adds of one member; exact gradients behind a frozen identity embedding multiply no matrices."""
     n, k = config.data.n_features, config.model.width
     if config.data.kind == "tokens":

@@ -13,6 +13,7 @@ from superdyn.features.tokens.batch import TokenBatch
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.sweep import run_sweep
+from superdyn.training.engine import Engine
 from superdyn.training.module import SuperpositionModule
 from superdyn.training.threads import cpu_threads, keep_freed_memory
 
@@ -55,6 +56,7 @@ class LanguagePack:
     def losses(self, batches: Sequence[TokenBatch]) -> list[float]:
         """The loss of every step of the first run on given batches (s, t), the same for all."""
         engine, found = self.module.engine, []
+        assert isinstance(engine, Engine)
         for step, batch in enumerate(batches):
             packed = TokenBatch(*(part.expand(self.workload.runs, -1, -1).contiguous() for part in batch))
             loss, gradients = engine.objective.gradients(engine.student, packed)

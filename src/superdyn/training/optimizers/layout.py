@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from superdyn.models.dense_chain import SideBySide
+
 
 class Layout:
     """Where each named tensor lies in a member's flat row."""
@@ -21,7 +23,9 @@ class Layout:
         self.size = sum(math.prod(shape) for shape in self.shapes.values())
 
     def gather(self, tensors: Mapping[str, Float[Tensor, "r ..."]]) -> Float[Tensor, "r p"]:
-        """A fresh flat copy; further names in `tensors` are left out."""
+        """All in one flat row, a copy unless they already lie in one; further names in `tensors` are left out."""
+        if isinstance(tensors, SideBySide) and list(tensors) == list(self.shapes):
+            return tensors.flat
         return torch.cat([tensors[name].flatten(1) for name in self.shapes], dim=1)
 
     def adopt(self, parameters: Mapping[str, Float[Tensor, "r ..."]]) -> Float[Tensor, "r p"]:
