@@ -1,6 +1,7 @@
 """OmegaConf resolvers that the configuration files use.
 
-`${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${run_folder:}` names a single run.
+`${by_tier:smoke,mini,full}` picks by the `tier` key, `${half:n}` is ⌊n/2⌋, `${share:0.75,n}` ⌊0.75 n⌋,
+`${run_folder:}` names a single run.
 `${dial:width}`, `${dial:lr}` and `${dial:batch_size}` are what the dial of a language model derives, `${loss_of:}` is
 the usual loss of the data.
 """
@@ -23,7 +24,8 @@ _DERIVED = {"width": "model.width", "lr": "optimizer.lr", "batch_size": "data.ba
 def register_resolvers() -> None:
     """Make the resolvers known; calling it again changes nothing."""
     OmegaConf.register_new_resolver("by_tier", _by_tier, replace=True)
-    OmegaConf.register_new_resolver("half", _half, replace=True)
+    OmegaConf.register_new_resolver("half", lambda count: _share(0.5, count), replace=True)
+    OmegaConf.register_new_resolver("share", _share, replace=True)
     OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
     OmegaConf.register_new_resolver("dial", _dial, replace=True)
     OmegaConf.register_new_resolver("loss_of", _loss_of, replace=True)
@@ -47,9 +49,9 @@ def _by_tier(smoke: Any, mini: Any, full: Any, *, _root_: DictConfig) -> Any:
     return (smoke, mini, full)[TIERS.index(tier)]
 
 
-def _half(count: Any) -> Any:
+def _share(share: float, count: Any) -> Any:
     # A count that is not an integer is left for the schema to refuse under its own key.
-    return max(count // 2, 1) if isinstance(count, int) else count
+    return max(int(share * count), 1) if isinstance(count, int) else count
 
 
 def _dial(quantity: str, *, _root_: DictConfig) -> Any:
