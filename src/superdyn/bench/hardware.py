@@ -7,6 +7,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from superdyn.runs.code_state import code_state
+from superdyn.runs.drift import made_by
+from superdyn.runs.environment import recorded_versions
+
 
 def product_flops(device: str) -> float:
     """Operations per second that the device reaches in one large float32 product."""
@@ -23,8 +27,11 @@ def product_flops(device: str) -> float:
 
 
 def versions() -> str:
-    """Python and the libraries that compete."""
-    parts = [f"Python {platform.python_version()}", *([f"CUDA {torch.version.cuda}"] if torch.version.cuda else [])]
+    """This code, Python and the libraries that compete."""
+    state = code_state("superdyn")
+    ours = made_by({"versions": recorded_versions(), "git": state.record() if state is not None else None})
+    parts = [ours, f"Python {platform.python_version()}"]
+    parts += [f"CUDA {torch.version.cuda}"] if torch.version.cuda else []
     for name in ("torch", "pytorch-lightning", "jax", "numpy", "wandb"):
         try:
             parts.append(f"{name} {version(name)}")

@@ -73,14 +73,16 @@ def begun(path: Path, head: dict[str, str]) -> dict[str, Any]:
     """The record that is there, where it has this head, else a new one.
 
     Raises:
-        SystemExit: there is a record of another machine or other versions.
+        SystemExit: there is a record of another machine, other code or other versions.
     """
     if not path.exists():
         return head | {"comparisons": []}
     record = json.loads(path.read_text())
     for key, value in head.items():
         if record[key] != value:
-            sys.exit(f"{path}: has {key}={record[key]!r}, and here it is {value!r}; another --out begins a new record.")
+            sys.exit(
+                f"{path}: has {key}={record[key]!r}, and here it is {value!r}; delete it, or name another --out, to begin a new record."
+            )
     return record
 
 
