@@ -81,7 +81,8 @@ def begun(path: Path, head: dict[str, str]) -> dict[str, Any]:
     for key, value in head.items():
         if record[key] != value:
             sys.exit(
-                f"{path}: has {key}={record[key]!r}, and here it is {value!r}; delete it, or name another --out, to begin a new record."
+                f"{path}: has {key}={record[key]!r}, and here it is {value!r}; delete it, or name another --out, to "
+                "begin a new record."
             )
     return record
 
