@@ -15,6 +15,7 @@ def test_conditions_with_several_seeds_are_pooled(sweep: Path):
     with console.capture() as shown:
         console.print(table)
     assert "α long window" in shown.get()
+    assert "exponents of L;" in shown.get()
     assert table.row_count > 1
 
 

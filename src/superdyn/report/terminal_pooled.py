@@ -5,6 +5,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from superdyn.analysis.excess import EXCESS, WHOLE, known_least
 from superdyn.report.study import load_study
 from superdyn.report.tables import exponents_table
 
@@ -17,7 +18,9 @@ def pooled_rows(path: Path) -> Table | None:
     if not study.runs or study.pooled["n_runs"].max() < 2:
         return None
     pooled = exponents_table(study)
-    table = Table(title="pooled over seeds; null: the K = N curve of the same N", title_justify="left")
+    fitted = " and of ".join(sorted({WHOLE if known_least(run.curve) is None else EXCESS for run in study.runs}))
+    title = f"pooled over seeds, exponents of {fitted}; null: the K = N curve of the same N"
+    table = Table(title=title, title_justify="left")
     for column in pooled.columns:
         if column in _COLUMNS:
             table.add_column(column, justify="left" if column == "condition" else "right")
