@@ -7,9 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from superdyn.runs.code_state import code_state
-from superdyn.runs.drift import made_by
-from superdyn.runs.environment import recorded_versions
+from superdyn.runs.drift import running_code
 
 
 def product_flops(device: str) -> float:
@@ -28,9 +26,7 @@ def product_flops(device: str) -> float:
 
 def versions() -> str:
     """This code, Python and the libraries that compete."""
-    state = code_state("superdyn")
-    ours = made_by({"versions": recorded_versions(), "git": state.record() if state is not None else None})
-    parts = [ours, f"Python {platform.python_version()}"]
+    parts = [f"superdyn {running_code('superdyn')}", f"Python {platform.python_version()}"]
     parts += [f"CUDA {torch.version.cuda}"] if torch.version.cuda else []
     for name in ("torch", "pytorch-lightning", "jax", "numpy", "wandb"):
         try:

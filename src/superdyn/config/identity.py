@@ -17,28 +17,6 @@ MEMBER_FIELDS = (
 SWITCH_FIELDS = ("model.name", "model.train_encoder", "model.encoder_init", "model.bias")
 """Switches of the built-in student that members may also differ in where shapes agree, see `RunConfig.pack_key`."""
 
-INCIDENTAL_FIELDS = (
-    "name",
-    "tier",
-    "claim",
-    "notes",
-    "logger",
-    "launcher",
-    "sweep",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-    "trainer.strategy",
-    "trainer.deterministic",
-    "trainer.compile",
-    "trainer.checkpoint_activations",
-    "trainer.chunk_steps",
-    "trainer.checkpoint_minutes",
-    "trainer.checkpoint_schedule",
-    "trainer.progress",
-)
-"""Fields that cannot change a run's result and so are left out of its signature."""
-
 PACK_FIELDS = (
     "trainer.accelerator",
     "trainer.devices",
@@ -50,7 +28,21 @@ PACK_FIELDS = (
     "trainer.chunk_steps",
     "trainer.checkpoint_schedule",
 )
-"""Those of them in which the members of a pack agree all the same, since they train in one place and one rhythm."""
+"""Incidental fields in which the members of a pack agree all the same, since they train in one place and one rhythm."""
+
+INCIDENTAL_FIELDS = (
+    "name",
+    "tier",
+    "claim",
+    "notes",
+    "logger",
+    "launcher",
+    "sweep",
+    *PACK_FIELDS,
+    "trainer.checkpoint_minutes",
+    "trainer.progress",
+)
+"""Fields that cannot change a run's result and so are left out of its signature."""
 
 
 @cache

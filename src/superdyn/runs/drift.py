@@ -102,6 +102,12 @@ def made_by(environment: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {code}" for name, code in _recorded(environment) if name != "torch")
 
 
+def running_code(package: str) -> str | None:
+    """The code of a package that this process runs, in words; None where it is not found."""
+    state = code_state(package)
+    return None if state is None else str(Code(*state[:4]))
+
+
 def _recorded(environment: Mapping[str, Any]) -> tuple[tuple[str, Code], ...]:
     versions = environment.get("versions") or {}
     packages = {"superdyn": {"version": versions.get("superdyn")} | (environment.get("git") or {})}

@@ -19,8 +19,7 @@ from torch.distributed import (
 )
 
 from superdyn.config import ConfigError, RunConfig
-from superdyn.runs.code_state import code_state
-from superdyn.runs.drift import Code
+from superdyn.runs.drift import running_code
 from superdyn.runs.environment import recorded_versions, user_packages
 from superdyn.sweeps.ranks.place import Place
 
@@ -90,8 +89,7 @@ def _word_of(here: Place, configs: Sequence[RunConfig]) -> dict[str, Any]:
 
 def _code(mappings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     packages = {"superdyn", *(package for mapping in mappings for package in user_packages(mapping))}
-    states = {package: code_state(package) for package in sorted(packages)}
-    known = {package: str(Code(*state[:4])) for package, state in states.items() if state is not None}
+    known = {package: code for package in sorted(packages) if (code := running_code(package)) is not None}
     return known | {"torch": recorded_versions()["torch"]}
 
 
