@@ -12,7 +12,7 @@ import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {"atomic": "config", "conf_path": "config", "theory": "features"}
+BESIDE = {"atomic": "config", "conf_path": "config", "installed": "config", "theory": "features"}
 ON_TOP = {
     "sweeps",
     "cli",

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -22,6 +21,7 @@ from rich.table import Table
 
 from superdyn.config.targets import BUILT_IN, allowed_packages
 from superdyn.config.validation import ConfigError
+from superdyn.installed import installed_version
 from superdyn.runs.environment import git_state
 
 Outcome = Literal["ok", "warn", "fail"]
@@ -59,7 +59,7 @@ class Check:
 
 def doctor() -> list[Check]:
     """All checks, in the order in which a reader needs them."""
-    installed = [check_package(name, _installed(name)) for name in REQUIRED]
+    installed = [check_package(name, installed_version(name)) for name in REQUIRED]
     return [
         check_python(platform.python_version()),
         *installed,
@@ -108,7 +108,7 @@ def check_package(name: str, found: str | None) -> Check:
 
 def check_devices() -> list[Check]:
     """CPU threads, and every CUDA device with its free memory."""
-    if _installed("torch") is None:
+    if installed_version("torch") is None:
         return []
     import torch
 
@@ -192,18 +192,11 @@ def check_code() -> Check:
     """Whether a run's record will name the exact code."""
     state = git_state()
     if state is None:
-        return Check("code", "ok", f"superdyn {_installed('superdyn')}, whose source no git repository tracks")
+        return Check("code", "ok", f"superdyn {installed_version('superdyn')}, whose source no git repository tracks")
     if state["dirty"]:
         detail = f"commit {state['commit'][:10]} with changes that are not committed"
         return Check("code", "warn", detail, "commit before runs that must be reproducible")
     return Check("code", "ok", f"commit {state['commit'][:10]}, clean")
-
-
-def _installed(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _folders() -> dict[str, Path]:
@@ -214,7 +207,7 @@ def _folders() -> dict[str, Path]:
 
 
 def _wandb_hosts() -> set[str]:
-    if _installed("wandb") is None:
+    if installed_version("wandb") is None:
         return set()
     import wandb
 

@@ -8,9 +8,9 @@ import platform
 import shlex
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
+from superdyn.installed import recorded_version
 from superdyn.report.study import Study
 from superdyn.runs.drift import made_by
 from superdyn.runs.folder import RunFolder
@@ -27,7 +27,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
     # A status file that cannot be read is a failed run in the tables; it has no date to give.
     readable = {row.name for row in sweep_status(study.root) if row.heartbeat_age is not None}
     heartbeats = [_heartbeat(folder) for folder in folders if folder.name in readable]
-    report_versions = ", ".join(f"{name} {version(name)}" for name in REPORTING_PACKAGES)
+    report_versions = ", ".join(f"{name} {recorded_version(name)}" for name in REPORTING_PACKAGES)
     return [
         ("Made by", f"superdyn report {shlex.quote(str(study.root))}"),
         ("Runs started", _span(e.get("started") for e in environments)),

@@ -8,11 +8,11 @@ import functools
 import hashlib
 import importlib.util
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
 from superdyn.atomic import write_atomically
+from superdyn.installed import installed_version
 
 DIFF_DIGITS = 8
 """Of the digest of a diff, in the name of its file and in messages."""
@@ -55,11 +55,11 @@ def code_state(package: str) -> CodeState | None:
     where = _git(folder, "rev-parse", "HEAD", "--show-prefix")
     # A repository that merely surrounds a virtual environment does not track the package and says nothing about it.
     if where is None or not _git(folder, "ls-files", "--", pathspec):
-        return CodeState(_version(package), None, None, _source_digest(folder, pathspec))
+        return CodeState(installed_version(package.partition(".")[0]), None, None, _source_digest(folder, pathspec))
     commit, _, prefix = where.partition("\n")
     changes = _changes(folder, pathspec, prefix.strip())
     digest = hashlib.sha256(changes.encode()).hexdigest() if changes else None
-    return CodeState(_version(package), commit, digest, None, changes)
+    return CodeState(installed_version(package.partition(".")[0]), commit, digest, None, changes)
 
 
 def keep_diff(state: CodeState | None, folder: Path) -> None:
@@ -110,13 +110,6 @@ def _source_digest(folder: Path, pathspec: str) -> str:
     for path in sorted(folder.rglob("*.py")) if pathspec == "." else [folder / pathspec]:
         digest.update(f"{path.relative_to(folder)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package.partition(".")[0])
-    except PackageNotFoundError:
-        return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

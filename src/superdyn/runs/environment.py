@@ -9,11 +9,11 @@ import platform
 import socket
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from superdyn.config.targets import user_package
+from superdyn.installed import recorded_version
 from superdyn.runs.code_state import code_state, keep_diff
 from superdyn.runs.schema import schema_fingerprint
 
@@ -79,7 +79,7 @@ def user_packages(config: Mapping[str, Any]) -> list[str]:
 @functools.cache
 def recorded_versions() -> dict[str, str]:
     """Installed versions by distribution."""
-    return {package: version(package) for package in RECORDED_PACKAGES}
+    return {package: recorded_version(package) for package in RECORDED_PACKAGES}
 
 
 def git_state() -> dict[str, Any] | None:
