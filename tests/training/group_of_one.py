@@ -9,10 +9,6 @@ import json
 import sys
 from pathlib import Path
 
-import superdyn.sweeps.ranks.place as ranks_place
-
-ranks_place.place = lambda: ranks_place.Place("torchrun", 0, 1, 0, 1)  # before others take the function from there
-
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
@@ -24,9 +20,9 @@ from superdyn.models.chain import Gradients
 from superdyn.runs.checkpoints import load_checkpoint
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.shard_writer import save_shards
+from superdyn.sweeps import sweep
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks.process_group import joined
-from superdyn.sweeps.sweep import run_sweep
+from superdyn.sweeps.ranks import place, process_group
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.module import SuperpositionModule
 
@@ -35,14 +31,14 @@ BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 def train(root: Path, configs: dict[str, RunConfig]) -> None:
     """The runs, in folders of their names."""
-    run_sweep([Point((), config, RunFolder(root / name)) for name, config in configs.items()], root)
+    sweep.run_sweep([Point((), config, RunFolder(root / name)) for name, config in configs.items()], root)
 
 
 def exchange(root: Path, configs: dict[str, RunConfig]) -> None:
     """What ranks tell each other, and a language model in shards; the first thing that fails ends this process."""
     (config,) = configs.values()
     device = "cuda" if config.trainer.accelerator == "gpu" else "cpu"
-    with joined([config], root) as ranks:
+    with process_group.joined([config], root) as ranks:
         group = dist.group.WORLD
         assert group is not None
         assert group._get_backend(torch.device(device)).name() == BACKENDS[device]
@@ -90,6 +86,8 @@ def _try_shards(ranks: Ranks, config: RunConfig, mesh: DeviceMesh, root: Path) -
 
 
 if __name__ == "__main__":
+    for room in (place, process_group, sweep):
+        vars(room)["place"] = lambda: place.Place("torchrun", 0, 1, 0, 1)
     command, folder = sys.argv[1], Path(sys.argv[2])
     runs = {name: RunConfig.from_mapping(run) for name, run in json.loads((folder / "runs.json").read_text()).items()}
     {"train": train, "exchange": exchange}[command](folder, runs)

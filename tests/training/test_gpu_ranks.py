@@ -18,6 +18,7 @@ from superdyn.cli import main
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.sweep import run_sweep
+from superdyn.training.data_parallel import brief
 
 DEVICES = ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)]
 LANGUAGE = {**TOKENS, "model__decoder": {"n_layers": 2, "context": 16, "init_scale": 0.2}, "trainer__compile": False}
@@ -41,11 +42,11 @@ COMPILED = {
 }
 
 
-def in_a_group(what, root, configs, n_ranks=1):
-    """`group_of_one.py` in a process of its own, or several; returns what it printed."""
+def in_a_group(what, root, configs):
+    """`group_of_one.py` in a process of its own; returns what it printed."""
     root.mkdir()
     (root / "runs.json").write_text(json.dumps({name: config.to_mapping() for name, config in configs.items()}))
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(n_ranks)]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "1"]
     command = [*torchrun, Path(__file__).with_name("group_of_one.py"), what, root]
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
@@ -59,12 +60,20 @@ def assert_trains_alike(runs, accelerator, make_config, tmp_path):
     alone = {name: RunFolder(tmp_path / "alone" / name) for name in runs}
     run_sweep([Point((), make_config(**changes[name]), alone[name]) for name in runs], tmp_path / "alone")
     for name, (_, rtol) in runs.items():
-        found = RunFolder(tmp_path / "group" / name)
-        assert found.status().state == "done", found.status().error
-        np.testing.assert_allclose(found.curve()["loss"], alone[name].curve()["loss"], rtol=rtol, err_msg=name)
+        np.testing.assert_allclose(
+            losses(RunFolder(tmp_path / "group" / name)), losses(alone[name]), rtol=rtol, err_msg=name
+        )
 
 
-@pytest.mark.parametrize("accelerator", DEVICES)
+def losses(folder):
+    status, curve = folder.status(), folder.curve()
+    assert status is not None
+    assert status.state == "done", status.error
+    assert curve is not None
+    return curve["loss"]
+
+
+@pytest.mark.parametrize("accelerator", [pytest.param("cpu", marks=pytest.mark.slow), *DEVICES[1:]])
 def test_a_rank_in_a_group_of_one_trains_as_a_process_without(accelerator, make_config, tmp_path, monkeypatch):
     monkeypatch.setenv("NCCL_DEBUG", "INFO")
     monkeypatch.setenv("NCCL_DEBUG_SUBSYS", "COLL")
@@ -97,3 +106,13 @@ def test_more_ranks_than_gpus_are_refused(tmp_path, monkeypatch, capsys):
     assert main(["train", "trainer=ddp", f"trainer.devices={n_gpus + 1}", f"data.batch_size={32 * (n_gpus + 1)}"]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
     assert f"trainer.devices={n_gpus + 1}: this machine has {n_gpus} GPUs; at most as many are allowed" in sentence
+
+
+def test_an_error_of_nccl_is_told_on_one_line():
+    said = (
+        "NCCL error in: /pytorch/torch/csrc/distributed/c10d/NCCLUtils.cpp:94, invalid usage (run with NCCL_DEBUG=WARN "
+        "for details), NCCL version 2.28.9\nncclInvalidUsage: This usually reflects invalid usage of NCCL library.\n"
+        "Last error:\nDuplicate GPU detected : rank 1 and rank 0 both on CUDA device 61000"
+    )
+    assert brief(RuntimeError(said)) == "Duplicate GPU detected : rank 1 and rank 0 both on CUDA device 61000"
+    assert brief(RuntimeError("Connection reset")) == "Connection reset"

@@ -150,8 +150,10 @@ def _together() -> Iterator[None]:
 
 
 def brief(error: RuntimeError) -> str:
-    """What a backend says of a connection, without its source file and advice."""
-    return str(error).rpartition("/gloo/")[2].partition("] ")[2].partition(". This is")[0] or str(error)
+    """What a backend says of a connection or a device on one line, without its source file and advice."""
+    text = str(error)
+    by_gloo = text.rpartition("/gloo/")[2].partition("] ")[2].partition(". This is")[0]
+    return " ".join((by_gloo or text.rpartition("Last error:")[2]).split())
 
 
 def _lost(error: RuntimeError) -> RankLost:
