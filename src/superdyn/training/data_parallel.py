@@ -4,7 +4,8 @@ Each of W ranks draws 1/W of the global batch, and its loss and gradient are mea
     L = (1/W) Σ_w L_w,  g = (1/W) Σ_w g_w
 are those of the global batch. Gradients are not autograd's, so torch's wrapper has nothing to hook into: the engine
 reduces one flat buffer a step, gradients and losses together; where parameters are sharded (`sharding.py`) torch has
-reduced the gradients. Without a process group every method is the identity. Axis legend: `r` run.
+reduced the gradients. Without a process group every method is the identity; a group of one takes the way of many.
+Axis legend: `r` run.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,14 +37,18 @@ class Ranks:
     @classmethod
     def current(cls) -> "Ranks":
         """Those of this process's group; a process without one is alone."""
-        if dist.is_available() and dist.is_initialized():
-            return cls(dist.get_rank(), dist.get_world_size())
-        return cls(0, 1)
+        alone = cls(0, 1)
+        return alone if alone.is_alone else cls(dist.get_rank(), dist.get_world_size())
 
     @property
     def is_first(self) -> bool:
         """Whether this process decides, reads and writes for all."""
         return self.rank == 0
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether this process is in no group, so that there is nobody to exchange with."""
+        return not (dist.is_available() and dist.is_initialized())
 
     @torch.no_grad()
     def mean(self, found: Gradients, *, sharded: bool = False) -> Gradients:
@@ -51,7 +56,7 @@ class Ranks:
 
         `sharded`: the gradients are those of the global batch already.
         """
-        if self.size == 1:
+        if self.is_alone:
             return found
         if sharded:
             return Gradients(self.total(found.loss.div(self.size)), found.by_name)
@@ -69,7 +74,7 @@ class Ranks:
 
     def total(self, tensor: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
         """The sum over the ranks, in place."""
-        if self.size > 1:
+        if not self.is_alone:
             with _together():
                 dist.all_reduce(tensor)
         return tensor
@@ -77,7 +82,7 @@ class Ranks:
     @torch.no_grad()
     def side_by_side(self, part: Shaped[Tensor, "..."], dim: int) -> Shaped[Tensor, "..."]:
         """The equal parts of all ranks along axis `dim`, in the order of the ranks."""
-        if self.size == 1:
+        if self.is_alone:
             return part
         part = part.contiguous()
         parts = [torch.empty_like(part) for _ in range(self.size)]
@@ -87,7 +92,7 @@ class Ranks:
 
     def largest(self, numbers: Sequence[int]) -> list[int]:
         """The largest of each number over the ranks."""
-        if self.size == 1:
+        if self.is_alone:
             return list(numbers)
         flags = torch.tensor(numbers)
         with _together():
@@ -96,7 +101,7 @@ class Ranks:
 
     def from_first(self, value: Value) -> Value:
         """What the first rank has; any object that can be pickled."""
-        if self.size == 1:
+        if self.is_alone:
             return value
         box = [value]
         with _together():
@@ -105,7 +110,7 @@ class Ranks:
 
     def from_all(self, value: Value) -> list[Value]:
         """What each rank has, in the order of the ranks."""
-        if self.size == 1:
+        if self.is_alone:
             return [value]
         values = [value] * self.size
         with _together():
@@ -115,7 +120,7 @@ class Ranks:
     @torch.no_grad()
     def copy_first(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite every tensor by the first rank's: machines may differ in the last bit of a logarithm."""
-        if self.size == 1:
+        if self.is_alone:
             return
         for tensor in tensors:
             whole = tensor.contiguous()
@@ -145,8 +150,10 @@ def _together() -> Iterator[None]:
 
 
 def brief(error: RuntimeError) -> str:
-    """What a backend says of a connection, without its source file and advice."""
-    return str(error).rpartition("/gloo/")[2].partition("] ")[2].partition(". This is")[0] or str(error)
+    """What a backend says of a connection or a device on one line, without its source file and advice."""
+    text = str(error)
+    by_gloo = text.rpartition("/gloo/")[2].partition("] ")[2].partition(". This is")[0]
+    return " ".join((by_gloo or text.rpartition("Last error:")[2]).split())
 
 
 def _lost(error: RuntimeError) -> RankLost:

@@ -131,7 +131,7 @@ def lightning_placement(trainer: TrainerConfig) -> dict[str, Any]:
     cluster's login node.
     """
     here = place()
-    if here is None or Ranks.current().size == 1:
+    if here is None or Ranks.current().is_alone:
         return {"accelerator": trainer.accelerator, "devices": 1, "plugins": [LightningEnvironment()]}
     strategy = ShardStrategy if trainer.strategy == "fsdp" else RankStrategy
     return {
