@@ -1,8 +1,8 @@
 """From the output before its activation to everything the backward pass starts from, in one pass on a GPU.
 
-z = W_dᵀ h + c is read once and x at most once, and δ = (act(z) − A x) · act′ is written once; the sums over samples of δ and of
-the squared residual are taken on the way. Written with torch's operations this takes three times the memory traffic,
-which is what a large pack of small models spends its time on. Every sum has one order, so bits do not vary.
+z = W_dᵀ h + c is read once and x at most once, and δ = (act(z) − A x) · act′ is written once; the sums over samples of δ
+and of the squared residual are taken on the way. Written with torch's operations this takes three times the memory
+traffic, which is what a large pack of small models spends its time on. Every sum has one order, so bits do not vary.
 Axis legend: `r` run, `s` sample, `n` feature, `p` part of the samples, `c` tile of features.
 """
 
@@ -43,7 +43,8 @@ def masked_residual(
     parts = len(bias_parts)
     residual_tile[(energy_parts.shape[2], parts, runs)](  # pyright: ignore[reportIndexIssue]
         output, bias, importance, x, delta, bias_parts, energy_parts, 0 if bias is None else bias.stride(0), samples, n,
-        PART_SAMPLES=-(-samples // parts), HAS_BIAS=bias is not None, HAS_X=x is not None, RECTIFIED=rectified, ROWS=_ROWS, TILE=_TILE,
+        PART_SAMPLES=-(-samples // parts), HAS_BIAS=bias is not None, HAS_X=x is not None, RECTIFIED=rectified,
+        ROWS=_ROWS, TILE=_TILE,
     )  # fmt: skip
     return outputs
 
