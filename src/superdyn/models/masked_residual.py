@@ -1,8 +1,9 @@
 """From the output before its activation to everything the backward pass starts from, in one pass on a GPU.
 
-z = W_dᵀ h + c is read once and x at most once, and δ = (act(z) − A x) · act′ is written once; the sums over samples of δ
-and of the squared residual are taken on the way. Written with torch's operations this takes three times the memory
-traffic, which is what a large pack of small models spends its time on. Every sum has one order, so bits do not vary.
+z = W_dᵀ h + c is read once and x at most once, and δ = (act(z) − A x) · act′ is written once; the sums over samples
+of δ and of the squared residual are taken on the way. Written with torch's operations this takes three times the
+memory traffic, which is what a large pack of small models spends its time on. Every sum has one order, so bits do not
+vary.
 Axis legend: `r` run, `s` sample, `n` feature, `p` part of the samples, `c` tile of features.
 """
 
