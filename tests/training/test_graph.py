@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from superdyn.features.device_draws import DeviceDraws
 from superdyn.models.product import matmul_operands
 from superdyn.training import engine as engine_module
 from superdyn.training.engine import Engine
+from superdyn.training.graph import warm_up
 
 N_STEPS = 12
 LINEAR = {"loss": "population", "model__activation": "linear"}
@@ -21,11 +23,7 @@ class Uncaptured:
     """Calls the step at every replay, after the same warm-up."""
 
     def __init__(self, step, state):
-        before = [tensor.clone() for tensor in state]
-        for _ in range(3):
-            step()
-        for tensor, value in zip(state, before, strict=True):
-            tensor.copy_(value)
+        warm_up(step, state)
         self.step = step
 
     def replay(self, n_steps):
@@ -59,25 +57,28 @@ def packed(make_config, optimizer, loss, **changes):
     ]  # fmt: skip
 
 
-def replayed(configs, device="cpu"):
+UNEVEN = (0, 8, 9, N_STEPS)
+
+
+def replayed(configs, device="cpu", bounds=UNEVEN):
     """The state after the steps of uneven chunks."""
     engine = Engine(configs).to(device)
     draws = DeviceDraws(configs, engine.rates.dtype).to(device)
     engine.prepare()
-    for first, last in ((0, 8), (8, 9), (9, N_STEPS)):
+    for first, last in pairwise(bounds):
         points = None if configs[0].loss == "population" else draws.points(first, last - first)
         with torch.no_grad(), matmul_operands(configs[0].trainer.matmul):
             engine._replay(first, last - first, points)
     return {name: tensor.cpu() for name, tensor in parameters(engine).items()}
 
 
-def stepped(configs):
+def stepped(configs, n_steps=N_STEPS):
     """The same on the CPU, with the host's data."""
     engine = Engine(configs)
     engine.prepare()
-    draws = FeatureDataModule(configs, [0, N_STEPS]).stream.draws
+    draws = FeatureDataModule(configs, [0, n_steps]).stream.draws
     with matmul_operands(configs[0].trainer.matmul):
-        engine.run(0, N_STEPS, None if configs[0].loss == "population" else draws.batches(0, N_STEPS))
+        engine.run(0, n_steps, None if configs[0].loss == "population" else draws.batches(0, n_steps))
     return parameters(engine)
 
 
@@ -92,6 +93,12 @@ def test_replays_train_every_step_on_its_own_data(loss, optimizer, make_config, 
     monkeypatch.setattr(engine_module, "CapturedStep", Uncaptured)
     configs = packed(make_config, optimizer, loss)
     assert_close(replayed(configs), stepped(configs), rtol=1e-9, atol=1e-12)
+
+
+def test_a_training_shorter_than_the_warm_up_is_captured(make_config, monkeypatch):
+    monkeypatch.setattr(engine_module, "CapturedStep", Uncaptured)
+    configs = packed(make_config, "adam", "sampled", trainer__max_steps=1)
+    assert_close(replayed(configs, bounds=(0, 1)), stepped(configs, 1), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "normalized", "adam", "adamw", "muon"])
@@ -118,6 +125,7 @@ from superdyn.config import RunConfig
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.training import engine as engine_module
 from superdyn.training.engine import Engine
+from superdyn.training.graph import warm_up
 from torch._dynamo.testing import CompileCounter
 
 class Uncaptured:

@@ -63,6 +63,18 @@ class HeadPoints(NamedTuple):
     values: Float[np.ndarray, "m"]
 
 
+class StepPoints(NamedTuple):
+    """Active cells of one step as a GPU draws them, for each run and `GROUP` of its samples in as many slots.
+
+    Attributes:
+        places: in the flat (R, S, N); of unused slots R·S·N.
+        values: of the cells.
+    """
+
+    places: Int64[Tensor, "m"]
+    values: Float[Tensor, "m"]
+
+
 class SparseBatch(NamedTuple):
     """One batch of a pack.
 
@@ -71,12 +83,14 @@ class SparseBatch(NamedTuple):
         head: the first features, dense, or None.
         cells: the other features, or None where the head is all.
         head_points: the same as the head, on a CPU where the head is all and its points are at hand.
+        points: likewise on a GPU.
     """
 
     shape: tuple[int, int, int]
     head: Float[Tensor, "r s h"] | None
     cells: Cells | None
     head_points: HeadPoints | None = None
+    points: StepPoints | None = None
 
     def dense(self) -> Float[Tensor, "r s n"]:
         """The batch as one array."""

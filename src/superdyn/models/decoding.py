@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from superdyn.features.batches import Cells, HeadPoints, SparseBatch
+from superdyn.models import masked_residual, point_products
 from superdyn.models.product import multiply
 
 _TILE_BYTES = 64 * 2**20
@@ -192,6 +193,8 @@ def decode_gradients(
     batch: SparseBatch, hidden: Float[Tensor, "r s k"], head: Head, *, train_decoder: bool
 ) -> DecoderGradients:
     """Energy and gradients of the last layer."""
+    if batch.cells is None and masked_residual.serves(hidden):
+        return _in_one_pass(batch, hidden, head, train_decoder=train_decoder)
     energies, d_decoder, d_bias = [], [], []
     d_hidden = None
     for features, residual, activation in residual_tiles(batch, hidden, head):
@@ -211,6 +214,27 @@ def decode_gradients(
     assert d_hidden is not None
     energy = energies[0] if len(energies) == 1 else torch.stack(energies).sum(dim=0)
     return DecoderGradients(energy, d_hidden, _joined(d_decoder, dim=2), _joined(d_bias, dim=1))
+
+
+def _in_one_pass(
+    batch: SparseBatch, hidden: Float[Tensor, "r s k"], head: Head, *, train_decoder: bool
+) -> DecoderGradients:
+    """The same on a GPU, for a dense batch, of which it reads only the points where they are at hand."""
+    assert batch.head is not None
+    output = hidden if head.decoder is None else multiply(hidden, head.decoder)
+    points = batch.points if point_products.serves(batch, hidden) else None
+    x = None if points else batch.head
+    parts = masked_residual.masked_residual(output, head.bias, head.importance, x, head.rectified)
+    delta, d_bias, energy = parts[0], parts[1].sum(dim=0), parts[2].sum(dim=(0, 2))
+    if points is not None:
+        point_products.subtract_targets(*points, head.importance, delta, d_bias, energy, head.rectified)
+    d_hidden = delta if head.decoder is None else multiply(delta, head.decoder.mT)
+    return DecoderGradients(
+        energy,
+        d_hidden,
+        multiply(hidden.mT, delta) if train_decoder and head.decoder is not None else None,
+        None if head.bias is None else d_bias,
+    )
 
 
 def _joined(parts: list[Tensor], dim: int) -> Tensor | None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
+from superdyn.models import point_products
 from superdyn.models.product import multiply, product
 
 
@@ -17,6 +18,8 @@ def encode(
     batch: SparseBatch, weight: Float[Tensor, "r k n"], values: Float[Tensor, "m"] | None = None
 ) -> Float[Tensor, "r s k"]:
     """W x of every sample, differentiable; `values` stand in for those of the active cells (not of the head)."""
+    if batch.points is not None and point_products.serves(batch, weight):
+        return point_products.encode_points(*batch.points, weight, batch.shape[1])
     hidden, cells = None, batch.cells
     if batch.head is not None:
         hidden = product(batch.head, (weight if cells is None else weight[:, :, : batch.head.shape[2]]).mT)
@@ -38,6 +41,9 @@ def add_encoding_gradient(
 ) -> None:
     """out += Σ_s hidden_s x_sᵀ, the gradient of W; `values`, in feature order, stand in for the batch's."""
     cells = batch.cells
+    if batch.points is not None and point_products.serves(batch, out):
+        point_products.add_points_gradient(*batch.points, hidden, out)
+        return
     if cells is not None:
         flat, weights = hidden.reshape(-1, hidden.shape[2]), cells.feature_values if values is None else values
         gradient = F.embedding_bag(

@@ -137,7 +137,9 @@ class Engine(nn.Module):
                 shape = (len(self.configs), self.configs[0].data.samples_per_step, self.configs[0].data.n_features)
                 self._buffer = ChunkBuffer(points, shape)
                 self._buffer.refill(points)
+            self._counter.fill_(first_step)
             changed = [*self.optimizer.everything(), self._counter, self.diverged_at]
+            changed += [] if self._buffer is None else [self._buffer.next]
             step = self._device_step
             if self.configs[0].trainer.compile:
                 self.objective.settle(self.student, exact=points is None)

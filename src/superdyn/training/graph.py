@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from superdyn.features.batches import SparseBatch
+from superdyn.features.batches import SparseBatch, StepPoints
 from superdyn.features.device_draws import DevicePoints
 
 _WARM_UP = 3
-"""Steps before capture, in which libraries choose their kernels and allocate; their effect is undone."""
+"""Steps before capture, in which libraries choose their kernels and allocate."""
 
 
 class ChunkBuffer:
@@ -47,9 +47,10 @@ class ChunkBuffer:
         """Write out the next step's batch and move on."""
         # A fresh array: kept from step to step, it would be copied back once more by compiled code.
         x = self._values.new_zeros(math.prod(self.shape) + 1)
-        x[self._places.index_select(0, self.next)[0]] = self._values.index_select(0, self.next)[0]
+        points = StepPoints(*(part.index_select(0, self.next)[0] for part in (self._places, self._values)))
+        x[points.places] = points.values
         self.next += 1
-        return SparseBatch(self.shape, x[:-1].view(self.shape), None)
+        return SparseBatch(self.shape, x[:-1].view(self.shape), None, points=points)
 
 
 class CapturedStep:
@@ -62,22 +63,30 @@ class CapturedStep:
 
     def __init__(self, step: Callable[[], None], state: list[Tensor]):
         self._graph = torch.cuda.CUDAGraph()
-        before = [tensor.clone() for tensor in state]
         stream = _stream(torch.cuda.current_device())
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
-            for _ in range(_WARM_UP):
-                step()
+            warm_up(step, state)
         torch.cuda.current_stream().wait_stream(stream)
         with _no_collection(), torch.cuda.graph(self._graph, stream=stream):
             step()
-        for tensor, value in zip(state, before, strict=True):
-            tensor.copy_(value)
 
     def replay(self, n_steps: int) -> None:
         """Train the next steps."""
         for _ in range(n_steps):
             self._graph.replay()
+
+
+def warm_up(step: Callable[[], None], state: list[Tensor]) -> None:
+    """Take the same step several times from the same state, which is that of before in the end.
+
+    Steps one after the other could pass the end of a short training, or of a short block of drawn data.
+    """
+    before = [tensor.clone() for tensor in state]
+    for _ in range(_WARM_UP):
+        step()
+        for tensor, value in zip(state, before, strict=True):
+            tensor.copy_(value)
 
 
 @cache

@@ -1,0 +1,111 @@
+"""x ↦ W x, its gradient, and y − A x on a GPU, from the points of a batch: work follows the active features, not N.
+
+A batch drawn on the GPU lists its points (`features/device_draws.py`): those of 64 neighbouring samples of a run lie
+together, in as many slots for each such group, of which the unused ones hold a place past the end of the batch.
+Products add up in the order in which the points arrive, so last bits vary from run to run; with `trainer.deterministic`
+they are dense instead. Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `m` slot.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from superdyn.features.batches import SparseBatch
+from superdyn.features.sampler import GROUP
+from superdyn.models.kernels import AVAILABLE
+from superdyn.models.product import rounds
+
+_SLOTS, _WIDTH = 32, 32
+"""Points and hidden units that a program works on at a time."""
+
+_BLOCK = 256
+"""Points whose targets a program subtracts."""
+
+
+def serves(batch: SparseBatch, weight: Tensor) -> bool:
+    """Whether the kernels take this batch: points at hand, float32, nothing to be rounded or differentiated."""
+    if not AVAILABLE or batch.points is None or not weight.is_cuda or torch.is_grad_enabled():
+        return False
+    if torch.are_deterministic_algorithms_enabled():
+        return False
+    return weight.dtype == torch.float32 and not rounds(weight.dtype)
+
+
+@torch.library.custom_op("superdyn::encode_points", mutates_args=())
+def encode_points(places: torch.Tensor, values: torch.Tensor, weight: torch.Tensor, samples: int) -> torch.Tensor:
+    """W x (r s k) of the points (m) of a step."""
+    from superdyn.models.kernels.points import encode_group
+
+    weight = weight if weight[0].is_contiguous() else weight.contiguous()
+    hidden, sizes = weight.new_zeros(len(weight), samples, weight.shape[1]), _sizes(places, weight, samples)
+    encode_group[_grid(weight, samples)](places, values, weight, hidden, **sizes)  # pyright: ignore[reportIndexIssue]
+    return hidden
+
+
+@torch.library.custom_op("superdyn::add_points_gradient", mutates_args=("gradient",))
+def add_points_gradient(
+    places: torch.Tensor, values: torch.Tensor, hidden: torch.Tensor, gradient: torch.Tensor
+) -> None:
+    """gradient (r k n) += Σ_s hidden_s x_sᵀ, from hidden (r s k) and the points (m) of a step."""
+    from superdyn.models.kernels.points import add_gradient_of_group
+
+    assert gradient[0].is_contiguous()
+    samples, hidden = hidden.shape[1], hidden.contiguous()
+    sizes = _sizes(places, gradient, samples)
+    add_gradient_of_group[_grid(gradient, samples)](  # pyright: ignore[reportIndexIssue]
+        places, values, hidden, gradient, **sizes
+    )
+
+
+@torch.library.custom_op("superdyn::subtract_targets", mutates_args=("delta", "d_bias", "energy"))
+def subtract_targets(
+    places: torch.Tensor,
+    values: torch.Tensor,
+    importance: torch.Tensor,
+    delta: torch.Tensor,
+    d_bias: torch.Tensor,
+    energy: torch.Tensor,
+    rectified: bool,
+) -> None:
+    """Make of act(z) (r s n), of its sums over samples (r n) and squares (r) those of (act(z) − A x) · act′.
+
+    The squares lose digits where the residual is small, and tell whether the loss is finite.
+    """
+    from superdyn.models.kernels.points import subtract_targets_at_slots
+
+    assert delta.is_contiguous()
+    assert d_bias.is_contiguous()
+    _, samples, n = delta.shape
+    n_slots = places.numel()
+    subtract_targets_at_slots[(-(-n_slots // _BLOCK),)](  # pyright: ignore[reportIndexIssue]
+        places, values, importance.contiguous(), delta, d_bias, energy, samples, n, n_slots, delta.numel(),
+        RECTIFIED=rectified, SLOTS=_BLOCK,
+    )  # fmt: skip
+
+
+def _grid(weight: Tensor, samples: int) -> tuple[int, int, int]:
+    return samples // GROUP, -(-weight.shape[1] // _WIDTH), len(weight)
+
+
+def _sizes(places: Tensor, weight: Tensor, samples: int) -> dict[str, int]:
+    runs, width, n = weight.shape
+    return {
+        "stride": weight.stride(0), "n_samples": samples, "n_features": n, "width": width, "beyond": runs * samples * n,
+        "N_SLOTS": places.numel() // (runs * (samples // GROUP)), "SAMPLES": GROUP, "SLOTS": _SLOTS, "WIDTH": _WIDTH,
+    }  # fmt: skip
+
+
+@encode_points.register_fake
+def _(places: Any, values: Any, weight: Any, samples: Any) -> Any:
+    return weight.new_empty(weight.shape[0], samples, weight.shape[1])
+
+
+@add_points_gradient.register_fake
+def _(places: Any, values: Any, hidden: Any, gradient: Any) -> None:
+    return None
+
+
+@subtract_targets.register_fake
+def _(places: Any, values: Any, importance: Any, delta: Any, d_bias: Any, energy: Any, rectified: Any) -> None:
+    return None

@@ -1,0 +1,135 @@
+"""Kernels for a GPU against autograd: on the CPU by Triton's interpreter where Triton is installed, and on a GPU."""
+
+import copy
+import importlib.util
+import os
+import subprocess
+import sys
+from itertools import product as combinations
+
+import pytest
+import torch
+
+from superdyn.features.device_draws import DeviceDraws
+from superdyn.models.chain import sampled_gradients
+from superdyn.models.protocol import build_student
+from superdyn.models.risk import sampled_loss
+from superdyn.models.student import Student
+from superdyn.training.graph import ChunkBuffer
+
+SWITCHES = list(combinations(("identity", "gaussian"), (True, False), (True, False), ("linear", "relu"), (True, False)))
+SHAPE = {"data__batch_size": 128, "data__n_features": 150, "data__density": 3.0}
+
+INTERPRETED = """
+import sys
+import torch
+from superdyn.features.device_draws import DeviceDraws
+from superdyn.config import RunConfig
+from superdyn.models.point_products import add_points_gradient, encode_points, subtract_targets
+from superdyn.models.masked_residual import masked_residual
+
+torch.manual_seed(0)
+CASES = ((3, 100, 150, True, True), (2, 64, 128, True, False), (2, 70, 300, False, True))
+for runs, samples, n, rectified, biased in CASES:
+    z, c, a = torch.randn(runs, samples, n), torch.randn(runs, n), torch.rand(runs, n)
+    x = torch.randn(runs, samples, n) * (torch.rand(runs, samples, n) < 0.1)
+    delta, bias_parts, energy_parts = masked_residual(z, c if biased else None, a, x, rectified)
+    before = z + c[:, None] if biased else z
+    residual = (before.relu() if rectified else before) - a[:, None] * x
+    expected = residual * (before > 0) if rectified else residual
+    torch.testing.assert_close(delta, expected, rtol=0, atol=0)
+    torch.testing.assert_close(bias_parts.sum(0), expected.sum(1), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(energy_parts.sum((0, 2)), residual.square().sum((1, 2)), rtol=1e-5, atol=0)
+z[0, 3, 2], z[1, 2, 3] = torch.nan, torch.inf
+delta, _, energy_parts = masked_residual(z, None, a, x, True)
+assert delta[0, 3, 2].isnan() and not energy_parts.sum((0, 2)).isfinite().any()
+
+data = {"n_features": 45, "batch_size": 128, "eval_size": 256, "density": 3.0, "data_exponent": 1.5,
+        "importance_exponent": 0.5}
+model = {"name": "student", "width": 40, "activation": "relu"}
+mapping = {"data": data, "model": model, "optimizer": {"name": "sgd", "lr": 0.1}, "trainer": {"max_steps": 9}}
+points = DeviceDraws([RunConfig.from_mapping(mapping | {"seed": s}) for s in range(3)], torch.float32).points(4, 3)
+for places, values in zip(points.places, points.values):
+    x = torch.zeros(3 * 128 * 45 + 1)
+    x[places] = values
+    x = x[:-1].view(3, 128, 45)
+    weight, hidden, gradient = torch.randn(3, 40, 45), torch.randn(3, 128, 40), torch.randn(3, 40, 45)
+    torch.testing.assert_close(encode_points(places, values, weight, 128), x @ weight.mT, rtol=1e-5, atol=1e-5)
+    expected = gradient + hidden.mT @ x
+    add_points_gradient(places, values, hidden, gradient)
+    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-4)
+    for rectified in (True, False):
+        z, c, a = torch.randn(3, 128, 45), torch.randn(3, 45), torch.rand(3, 45)
+        expected, bias_parts, energy_parts = masked_residual(z, c, a, x, rectified)
+        delta, d_bias, energy = masked_residual(z, c, a, None, rectified)
+        d_bias, energy = d_bias.sum(0), energy.sum((0, 2))
+        subtract_targets(places, values, a, delta, d_bias, energy, rectified)
+        torch.testing.assert_close(delta, expected, rtol=0, atol=1e-6)
+        torch.testing.assert_close(d_bias, bias_parts.sum(0), rtol=1e-5, atol=1e-4)
+        torch.testing.assert_close(energy, energy_parts.sum((0, 2)), rtol=1e-5, atol=0)
+print("all equal")
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_interpreted_kernels_compute_what_torch_does():
+    # In a process of its own: Triton reads the variable once, and cannot look through the tests' checks of shapes.
+    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETED], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout.strip() == "all equal", done.stderr
+
+
+def on_gpu(configs):
+    """A student, its second batch as a GPU draws it, and importances."""
+    dtype = torch.float64 if configs[0].trainer.precision == "64-true" else torch.float32
+    student = build_student(configs)
+    assert isinstance(student, Student)
+    generator = torch.Generator().manual_seed(0)
+    for parameter in student.parameters():
+        parameter.data.normal_(std=0.3, generator=generator)
+    points = DeviceDraws(configs, dtype).to("cuda").points(0, 2)
+    data = configs[0].data
+    buffer = ChunkBuffer(points, (len(configs), data.batch_size, data.n_features))
+    buffer.refill(points)
+    buffer.batch()
+    importance = torch.rand(len(configs), data.n_features, generator=generator, dtype=dtype)
+    return student.cuda(), buffer.batch(), importance.cuda()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+@pytest.mark.parametrize(("init", "trained", "tied", "activation", "bias"), SWITCHES)
+def test_gradients_on_a_gpu_are_those_of_autograd(init, trained, tied, activation, bias, precision, make_config):
+    switches = {"model__encoder_init": init, "model__train_encoder": trained, "model__tied": tied,
+                "model__activation": activation, "model__bias": bias, "trainer__precision": precision}  # fmt: skip
+    width = 150 if init == "identity" else 37
+    student, batch, importance = on_gpu(
+        [make_config(seed=s, model__width=width, **switches, **SHAPE) for s in range(3)]
+    )
+    found = sampled_gradients(student, batch, importance)
+    exact, x = copy.deepcopy(student).double(), batch.dense().double()
+    loss = sampled_loss(exact(x), x, importance.double())
+    trained_parts = {n: p for n, p in exact.named_parameters() if p.requires_grad}
+    gradients = torch.autograd.grad(loss.sum(), list(trained_parts.values()))
+    tolerance = 1e-5 if precision == "32-true" else 1e-11
+    torch.testing.assert_close(found.loss.double(), loss.detach(), rtol=tolerance, atol=0)
+    assert found.by_name.keys() == trained_parts.keys()
+    for name, gradient in zip(trained_parts, gradients, strict=True):
+        error = (found.by_name[name] - gradient).norm() / gradient.norm()
+        assert error < tolerance, name
+
+
+@pytest.mark.gpu
+def test_a_gpu_adds_up_a_gradient_in_one_order_in_deterministic_mode(make_config):
+    configs = [make_config(seed=s, model__width=37, **SHAPE) for s in range(3)]
+    torch.mm(*torch.ones(2, 16, 16, device="cuda"))  # torch looks for its settings at the first product
+    torch.use_deterministic_algorithms(True)
+    try:
+        student, batch, importance = on_gpu(configs)
+        one, other = (sampled_gradients(student, batch, importance).by_name for _ in range(2))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    for name, gradient in one.items():
+        torch.testing.assert_close(other[name], gradient, rtol=0, atol=0)
