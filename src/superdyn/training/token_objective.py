@@ -51,9 +51,9 @@ class TokenObjective(nn.Module):
         total = next(parts)
         sums = [total.loss, *total.by_name.values()]
         for part in parts:
-            torch._foreach_add_(sums, [part.loss, *part.by_name.values()])
+            torch._foreach_add_(sums, [part.loss, *part.by_name.values()])  # pyright: ignore[reportPrivateImportUsage]
         if self._parts > 1:
-            torch._foreach_div_(sums, self._parts)
+            torch._foreach_div_(sums, self._parts)  # pyright: ignore[reportPrivateImportUsage]
         return total
 
     def loss(self, student: nn.Module, batch: TokenBatch) -> TokenLoss:
