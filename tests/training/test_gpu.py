@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from small_transformer import TRANSFORMER
-from token_runs import TOKENS
+from token_runs import GPT2, LLAMA, TOKENS
 
 from superdyn.features.datamodule import Chunk, FeatureDataModule
 from superdyn.training.module import SuperpositionModule
@@ -55,6 +55,23 @@ def test_a_language_model_agrees_with_the_cpu(precision, compiled, tolerance, ma
     np.testing.assert_allclose(*curves(make_config, train_together, TOKENS, **only_gpu), rtol=tolerance)
 
 
+@pytest.mark.parametrize(("precision", "tolerance"), [("32-true", 1e-4), ("bf16-mixed", 0.02)])
+def test_accumulated_microbatches_compiled_with_their_loss_agree_with_the_cpu(
+    precision, tolerance, make_config, train_together
+):
+    changes = TOKENS | {"model__decoder": GPT2, "trainer__accumulate": 2}
+    found = curves(make_config, train_together, changes, trainer__precision=precision)
+    np.testing.assert_allclose(*found, rtol=tolerance)
+
+
+def test_a_compiled_pack_of_language_models_agrees_with_a_lone_one(make_config, train_together):
+    changes = TOKENS | {"model__decoder": LLAMA, "trainer__accelerator": "gpu"}
+    configs = [make_config(seed=s, **changes) for s in range(2)]
+    packed = train_together(configs, "packed")
+    (solo,) = train_together(configs[1:], "solo")
+    np.testing.assert_allclose(packed[1].curve()["loss"], solo.curve()["loss"], rtol=1e-4)
+
+
 def test_packed_agrees_with_solo(make_config, train_together):
     changes = DRAWN_THERE | {"trainer__accelerator": "gpu", "trainer__compile": False}
     configs = [make_config(seed=s, **changes) for s in range(3)]
@@ -80,9 +97,13 @@ def test_a_diverging_member_fails_alone(make_config, train_together):
     assert [folder.status().state for folder in folders] == ["done", "failed", "done"]
 
 
-@pytest.mark.parametrize("changes", [DRAWN_THERE, TOKENS], ids=["features", "tokens"])
-def test_nothing_waits_for_the_device_between_measurements(changes, make_config):
-    config = make_config(trainer__accelerator="gpu", trainer__compile=False, trainer__max_steps=80, **changes)
+@pytest.mark.parametrize(
+    ("changes", "compiled"),
+    [(DRAWN_THERE, False), (TOKENS, False), (TOKENS, True)],
+    ids=["features", "tokens", "compiled tokens"],
+)
+def test_nothing_waits_for_the_device_between_measurements(changes, compiled, make_config):
+    config = make_config(trainer__accelerator="gpu", trainer__compile=compiled, trainer__max_steps=80, **changes)
     module = SuperpositionModule([config]).to("cuda")
     draws = FeatureDataModule([config], [0, 80]).stream.draws
     module.on_fit_start()

@@ -86,7 +86,7 @@ def token_stream(config: RunConfig) -> TokenStream:
             f"data.length={data.length}: sentences of data.tokens.depth={data.tokens.depth} have {law.unit} tokens; a "
             f"multiple of {law.unit} is allowed."
         )
-    return SyntheticTokens(law, data.length, data.batch_size, seed)
+    return SyntheticTokens(law, data.length, data.batch_size, seed, compiled=config.trainer.compile)
 
 
 def evaluation_tokens(config: RunConfig) -> TokenBatch:

@@ -94,6 +94,8 @@ class Engine(nn.Module):
             torch.compiler.reset()
             if isinstance(self.student, LanguageModel):
                 self.student.compile_parts()
+                if self.student.blocks.fit_one_graph and not self.sharding.dims:
+                    self.student.compile_whole()
 
     def agree(self) -> None:
         """Give all ranks the first one's state, from which they take the same steps."""

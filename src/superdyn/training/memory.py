@@ -44,6 +44,7 @@ def token_bytes(config: RunConfig) -> int:
         evaluated=data.tokens.eval_tokens,
         device="cuda" if _on_gpu(config) else "cpu",
         shards=trainer.n_ranks if trainer.shards else 1,
+        compiled=trainer.compile,
     )
     shape = model.decoder.shape(width=model.width, tied=model.tied)
     return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(shape, data.n_features, how)

@@ -49,14 +49,11 @@ class TokenObjective(nn.Module):
         trained = self._trained(student)
         parts = (self._part(student, trained, micro) for micro in _microbatches(batch, self._parts))
         total = next(parts)
+        sums = [total.loss, *total.by_name.values()]
         for part in parts:
-            total.loss.add_(part.loss)
-            for name, gradient in part.by_name.items():
-                total.by_name[name].add_(gradient)
+            torch._foreach_add_(sums, [part.loss, *part.by_name.values()])  # pyright: ignore[reportPrivateImportUsage]
         if self._parts > 1:
-            total.loss.div_(self._parts)
-            for gradient in total.by_name.values():
-                gradient.div_(self._parts)
+            torch._foreach_div_(sums, self._parts)  # pyright: ignore[reportPrivateImportUsage]
         return total
 
     def loss(self, student: nn.Module, batch: TokenBatch) -> TokenLoss:

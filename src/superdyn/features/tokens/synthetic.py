@@ -6,7 +6,8 @@ own seed: runs of different seeds read different texts of one language. Axis leg
 `w` word.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -55,17 +56,29 @@ class TokenLaw(Protocol):
 
 
 def device_uniforms(
-    seeds: Int64[Tensor, "r"], stream: Stream, units: Int64[Tensor, "s"], words: int, tag: str = TAG
+    seeds: Int64[Tensor, "r"],
+    stream: Stream,
+    units: Int64[Tensor, "s"],
+    words: int,
+    tag: str = TAG,
+    *,
+    compiled: bool = False,
 ) -> Float64[Tensor, "r s w"]:
     """The numbers of `generator.uniforms` for these units of every seed, bit for bit, on the device of `units`.
 
-    Seeds are the int64 of the same 64 bits.
+    Seeds are the int64 of the same 64 bits. `compiled`: the generator is one kernel instead of some hundred operations.
     """
     blocks = -(-words // BLOCK_WORDS)
     counter = (units[:, None] * blocks + torch.arange(blocks, device=units.device)).expand(len(seeds), -1, -1)
     low = seeds.to(units.device)[:, None, None].expand_as(counter)
     high = torch.full_like(counter, signed(key_words(0, stream, tag)[1]))
-    return philox_uniforms(counter, low, high).flatten(2)[..., :words]
+    philox = _compiled_philox() if compiled else philox_uniforms
+    return philox(counter, low, high).flatten(2)[..., :words]
+
+
+@cache
+def _compiled_philox() -> Callable[..., Tensor]:
+    return torch.compile(philox_uniforms, dynamic=False)
 
 
 class SyntheticTokens:
@@ -76,17 +89,28 @@ class SyntheticTokens:
         batch_size: S, samples of the global batch.
         seed: of the draws; 0 ≤ seed < 2^64.
         stream: training and evaluation draws never overlap.
+        compiled: as in `device_uniforms`, on a GPU.
 
     Raises:
         ValueError: a size that is not positive, or a context that cuts sentences.
     """
 
-    def __init__(self, law: TokenLaw, context: int, batch_size: int, seed: int, stream: Stream = Stream.TRAIN) -> None:
+    def __init__(
+        self,
+        law: TokenLaw,
+        context: int,
+        batch_size: int,
+        seed: int,
+        stream: Stream = Stream.TRAIN,
+        *,
+        compiled: bool = False,
+    ) -> None:
         check_size(context, batch_size)
         if context % law.unit:
             raise ValueError(f"context={context}: sentences have {law.unit} tokens; a multiple of that is allowed.")
         self.law, self.context, self.batch_size, self.seed, self.stream = law, context, batch_size, seed, stream
         self.vocabulary_size = law.vocabulary_size
+        self._compiled = compiled
         self._keys: dict[tuple[int, ...], Tensor] = {}
 
     def batch(self, step: int, samples: slice | None = None) -> TokenBatch:
@@ -112,4 +136,5 @@ class SyntheticTokens:
             return torch.from_numpy(np.stack([uniforms(seed, self.stream, first, count, words, TAG) for seed in seeds]))
         if seeds not in self._keys:  # made once: a copy from the host would wait for the steps before
             self._keys[seeds] = torch.tensor([signed(seed) for seed in seeds], device=device)
-        return device_uniforms(self._keys[seeds], self.stream, first + torch.arange(count, device=device), words)
+        units = first + torch.arange(count, device=device)
+        return device_uniforms(self._keys[seeds], self.stream, units, words, compiled=self._compiled)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.initial import Initial
-from superdyn.models.decoder.linear import StackedLinear
+from superdyn.models.decoder.linear import StackedLinear, side_by_side
 from superdyn.models.decoder.rotary import rotary_tables, rotated
 
 _SAFE_MULTIPLE = 8
@@ -40,7 +40,7 @@ class Attention(nn.Module):
             self.register_buffer("sin", sin, persistent=False)
 
     def forward(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s t k"]:
-        query, key, value = (self._heads(project(x)) for project in (self.query, self.key, self.value))
+        query, key, value = map(self._heads, side_by_side((self.query, self.key, self.value), x))
         if self._rotary:
             cos, sin = self.cos[: x.shape[2]], self.sin[: x.shape[2]]
             query, key = rotated(query, cos, sin), rotated(key, cos, sin)

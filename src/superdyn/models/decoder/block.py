@@ -16,6 +16,15 @@ from superdyn.models.decoder.initial import Initial
 from superdyn.models.decoder.mlp import MLP
 from superdyn.models.decoder.norm import StackedNorm
 
+_GRAPH_LAYERS = 32
+"""Layers of which torch makes one graph; to compile takes a few seconds for each."""
+
+
+def fit_one_graph(n_layers: int, *, recompute: bool) -> bool:
+    """Whether blocks are compiled with all that comes before and after them, not one by one: where each keeps only its
+    input, or there are too many of them, one is compiled for all."""
+    return n_layers <= _GRAPH_LAYERS and not recompute
+
 
 class Block(nn.Module):
     """Parts: `attention_norm`, `attention`, `mlp_norm`, `mlp`."""
@@ -49,6 +58,11 @@ class Blocks(nn.Module):
         learned = shape.positions == "learned" and shape.n_layers > 0
         self.positions = initial.weights(f"{name}.positions", (shape.context, shape.width)) if learned else None
         self.layers = nn.ModuleList(Block(shape, initial, f"{name}.layers.{i}") for i in range(shape.n_layers))
+
+    @property
+    def fit_one_graph(self) -> bool:
+        """Whether all of them should be compiled together."""
+        return fit_one_graph(len(self.layers), recompute=self.recompute)
 
     def compile_layers(self, backend: str = "inductor") -> None:
         """Have torch compile every block, once for all of them since their code and shapes are the same.

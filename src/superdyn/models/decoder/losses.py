@@ -22,6 +22,8 @@ LossKind = Literal["cross_entropy", "probability_error", "logit_error"]
 
 TILE_BYTES = {"cpu": 64 * 2**20, "cuda": 2**30}
 """Float32 logits of one member that are held at once: on a GPU more, since every tile also adds up W_d's gradient."""
+WHOLE_TILE_BYTES = 2 * 2**30
+"""Of logits in their own precision, where a model is compiled with its loss, so that few tiles are needed."""
 _TILE_MULTIPLE = 16
 
 
@@ -118,7 +120,7 @@ class _Room:
 
     def array(self, name: str, rows: int, columns: int) -> Float[Tensor, "r rows columns"] | None:
         """The array of this name, of the size of the first call at most; None where each may be fresh."""
-        if not self._like.is_cpu:
+        if not self._like.is_cpu or torch.compiler.is_compiling():
             return None
         shape = (len(self._like), rows, columns)
         if name not in self._flat:
@@ -172,7 +174,9 @@ def _half_square(residual: Float[Tensor, "r m v"]) -> Float[Tensor, "r m"]:
 
 
 def _minus_one_hot(x: Float[Tensor, "r m v"], y: Int[Tensor, "r m 1"]) -> Float[Tensor, "r m v"]:
-    """x − e, in place."""
+    """x − e, in place; compiled code has it in the kernel that makes x, where a scatter would need one of its own."""
+    if torch.compiler.is_compiling():
+        return x - (torch.arange(x.shape[2], device=x.device) == y).to(x.dtype)
     return x.scatter_add_(2, y, torch.full_like(y, -1, dtype=x.dtype))
 
 

@@ -12,8 +12,9 @@ while they are used: those of two blocks, of which one comes early, and of the e
 from dataclasses import dataclass
 
 from superdyn.config.decoder import DecoderShape
+from superdyn.models.decoder.block import fit_one_graph
 from superdyn.models.decoder.flops import parameter_count
-from superdyn.models.decoder.losses import TILE_BYTES
+from superdyn.models.decoder.losses import TILE_BYTES, WHOLE_TILE_BYTES
 
 UPDATE_COPIES = {"sgd": 6, "normalized": 6, "adam": 8, "adamw": 6, "muon": 7}
 """Arrays of the parameters' size that live in an update, or in a checkpoint of AdamW, whose update makes none."""
@@ -39,6 +40,7 @@ class Training:
         evaluated: tokens of the evaluation set.
         device: cpu or cuda.
         shards: ranks that share parameters, moments and gradients.
+        compiled: whether torch compiles what a GPU computes.
     """
 
     tokens: int
@@ -50,6 +52,7 @@ class Training:
     evaluated: int = 0
     device: str = "cpu"
     shards: int = 1
+    compiled: bool = False
 
 
 def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
@@ -68,7 +71,7 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     return max(
         whole,  # every rank draws all initial parameters before it cuts them
         UPDATE_COPIES[how.optimizer] * copy,
-        backward + _tile_bytes(how, how.tokens, vocabulary),
+        backward + (_whole_tile_bytes if _one_graph(shape, how) else _tile_bytes)(how, how.tokens, vocabulary),
         3 * copy + gathered + layer + _tile_bytes(how, evaluated, vocabulary),
     )
 
@@ -78,6 +81,16 @@ def _gathered_bytes(shape: DecoderShape, how: Training, whole: int) -> int:
         return 0
     idle_blocks = shape.n_layers - min(2, shape.n_layers)
     return _GATHERED_COPIES * (whole - how.word * idle_blocks * shape.block_weights // max(1, shape.n_layers))
+
+
+def _one_graph(shape: DecoderShape, how: Training) -> bool:
+    compiled = how.compiled and how.device == "cuda" and how.shards == 1
+    return compiled and fit_one_graph(shape.n_layers, recompute=how.recompute)
+
+
+def _whole_tile_bytes(how: Training, tokens: int, vocabulary: int) -> int:
+    """Logits of a tile and their gradient, both rounded where products are."""
+    return 2 * min(tokens * vocabulary * (2 if how.halved else how.word), WHOLE_TILE_BYTES)
 
 
 def _tile_bytes(how: Training, tokens: int, vocabulary: int) -> int:

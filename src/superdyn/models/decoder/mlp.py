@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from superdyn.config.decoder import DecoderShape
 from superdyn.models.decoder.initial import Initial
-from superdyn.models.decoder.linear import StackedLinear
+from superdyn.models.decoder.linear import StackedLinear, side_by_side
 
 _VECTORS = 64
 """Entries that vector code takes at once, at most."""
@@ -31,9 +31,10 @@ class MLP(nn.Module):
         self.down = StackedLinear(initial, f"{name}.down", inner, width, bias=bias, factor=residual)
 
     def forward(self, x: Float[Tensor, "r s t k"]) -> Float[Tensor, "r s t k"]:
-        up = self.up(x)
         if self.gate is not None:
-            return self.down(_memberwise(F.silu, self.gate(x)) * up)
+            up, gate = side_by_side((self.up, self.gate), x)
+            return self.down(_memberwise(F.silu, gate) * up)
+        up = self.up(x)
         return self.down(torch.relu(up) if self._rectified else _memberwise(_gelu, up))
 
 

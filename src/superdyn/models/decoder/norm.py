@@ -30,6 +30,9 @@ class StackedNorm(nn.Module):
             return F.rms_norm(x, x.shape[-1:], eps=self._eps) * self.gain[:, None, None]
         if x.is_cpu:
             return _LayerNorm.apply(x, self.gain, self.bias, self._eps)  # pyright: ignore[reportReturnType]
+        if len(x) == 1:
+            bias = None if self.bias is None else self.bias.squeeze(0)
+            return F.layer_norm(x, x.shape[-1:], self.gain.squeeze(0), bias, self._eps)
         y = F.layer_norm(x, x.shape[-1:], eps=self._eps) * self.gain[:, None, None]
         return y if self.bias is None else y + self.bias[:, None, None]
 
