@@ -32,7 +32,7 @@ class Suite:
         name: the module whose `job` a fresh process asks for.
         unit: of the speeds.
         tasks: (workload, competitor) in the order of measuring, the most telling first.
-        at_once: beside how many of its kind, itself included, a competitor may get ready, by workload.
+        at_once: how many competitors may get ready together, by workload and device.
         one_by_one: competitors that train one run after the other, measured at R = 1, their speed at every R.
         described: what an entry says of its workload.
         before, after: facts that are measured before and after the competitors.
