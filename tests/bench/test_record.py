@@ -6,14 +6,14 @@ import math
 import pytest
 
 from superdyn.bench import language, language_table, record, students, table
-from superdyn.bench.timing import Job, rates
 
 RATE = {"median": 1.0, "min": 1.0, "max": 1.0, "n": 1}
 
 
 def suite(module):
     facts = {"before": lambda *_: {"product": lambda: 1.0}, "after": lambda *_: {}}
-    return record.Suite("none", module.UNIT, module.tasks, module.ONE_BY_ONE, module.described, **facts)
+    parts = (module.UNIT, module.tasks, module.at_once, module.ONE_BY_ONE, module.described)
+    return record.Suite("none", *parts, **facts)
 
 
 def grown(module, begun, deadline, device="cuda"):
@@ -26,18 +26,22 @@ def test_competitors_that_are_done_are_kept_and_those_that_failed_tried_again(mo
     begun = {"command": "", "hardware": "NVIDIA H200, 16 CPU cores", "versions": "", "comparisons": []}
     asked = []
 
-    def alone(_, rival, workload, device, unit):
-        asked.append((rival, workload["runs"]))
-        failed = {"error": "no"} if len(asked) == 1 else {}
-        return {unit: RATE, "cold_start_s": 1.0, "peak_memory_mib": 1.0, **failed}
+    def together(_, unit, device, group, deadline):
+        for workload, rival in group:
+            asked.append((rival, workload))
+            failed = {"error": "no"} if len(asked) == 1 else {}
+            result = {unit: RATE, "cold_start_s": 1.0, "peak_memory_mib": 1.0, "prepared_together": len(group)}
+            yield (workload, rival), result | failed
 
-    monkeypatch.setattr(record, "alone", alone)
+    monkeypatch.setattr(record, "together", together)
     whole = grown(module, begun, math.inf)
     first, n_asked = asked[0], len(asked)
     assert "failed: no" in drawn(whole)
     again = grown(module, json.loads(json.dumps(whole)), math.inf)
     assert asked[n_asked:] == [first]
     assert "failed" not in drawn(again)
+    assert "| 1.0 (3 at once) |" in drawn(again) or "| 1.0 (9 at once) |" in drawn(again)
+    assert "is not that of one alone" in drawn(again)
     assert again["product"] == 1.0
 
 
@@ -45,12 +49,32 @@ def test_after_the_deadline_nothing_is_begun():
     assert not any(e["results"] for e in grown(students, {"comparisons": []}, -math.inf)["comparisons"])
 
 
+def gpu_groups(module):
+    todo = record._missing({"comparisons": []}, suite(module), module.tasks(False, "cuda"))
+    return [
+        [(rival, load.get("size") or (load["runs"], load["n_features"])) for load, rival in group]
+        for group in record._groups(todo, lambda load: module.at_once(load, "cuda"))
+    ]
+
+
 def test_what_tells_most_is_measured_first():
-    rivals = [rival for _, rival in students.tasks(False, "cuda")]
-    assert set(rivals[:12]) <= {"superdyn", "plain tuned", "jax"}
-    loads, rivals = zip(*language.tasks(False, "cuda"), strict=True)
-    assert loads[0]["size"] == "124M"
-    assert set(rivals[:3]) == {"plain", "superdyn", "plain, compiled whole"}
+    first, *others = gpu_groups(students)
+    assert first[:2] == [("superdyn", (64, 128)), ("jax", (64, 128))]
+    assert set(first[2:6]) == {(r, (1, 128)) for r in ("plain", "plain tuned", "lightning", "lightning tuned")}
+    assert first[6:] == [(r, (1, 1024)) for r in ("superdyn", "plain tuned", "jax")]
+    assert all(len(group) <= 9 for group in others)
+    assert len(set(students_tasks := [str(task) for task in students.tasks(False, "cuda")])) == len(students_tasks)
+
+
+def test_large_language_models_get_ready_in_smaller_groups():
+    groups = gpu_groups(language)
+    assert set(groups[0]) == {(r, "124M") for r in ("plain", "superdyn", "plain, compiled whole")}
+    assert [len(group) for group in groups] == [3, 3, 2, 2, 2]
+    assert groups[2] == [("superdyn", "300M"), ("plain, compiled whole", "300M")]
+
+
+def test_on_a_cpu_every_competitor_is_alone():
+    assert {m.at_once(load, "cpu") for m in (students, language) for load, _ in m.tasks(False, "cpu")} == {1}
 
 
 def test_a_record_of_another_machine_is_not_gone_on_with(tmp_path):
@@ -60,9 +84,3 @@ def test_a_record_of_another_machine_is_not_gone_on_with(tmp_path):
     assert record.begun(path, here)["comparisons"] == [1]
     with pytest.raises(SystemExit, match="'NVIDIA H100', and here it is 'NVIDIA H200'"):
         record.begun(path, here | {"hardware": "NVIDIA H200"})
-
-
-def test_no_repetition_is_begun_after_the_limit():
-    job = Job(lambda steps: None, 1.0, whole=10)
-    assert len(rates(job, 0.0, 5)) == 5
-    assert len(rates(job, 0.0, 5, limit=-1.0)) == 1

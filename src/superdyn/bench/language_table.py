@@ -3,7 +3,7 @@
 from typing import Any
 
 from superdyn.bench.language_workload import EQUALITY_STEPS, LanguageWorkload
-from superdyn.bench.table import spread
+from superdyn.bench.table import about_cold_starts, cold_start, spread
 from superdyn.models.decoder.hardware import peak_flops
 
 
@@ -24,7 +24,7 @@ def table(record: dict[str, Any]) -> str:
     ]
     for entry in record["comparisons"]:
         lines += _rows(entry, record)
-    return "\n".join([*lines, "", _about_the_peak(record)]) + "\n"
+    return "\n".join([*lines, *about_cold_starts(record), "", _about_the_peak(record)]) + "\n"
 
 
 def _rows(entry: dict[str, Any], record: dict[str, Any]) -> list[str]:
@@ -44,7 +44,7 @@ def _rows(entry: dict[str, Any], record: dict[str, Any]) -> list[str]:
         share = rate["median"] * entry["token_flops"] / _peak(record, load.precision)
         lines.append(
             f"{head} {rival} | {spread(rate, ',.0f')} | {rate['median'] / plain:.3f} | {share:.1%} | "
-            f"{result['cold_start_s']:.1f} | {result['peak_memory_mib']:,.0f} |"
+            f"{cold_start(result)} | {result['peak_memory_mib']:,.0f} |"
         )
     return lines
 

@@ -26,7 +26,7 @@ def table(record: dict[str, Any]) -> str:
     ]
     for entry in record["comparisons"]:
         lines += _rows(entry, record.get("peak_flops", float("nan")))
-    return "\n".join([*lines, *_tax(record), *_exact(record)]) + "\n"
+    return "\n".join([*lines, *about_cold_starts(record), *_tax(record), *_exact(record)]) + "\n"
 
 
 def _rows(entry: dict[str, Any], peak: float) -> list[str]:
@@ -42,9 +42,27 @@ def _rows(entry: dict[str, Any], peak: float) -> list[str]:
         share = rate["median"] * flops_per_step(w) / peak
         lines.append(
             f"{head} {spread(rate, ',.0f')} | {ours / rate['median']:.2f}× | "
-            f"{result['cold_start_s']:.1f} | {result['peak_memory_mib']:,.0f} | {grid:,.0f} | {share:.0%} |"
+            f"{cold_start(result)} | {result['peak_memory_mib']:,.0f} | {grid:,.0f} | {share:.0%} |"
         )
     return lines
+
+
+def cold_start(result: dict[str, Any]) -> str:
+    """Seconds, and how many competitors started together."""
+    together = result.get("prepared_together", 1)
+    return f"{result['cold_start_s']:.1f}" + (f" ({together} at once)" if together > 1 else "")
+
+
+def about_cold_starts(record: dict[str, Any]) -> list[str]:
+    """What those of competitors that started together are."""
+    results = [result for entry in record["comparisons"] for result in entry["results"].values()]
+    if not any("prepared_together" in result for result in results):
+        return []
+    return [
+        "",
+        "A cold start of so many “at once” is not that of one alone: they started together, on the same cores and GPU, "
+        "and were then measured one by one.",
+    ]
 
 
 def _tax(record: dict[str, Any]) -> list[str]:
