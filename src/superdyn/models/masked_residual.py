@@ -14,8 +14,9 @@ from torch import Tensor
 
 from superdyn.models.kernels import AVAILABLE
 
-_TILE, _ROWS = 128, 8
-"""Features and samples that a program holds at a time."""
+_LONGEST, _ENTRIES, _WARPS = 1024, 4096, 8
+"""Most features, and entries, that a program holds at a time, and how many warps share them (the fastest of eleven at
+R = 90, S = 2,048, N = 1,000)."""
 
 _PROGRAMS = 2048
 """As many as keep a GPU of some hundred multiprocessors busy; fewer where the batch is small."""
@@ -41,11 +42,11 @@ def masked_residual(
     bias = bias if bias is None or bias[0].is_contiguous() else bias.contiguous()
     delta, bias_parts, energy_parts = outputs = _outputs(output)
     runs, samples, n = output.shape
-    parts = len(bias_parts)
+    parts, (rows, tile) = len(bias_parts), _block(n)
     residual_tile[(energy_parts.shape[2], parts, runs)](  # pyright: ignore[reportIndexIssue]
         output, bias, importance, x, delta, bias_parts, energy_parts, 0 if bias is None else bias.stride(0), samples, n,
         PART_SAMPLES=-(-samples // parts), HAS_BIAS=bias is not None, HAS_X=x is not None, RECTIFIED=rectified,
-        ROWS=_ROWS, TILE=_TILE,
+        ROWS=rows, TILE=tile, num_warps=_WARPS,
     )  # fmt: skip
     return outputs
 
@@ -55,9 +56,16 @@ def _(output: Any, bias: Any, importance: Any, x: Any, rectified: Any) -> Any:
     return _outputs(output)
 
 
+def _block(n_features: int) -> tuple[int, int]:
+    """Samples and features that a program holds at a time: powers of two."""
+    tile = min(_LONGEST, 1 << (n_features - 1).bit_length())
+    return max(1, min(32, _ENTRIES // tile)), tile
+
+
 def _outputs(output: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     runs, samples, n = output.shape
-    tiles = -(-n // _TILE)
-    parts = max(1, min(-(-samples // _ROWS), _PROGRAMS // (runs * tiles)))
+    rows, tile = _block(n)
+    tiles = -(-n // tile)
+    parts = max(1, min(-(-samples // rows), _PROGRAMS // (runs * tiles)))
     delta = torch.empty_like(output, memory_format=torch.contiguous_format)
     return delta, output.new_empty(parts, runs, n), output.new_empty(parts, runs, tiles)

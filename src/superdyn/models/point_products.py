@@ -72,15 +72,15 @@ def subtract_targets(
 
     The squares lose digits where the residual is small, and tell whether the loss is finite.
     """
-    from superdyn.models.kernels.points import subtract_targets_at_slots
+    from superdyn.models.kernels.points import subtract_targets_of_run
 
     assert delta.is_contiguous()
     assert d_bias.is_contiguous()
-    _, samples, n = delta.shape
-    n_slots = places.numel()
-    subtract_targets_at_slots[(-(-n_slots // _BLOCK),)](  # pyright: ignore[reportIndexIssue]
-        places, values, importance.contiguous(), delta, d_bias, energy, samples, n, n_slots, delta.numel(),
-        RECTIFIED=rectified, SLOTS=_BLOCK,
+    runs, _, n = delta.shape
+    n_slots = places.numel() // runs
+    subtract_targets_of_run[(-(-n_slots // _BLOCK), runs)](  # pyright: ignore[reportIndexIssue]
+        places, values, importance.contiguous(), delta, d_bias, energy, n, delta.numel(),
+        N_SLOTS=n_slots, RECTIFIED=rectified, SLOTS=_BLOCK,
     )  # fmt: skip
 
 

@@ -4,7 +4,8 @@ The largest of three moments. A backward pass: parameters, moments and gradients
 (per token: the stream twice, both norms' outputs, of RMS norms twice, queries, keys, values, the attended values and
 those of the MLP up to four times; with recomputation only the stream, and one block whole), the logits of a tile, and
 three arrays of the embedding's size (the look-up's copy, its gradient, a tile's part of the gradient). An update or
-checkpoint: copies of the parameters. An evaluation: one block of it in one layer.
+checkpoint: copies of the parameters. An evaluation: one block of it in one layer. On a GPU compiled blocks keep less:
+the stream twice, and of the rest, in bfloat16 where products are, one array each, those of the MLP twice.
 Sharded over W ranks parameters, moments and gradients are 1/W of that, and on top come whole parameters and gradients
 while they are used: those of two blocks, of which one comes early, and of the ends.
 """
@@ -23,7 +24,7 @@ _STATE_COPIES, _GATHERED_COPIES = 4, 2
 _EVALUATED_TOKENS = 8192
 """Of a block of the evaluation (`training/token_evaluation.py`)."""
 _HOLES = 11, 10
-"""By how much the memory of activations exceeds them, as measured: allocators leave holes."""
+"""By how much the memory of activations exceeds them on a CPU, as measured: its allocator leaves holes."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     whole = how.word * parameter_count(shape, vocabulary, last_norm=True)
     copy, gathered = whole // how.shards, _gathered_bytes(shape, how, whole)
     embedding = 3 * how.word * shape.width * vocabulary
-    kv_width = shape.n_kv_heads * shape.head_width
-    widths = 9 if shape.norm == "rms" else 7
-    block = widths * shape.width + 2 * kv_width + (6 if shape.mlp == "swiglu" else 4) * shape.mlp_width
-    kept = shape.n_layers * shape.width + block if how.recompute else shape.n_layers * block
-    activations = how.tokens * kept * how.word * (3 if how.halved else 4) // 4 + 4 * how.word * how.tokens * shape.width
-    backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations * _HOLES[0] // _HOLES[1]
+    block, stream = _block_bytes(shape, how), how.word * shape.width
+    kept = shape.n_layers * stream + block if how.recompute else shape.n_layers * block
+    activations = how.tokens * (kept + 4 * stream)
+    if how.device == "cpu":
+        activations = activations * _HOLES[0] // _HOLES[1]
+    backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations
     evaluated = min(how.evaluated, _EVALUATED_TOKENS)
     layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
     return max(
@@ -74,6 +75,18 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
         backward + (_whole_tile_bytes if _one_graph(shape, how) else _tile_bytes)(how, how.tokens, vocabulary),
         3 * copy + gathered + layer + _tile_bytes(how, evaluated, vocabulary),
     )
+
+
+def _block_bytes(shape: DecoderShape, how: Training) -> int:
+    """What autograd keeps of a token in one block; on a GPU as counted, where nearly all of it is rounded."""
+    width, kv_width, swiglu = shape.width, shape.n_kv_heads * shape.head_width, shape.mlp == "swiglu"
+    if how.device == "cpu":
+        entries = (9 if shape.norm == "rms" else 7) * width + 2 * kv_width + (6 if swiglu else 4) * shape.mlp_width
+        return entries * how.word * (3 if how.halved else 4) // 4
+    product = 2 if how.halved else how.word
+    norms = 0 if how.compiled else 2 * (how.word + product) * width
+    products = 4 * width + 2 * kv_width + (4 if swiglu else 2) * shape.mlp_width
+    return 2 * how.word * width + product * products + norms
 
 
 def _gathered_bytes(shape: DecoderShape, how: Training, whole: int) -> int:
@@ -94,6 +107,6 @@ def _whole_tile_bytes(how: Training, tokens: int, vocabulary: int) -> int:
 
 
 def _tile_bytes(how: Training, tokens: int, vocabulary: int) -> int:
-    """Logits of a tile; a second array where they are rounded, or cannot be overwritten."""
-    arrays = 2 if how.halved or how.device == "cuda" else 1
+    """Logits of a tile; a second array where they are rounded; on a GPU also their logarithms and the last slope."""
+    arrays = 3 if how.device == "cuda" else 2 if how.halved else 1
     return arrays * how.word * min(tokens * vocabulary, TILE_BYTES[how.device] // 4)

@@ -53,20 +53,20 @@ def add_gradient_of_group(
 
 
 @triton.jit
-def subtract_targets_at_slots(
-    places, values, importance, delta, d_bias, energy, n_samples, n_features, n_slots, beyond,
-    RECTIFIED: tl.constexpr, SLOTS: tl.constexpr,
+def subtract_targets_of_run(
+    places, values, importance, delta, d_bias, energy, n_features, beyond,
+    N_SLOTS: tl.constexpr, RECTIFIED: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    m = tl.program_id(0).to(tl.int64) * SLOTS + tl.arange(0, SLOTS)
-    place = tl.load(places + m, mask=m < n_slots, other=beyond)
+    run = tl.program_id(1).to(tl.int64)
+    m = tl.program_id(0) * SLOTS + tl.arange(0, SLOTS)
+    place = tl.load(places + run * N_SLOTS + m, mask=m < N_SLOTS, other=beyond)
     there = place < beyond
     place = tl.where(there, place, 0)
-    row = place // n_features
-    run = row // n_samples
-    channel = run * n_features + place - row * n_features
-    target = tl.load(values + m, mask=there, other=0.0) * tl.load(importance + channel, mask=there, other=0.0)
+    channel = run * n_features + place % n_features
+    value = tl.load(values + run * N_SLOTS + m, mask=there, other=0.0)
+    target = value * tl.load(importance + channel, mask=there, other=0.0)
     y = tl.load(delta + place, mask=there, other=0.0)
-    tl.atomic_add(energy + run, target * (target - 2.0 * y), mask=there, sem="relaxed")
+    tl.atomic_add(energy + run, tl.sum(target * (target - 2.0 * y), axis=0), sem="relaxed")
     if RECTIFIED:
         there = there & (y > 0.0)
     tl.store(delta + place, y - target, mask=there)
