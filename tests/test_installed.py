@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 
-from superdyn.installed import installed_version, recorded_version
+from superdyn.installed import installed_version, named_version
 
 NOT_INSTALLED = """
 import importlib.metadata, json
@@ -17,19 +17,21 @@ def without_superdyn(name):
     return real(name)
 
 importlib.metadata.distribution = without_superdyn
+from superdyn.runs.drift import drift_of
 from superdyn.runs.environment import describe_environment
+assert not drift_of({"run": describe_environment({})})
 print(json.dumps(describe_environment({})["versions"]))
 """
 
 
 def test_versions_are_those_of_the_metadata():
-    assert recorded_version("numpy") == installed_version("numpy") == importlib.metadata.version("numpy")
-    assert installed_version("no-such-distribution") is None
+    assert installed_version("numpy") == importlib.metadata.version("numpy")
+    assert named_version("none", installed_version("no-such-distribution")) == "none not installed"
 
 
 def test_a_run_from_a_source_folder_records_that_superdyn_is_not_installed():
     # In a process of its own: what is known of the code is kept for the life of a process.
     done = subprocess.run([sys.executable, "-c", NOT_INSTALLED], capture_output=True, text=True, check=True)
     versions = json.loads(done.stdout)
-    assert versions["superdyn"] == "not installed"
+    assert versions["superdyn"] is None
     assert versions["torch"] == importlib.metadata.version("torch")

@@ -15,6 +15,6 @@ def installed_version(distribution: str) -> str | None:
         return None
 
 
-def recorded_version(distribution: str) -> str:
-    """The same as a record says it."""
-    return installed_version(distribution) or "not installed"
+def named_version(distribution: str, version: str | None) -> str:
+    """The two in words."""
+    return f"{distribution} {version or 'not installed'}"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from superdyn.installed import recorded_version
+from superdyn.installed import installed_version, named_version
 from superdyn.report.study import Study
 from superdyn.runs.drift import made_by
 from superdyn.runs.folder import RunFolder
@@ -27,7 +27,7 @@ def provenance(study: Study) -> list[tuple[str, str]]:
     # A status file that cannot be read is a failed run in the tables; it has no date to give.
     readable = {row.name for row in sweep_status(study.root) if row.heartbeat_age is not None}
     heartbeats = [_heartbeat(folder) for folder in folders if folder.name in readable]
-    report_versions = ", ".join(f"{name} {recorded_version(name)}" for name in REPORTING_PACKAGES)
+    report_versions = ", ".join(named_version(name, installed_version(name)) for name in REPORTING_PACKAGES)
     return [
         ("Made by", f"superdyn report {shlex.quote(str(study.root))}"),
         ("Runs started", _span(e.get("started") for e in environments)),
@@ -45,7 +45,7 @@ def _heartbeat(folder: RunFolder) -> str | None:
 
 
 def _versions(environment: dict[str, Any]) -> str:
-    packages = ", ".join(f"{name} {number}" for name, number in environment.get("versions", {}).items())
+    packages = ", ".join(named_version(name, number) for name, number in environment.get("versions", {}).items())
     return f"Python {environment.get('python')}, {packages}"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from superdyn.config.targets import user_package
-from superdyn.installed import recorded_version
+from superdyn.installed import installed_version
 from superdyn.runs.code_state import code_state, keep_diff
 from superdyn.runs.schema import schema_fingerprint
 
@@ -77,9 +77,9 @@ def user_packages(config: Mapping[str, Any]) -> list[str]:
 
 
 @functools.cache
-def recorded_versions() -> dict[str, str]:
-    """Installed versions by distribution."""
-    return {package: recorded_version(package) for package in RECORDED_PACKAGES}
+def recorded_versions() -> dict[str, str | None]:
+    """Installed versions by distribution; None where one is imported from a folder of sources."""
+    return {package: installed_version(package) for package in RECORDED_PACKAGES}
 
 
 def git_state() -> dict[str, Any] | None:

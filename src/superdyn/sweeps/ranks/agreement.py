@@ -87,7 +87,7 @@ def _word_of(here: Place, configs: Sequence[RunConfig]) -> dict[str, Any]:
     }
 
 
-def _code(mappings: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def _code(mappings: Sequence[Mapping[str, Any]]) -> dict[str, str | None]:
     packages = {"superdyn", *(package for mapping in mappings for package in user_packages(mapping))}
     known = {package: code for package in sorted(packages) if (code := running_code(package)) is not None}
     return known | {"torch": recorded_versions()["torch"]}
