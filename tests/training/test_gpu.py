@@ -16,6 +16,9 @@ pytestmark = pytest.mark.gpu
 DRAWN_THERE = {"data__batch_size": 64}
 """Whole groups of samples; other sizes are drawn by the host."""
 
+EXACT = TOKENS | {"trainer__precision": "64-true"}
+"""Float32's own rounding moves the last loss of this model by 6e-5."""
+
 
 def curves(make_config, train_together, changes, **only_gpu):
     """Of the CPU and of the GPU."""
@@ -52,14 +55,14 @@ def test_a_transformer_agrees_with_the_cpu(compiled, make_config, train_together
 )
 def test_a_language_model_agrees_with_the_cpu(precision, compiled, tolerance, make_config, train_together):
     only_gpu = {"trainer__precision": precision, "trainer__compile": compiled}
-    np.testing.assert_allclose(*curves(make_config, train_together, TOKENS, **only_gpu), rtol=tolerance)
+    np.testing.assert_allclose(*curves(make_config, train_together, EXACT, **only_gpu), rtol=tolerance)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("64-true", 1e-7), ("bf16-mixed", 0.02)])
 def test_accumulated_microbatches_compiled_with_their_loss_agree_with_the_cpu(
     precision, tolerance, make_config, train_together
 ):
-    changes = TOKENS | {"model__decoder": GPT2, "trainer__accumulate": 2}
+    changes = EXACT | {"model__decoder": GPT2, "trainer__accumulate": 2}
     found = curves(make_config, train_together, changes, trainer__precision=precision)
     np.testing.assert_allclose(*found, rtol=tolerance)
 
@@ -125,7 +128,7 @@ def test_a_pack_that_does_not_fit_is_trained_in_halves(make_config, train_togeth
     }
     changes |= {"trainer__accelerator": "gpu", "trainer__compile": False}
     configs = [make_config(seed=s, **changes) for s in range(16)]
-    torch.cuda.set_per_process_memory_fraction(1.75 * 2**30 / torch.cuda.mem_get_info()[1])
+    torch.cuda.set_per_process_memory_fraction(1.25 * 2**30 / torch.cuda.mem_get_info()[1])
     try:
         with pytest.warns(UserWarning, match="16 runs do not fit in memory and are tried in halves"):
             folders = train_together(configs)
