@@ -35,11 +35,9 @@ def serves(batch: SparseBatch, weight: Tensor) -> bool:
 @torch.library.custom_op("superdyn::encode_points", mutates_args=())
 def encode_points(places: torch.Tensor, values: torch.Tensor, weight: torch.Tensor, samples: int) -> torch.Tensor:
     """W x (r s k) of the points (m) of a step."""
-    from superdyn.models.kernels.points import encode_group
-
     weight = weight if weight[0].is_contiguous() else weight.contiguous()
-    hidden, sizes = weight.new_zeros(len(weight), samples, weight.shape[1]), _sizes(places, weight, samples)
-    encode_group[_grid(weight, samples)](places, values, weight, hidden, **sizes)  # pyright: ignore[reportIndexIssue]
+    hidden = weight.new_zeros(len(weight), samples, weight.shape[1])
+    _add_products(places, values, weight, hidden, weight, encodes=True)
     return hidden
 
 
@@ -48,14 +46,8 @@ def add_points_gradient(
     places: torch.Tensor, values: torch.Tensor, hidden: torch.Tensor, gradient: torch.Tensor
 ) -> None:
     """gradient (r k n) += Σ_s hidden_s x_sᵀ, from hidden (r s k) and the points (m) of a step."""
-    from superdyn.models.kernels.points import add_gradient_of_group
-
     assert gradient[0].is_contiguous()
-    samples, hidden = hidden.shape[1], hidden.contiguous()
-    sizes = _sizes(places, gradient, samples)
-    add_gradient_of_group[_grid(gradient, samples)](  # pyright: ignore[reportIndexIssue]
-        places, values, hidden, gradient, **sizes
-    )
+    _add_products(places, values, hidden.contiguous(), gradient, gradient, encodes=False)
 
 
 @torch.library.custom_op("superdyn::subtract_targets", mutates_args=("delta", "d_bias", "energy"))
@@ -84,16 +76,17 @@ def subtract_targets(
     )  # fmt: skip
 
 
-def _grid(weight: Tensor, samples: int) -> tuple[int, int, int]:
-    return samples // GROUP, -(-weight.shape[1] // _WIDTH), len(weight)
+def _add_products(
+    places: Tensor, values: Tensor, source: Tensor, target: Tensor, weight: Tensor, *, encodes: bool
+) -> None:
+    from superdyn.models.kernels.points import add_products_of_group
 
-
-def _sizes(places: Tensor, weight: Tensor, samples: int) -> dict[str, int]:
-    runs, width, n = weight.shape
-    return {
-        "stride": weight.stride(0), "n_samples": samples, "n_features": n, "width": width, "beyond": runs * samples * n,
-        "N_SLOTS": places.numel() // (runs * (samples // GROUP)), "SAMPLES": GROUP, "SLOTS": _SLOTS, "WIDTH": _WIDTH,
-    }  # fmt: skip
+    (runs, width, n), samples = weight.shape, (target if encodes else source).shape[1]
+    groups = samples // GROUP
+    add_products_of_group[(groups, -(-width // _WIDTH), runs)](  # pyright: ignore[reportIndexIssue]
+        places, values, source, target, weight.stride(0), samples, n, width, runs * samples * n, ENCODES=encodes,
+        N_SLOTS=places.numel() // (runs * groups), SAMPLES=GROUP, SLOTS=_SLOTS, WIDTH=_WIDTH,
+    )  # fmt: skip
 
 
 @encode_points.register_fake

@@ -1,7 +1,7 @@
 """The Triton kernels of `point_products.py`; imported where they run, since torch for the CPU comes without Triton.
 
-A program works on the points of one group of samples and on `WIDTH` hidden units, `SLOTS` points at a time. Several may
-add to the same entry, which is what makes the order of additions vary. Axis legend: `m` slot, `k` hidden.
+Several programs may add to the same entry, which is what makes the order of additions vary. Axis legend: `m` slot,
+`k` hidden.
 """
 
 import triton  # pyright: ignore[reportMissingImports]
@@ -9,10 +9,15 @@ import triton.language as tl  # pyright: ignore[reportMissingImports]
 
 
 @triton.jit
-def encode_group(
-    places, values, weight, hidden, stride, n_samples, n_features, width, beyond,
-    N_SLOTS: tl.constexpr, SAMPLES: tl.constexpr, SLOTS: tl.constexpr, WIDTH: tl.constexpr,
+def add_products_of_group(
+    places, values, source, target, stride, n_samples, n_features, width, beyond,
+    ENCODES: tl.constexpr, N_SLOTS: tl.constexpr, SAMPLES: tl.constexpr, SLOTS: tl.constexpr, WIDTH: tl.constexpr,
 ):  # fmt: skip
+    """Of the points of one group of samples, `SLOTS` at a time, and `WIDTH` hidden units.
+
+    Encoding, a point's value times its feature's column of the weights goes to its sample's hidden units; else its
+    value times its sample's hidden units goes to its feature's column of the gradient.
+    """
     group, block, run = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     k = block * WIDTH + tl.arange(0, WIDTH)
     first_slot = (run * tl.num_programs(0) + group) * N_SLOTS
@@ -24,32 +29,14 @@ def encode_group(
         cell = tl.where(there, place - first_row * n_features, 0).to(tl.int32)
         value = tl.load(values + first_slot + m, mask=there, other=0.0)
         inside = there[:, None] & (k < width)[None, :]
-        of_weight = run * stride + k[None, :] * n_features + (cell % n_features)[:, None]
-        product = value[:, None] * tl.load(weight + of_weight, mask=inside, other=0.0)
-        rows = (first_row + cell // n_features)[:, None] * width + k[None, :]
-        tl.atomic_add(hidden + rows, product, mask=inside, sem="relaxed")
-
-
-@triton.jit
-def add_gradient_of_group(
-    places, values, hidden, gradient, stride, n_samples, n_features, width, beyond,
-    N_SLOTS: tl.constexpr, SAMPLES: tl.constexpr, SLOTS: tl.constexpr, WIDTH: tl.constexpr,
-):  # fmt: skip
-    group, block, run = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
-    k = block * WIDTH + tl.arange(0, WIDTH)
-    first_slot = (run * tl.num_programs(0) + group) * N_SLOTS
-    first_row = run * n_samples + group * SAMPLES
-    for start in range(0, N_SLOTS, SLOTS):
-        m = start + tl.arange(0, SLOTS)
-        place = tl.load(places + first_slot + m, mask=m < N_SLOTS, other=beyond)
-        there = place < beyond
-        cell = tl.where(there, place - first_row * n_features, 0).to(tl.int32)
-        value = tl.load(values + first_slot + m, mask=there, other=0.0)
-        inside = there[:, None] & (k < width)[None, :]
-        rows = (first_row + cell // n_features)[:, None] * width + k[None, :]
-        product = value[:, None] * tl.load(hidden + rows, mask=inside, other=0.0)
-        of_weight = run * stride + k[None, :] * n_features + (cell % n_features)[:, None]
-        tl.atomic_add(gradient + of_weight, product, mask=inside, sem="relaxed")
+        column = run * stride + k[None, :] * n_features + (cell % n_features)[:, None]
+        row = (first_row + cell // n_features)[:, None] * width + k[None, :]
+        if ENCODES:
+            product = value[:, None] * tl.load(source + column, mask=inside, other=0.0)
+            tl.atomic_add(target + row, product, mask=inside, sem="relaxed")
+        else:
+            product = value[:, None] * tl.load(source + row, mask=inside, other=0.0)
+            tl.atomic_add(target + column, product, mask=inside, sem="relaxed")
 
 
 @triton.jit
