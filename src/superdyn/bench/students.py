@@ -115,12 +115,14 @@ def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
 
 
 def facts_after(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
-    """On a CPU what Lightning costs and exact gradients save, on a GPU that all train the same model."""
+    """On a CPU what Lightning costs and exact gradients save; on a GPU the autoencoders' grid, and that losses agree."""
     from superdyn.bench.exact import exact_against_sampled
     from superdyn.bench.tax import lightning_tax
 
     if device != "cpu":
-        return _equality()
+        from superdyn.bench.grid import grid_steps
+
+        return {"grid": lambda: grid_steps(device)} | _equality()
     return {"lightning_tax": lightning_tax, "exact_against_sampled": lambda: exact_against_sampled(device)}
 
 

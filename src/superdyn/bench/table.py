@@ -25,7 +25,7 @@ def table(record: dict[str, Any]) -> str:
     for entry in record["comparisons"]:
         if entry["workload"]["runs"] == 1 or any("superdyn" in r or "jax" in r for r in entry["results"]):
             lines += _rows(entry, record.get("peak_flops", float("nan")))
-    return "\n".join([*lines, *about_cold_starts(record), *_tax(record), *_exact(record)]) + "\n"
+    return "\n".join([*lines, *about_cold_starts(record), *_grid(record), *_tax(record), *_exact(record)]) + "\n"
 
 
 def _rows(entry: dict[str, Any], peak: float) -> list[str]:
@@ -68,6 +68,18 @@ def about_cold_starts(record: dict[str, Any]) -> list[str]:
         "",
         "A cold start of so many “at once” is not that of one alone: they started together, on the same cores and GPU, "
         "and were then measured one by one.",
+    ]
+
+
+def _grid(record: dict[str, Any]) -> list[str]:
+    if "grid" not in record:
+        return []
+    grid = record["grid"]
+    rows = [f"{spread(row['ms'], '.2f')} ms at width {row['width']}" for row in grid["rows"]]
+    return [
+        "",
+        f"A step of {grid['rows'][0]['members']} autoencoders of the grid takes {' and '.join(rows)}; evenly between "
+        f"them, {grid['max_steps']:,} steps of all {len(grid['widths'])} widths take {grid['minutes']:.1f} minutes.",
     ]
 
 
