@@ -115,7 +115,7 @@ def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
 
 
 def facts_after(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
-    """On a CPU what Lightning costs and exact gradients save; on a GPU the autoencoders' grid, and that losses agree."""
+    """On a CPU what Lightning costs and exact gradients save; on a GPU the autoencoders' grid, and equal losses."""
     from superdyn.bench.exact import exact_against_sampled
     from superdyn.bench.tax import lightning_tax
 
