@@ -69,3 +69,18 @@ def test_maps_side_by_side_in_one_product_are_the_maps_one_by_one(style, monkeyp
         found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
     for one_by_one, together in zip(*found, strict=True):
         torch.testing.assert_close(together, one_by_one, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_maps_whose_weights_are_sharded_keep_no_copy_of_them(sharded, monkeypatch):
+    monkeypatch.setattr(linear, "lone_on_gpu", lambda x: True)
+    initial = Initial([0], [0.1], torch.float32)
+    maps = [StackedLinear(initial, name, 16, 5, bias=False) for name in ("query", "key")]
+    for own in maps:
+        own.sharded = sharded
+    x, kept = torch.randn(1, 2, 3, 16, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        linear.side_by_side(maps, x)
+    known = {t.untyped_storage().data_ptr() for t in (x, *(own.weight for own in maps))}
+    copies = [t for t in kept if t.untyped_storage().data_ptr() not in known]
+    assert [t.numel() for t in copies] == ([] if sharded else [10 * 16])
