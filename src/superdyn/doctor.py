@@ -21,7 +21,7 @@ from rich.table import Table
 
 from superdyn.config.targets import BUILT_IN, allowed_packages
 from superdyn.config.validation import ConfigError
-from superdyn.installed import installed_version
+from superdyn.installed import installed_version, named_version
 from superdyn.runs.environment import git_state
 
 Outcome = Literal["ok", "warn", "fail"]
@@ -192,7 +192,8 @@ def check_code() -> Check:
     """Whether a run's record will name the exact code."""
     state = git_state()
     if state is None:
-        return Check("code", "ok", f"superdyn {installed_version('superdyn')}, whose source no git repository tracks")
+        named = named_version("superdyn", installed_version("superdyn"))
+        return Check("code", "ok", f"{named}, whose source no git repository tracks")
     if state["dirty"]:
         detail = f"commit {state['commit'][:10]} with changes that are not committed"
         return Check("code", "warn", detail, "commit before runs that must be reproducible")

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -9,8 +10,11 @@ from itertools import product as combinations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from superdyn.features.batches import SparseBatch, StepPoints
 from superdyn.features.device_draws import DeviceDraws
+from superdyn.models import masked_residual, point_products
 from superdyn.models.chain import sampled_gradients
 from superdyn.models.protocol import build_student
 from superdyn.models.risk import sampled_loss
@@ -18,6 +22,7 @@ from superdyn.models.student import Student
 from superdyn.training.graph import ChunkBuffer
 
 SWITCHES = list(combinations(("identity", "gaussian"), (True, False), (True, False), ("linear", "relu"), (True, False)))
+NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 SHAPE = {"data__batch_size": 128, "data__n_features": 150, "data__density": 3.0}
 
 INTERPRETED = """
@@ -44,41 +49,123 @@ z[0, 3, 2], z[1, 2, 3] = torch.nan, torch.inf
 delta, _, energy_parts = masked_residual(z, None, a, x, True)
 assert delta[0, 3, 2].isnan() and not energy_parts.sum((0, 2)).isfinite().any()
 
-data = {"n_features": 45, "batch_size": 128, "eval_size": 256, "density": 3.0, "data_exponent": 1.5,
-        "importance_exponent": 0.5}
-model = {"name": "student", "width": 40, "activation": "relu"}
-mapping = {"data": data, "model": model, "optimizer": {"name": "sgd", "lr": 0.1}, "trainer": {"max_steps": 9}}
-points = DeviceDraws([RunConfig.from_mapping(mapping | {"seed": s}) for s in range(3)], torch.float32).points(4, 3)
-for places, values in zip(points.places, points.values):
-    x = torch.zeros(3 * 128 * 45 + 1)
-    x[places] = values
-    x = x[:-1].view(3, 128, 45)
-    weight, hidden, gradient = torch.randn(3, 40, 45), torch.randn(3, 128, 40), torch.randn(3, 40, 45)
-    torch.testing.assert_close(encode_points(places, values, weight, 128), x @ weight.mT, rtol=1e-5, atol=1e-5)
-    expected = gradient + hidden.mT @ x
-    add_points_gradient(places, values, hidden, gradient)
-    torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-4)
-    for rectified in (True, False):
-        z, c, a = torch.randn(3, 128, 45), torch.randn(3, 45), torch.rand(3, 45)
-        expected, bias_parts, energy_parts = masked_residual(z, c, a, x, rectified)
-        delta, d_bias, energy = masked_residual(z, c, a, None, rectified)
-        d_bias, energy = d_bias.sum(0), energy.sum((0, 2))
-        subtract_targets(places, values, a, delta, d_bias, energy, rectified)
-        torch.testing.assert_close(delta, expected, rtol=0, atol=1e-6)
-        torch.testing.assert_close(d_bias, bias_parts.sum(0), rtol=1e-5, atol=1e-4)
-        torch.testing.assert_close(energy, energy_parts.sum((0, 2)), rtol=1e-5, atol=0)
+def drawn(n, density):
+    data = {"n_features": n, "batch_size": 128, "eval_size": 256, "density": density, "data_exponent": 1.5,
+            "importance_exponent": 0.5}
+    model = {"name": "student", "width": 1, "activation": "relu"}
+    mapping = {"data": data, "model": model, "optimizer": {"name": "sgd", "lr": 0.1}, "trainer": {"max_steps": 9}}
+    configs = [RunConfig.from_mapping(mapping | {"seed": seed}) for seed in range(3)]
+    return DeviceDraws(configs, torch.float32).points(4, 3)
+
+def among_others(width, n):
+    return torch.randn(3, width * n + 5)[:, 5:].view(3, width, n)  # a parameter's part of the flat ones
+
+for n, width, density in ((45, 40, 3.0), (7, 1, 0.05), (1, 33, 0.5)):
+    points = drawn(n, density)
+    for places, values in zip(points.places, points.values):
+        x = torch.zeros(3 * 128 * n + 1)
+        x[places] = values
+        x = x[:-1].view(3, 128, n)
+        weight, hidden, gradient = among_others(width, n), torch.randn(3, 128, width), among_others(width, n)
+        torch.testing.assert_close(encode_points(places, values, weight, 128), x @ weight.mT, rtol=1e-5, atol=1e-5)
+        expected = gradient + hidden.mT @ x
+        add_points_gradient(places, values, hidden, gradient)
+        torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-4)
+        for rectified, broken in ((True, 0.0), (False, 0.0), (True, torch.nan), (False, torch.inf)):
+            z, c, a = torch.randn(3, 128, n), torch.randn(3, n), torch.rand(3, n)
+            z[1] += broken
+            expected, bias_parts, energy_parts = masked_residual(z, c, a, x, rectified)
+            delta, d_bias, energy = masked_residual(z, c, a, None, rectified)
+            d_bias, energy = d_bias.sum(0), energy.sum((0, 2))
+            subtract_targets(places, values, a, delta, d_bias, energy, rectified)
+            sound = [0, 1, 2] if broken == 0 else [0, 2]
+            assert energy.isfinite().tolist() == [r in sound for r in range(3)]
+            torch.testing.assert_close(delta[sound], expected[sound], rtol=0, atol=1e-6)
+            torch.testing.assert_close(d_bias[sound], bias_parts.sum(0)[sound], rtol=1e-5, atol=1e-4)
+            torch.testing.assert_close(energy[sound], energy_parts.sum((0, 2))[sound], rtol=1e-5, atol=1e-4)
 print("all equal")
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
-def test_interpreted_kernels_compute_what_torch_does():
+TRAINED = """
+import json, sys
+import torch
+from superdyn.config import RunConfig
+from superdyn.features.datamodule import FeatureDataModule
+from superdyn.features.device_draws import DeviceDraws
+from superdyn.models import masked_residual, point_products
+from superdyn.training import engine as engine_module
+from superdyn.training.graph import warm_up
+
+class Uncaptured:
+    def __init__(self, step, state):
+        warm_up(step, state)
+        self.step = step
+
+    def replay(self, n_steps):
+        for _ in range(n_steps):
+            self.step()
+
+def begun():
+    engine = engine_module.Engine(configs)
+    engine.prepare()
+    return engine
+
+configs = [RunConfig.from_mapping(mapping) for mapping in json.loads(sys.argv[1])]
+host = begun()
+initial = {name: tensor.clone() for name, tensor in host._state().items()}
+host.run(0, 6, FeatureDataModule(configs, [0, 6]).stream.draws.batches(0, 6))
+engine_module.CapturedStep, began = Uncaptured, []
+masked_residual.serves = lambda output: True
+point_products.serves = lambda batch, weight: began.append(batch.points) or batch.points is not None
+device = begun()
+with torch.no_grad():
+    device._replay(0, 6, DeviceDraws(configs, torch.float32).points(0, 6))
+assert began and all(points is not None for points in began)
+assert device.diverged_at.tolist() == host.diverged_at.tolist() == [-1, 1, -1, -1]
+for name, tensor in device._state().items():
+    torch.testing.assert_close(tensor[[0, 2, 3]], host._state()[name][[0, 2, 3]], rtol=1e-4, atol=1e-6, msg=name)
+for name, r in (("encoder", 2), ("bias", 3)):  # parts that a member does not train
+    assert torch.equal(device._state()["student/" + name][r], initial["student/" + name][r])
+    assert not torch.equal(device._state()["student/" + name][0], initial["student/" + name][0])
+print("all equal")
+"""
+
+
+def interpreted(script, *arguments):
+    """What a script prints that runs kernels by Triton's interpreter."""
     # In a process of its own: Triton reads the variable once, and cannot look through the tests' checks of shapes.
     environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.stdout.strip() == "all equal", done.stderr
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return done.stdout.strip() or done.stderr
+
+
+@NEEDS_TRITON
+def test_interpreted_kernels_compute_what_torch_does():
+    assert interpreted(INTERPRETED) == "all equal"
+
+
+@NEEDS_TRITON
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_pack_trained_by_interpreted_kernels_trains_as_on_the_host(tied, make_config):
+    shape = {"data__batch_size": 64, "data__n_features": 45, "model__width": 20, "model__tied": tied,
+             "model__activation": "relu", "model__core_init_scale": 0.3, "trainer__compile": False}  # fmt: skip
+    own = [{}, {"optimizer__lr": 1e25}, {"model__train_encoder": False}, {"model__bias": False}]
+    configs = [
+        make_config(seed=s, **{"model__train_encoder": True, "model__bias": True, **shape, **changes})
+        for s, changes in enumerate(own)
+    ]
+    assert interpreted(TRAINED, json.dumps([config.to_mapping() for config in configs])) == "all equal"
+
+
+def test_arrays_whose_places_exceed_32_bits_are_left_to_torch(monkeypatch):
+    monkeypatch.setattr(point_products, "AVAILABLE", True)
+    with FakeTensorMode(), torch.no_grad():
+        points = StepPoints(torch.empty(9, dtype=torch.int64, device="cuda"), torch.empty(9, device="cuda"))
+        batch = SparseBatch((1, 64, 2**21), None, None, points=points)
+        weights = [torch.empty(1, width, 2**21, device="cuda") for width in (1, 1023, 1024)]
+        assert [point_products.serves(batch, weight) for weight in weights] == [True, True, False]
 
 
 def on_gpu(configs):
@@ -108,6 +195,9 @@ def test_gradients_on_a_gpu_are_those_of_autograd(init, trained, tied, activatio
     student, batch, importance = on_gpu(
         [make_config(seed=s, model__width=width, **switches, **SHAPE) for s in range(3)]
     )
+    with torch.no_grad():
+        assert masked_residual.serves(importance)
+        assert point_products.serves(batch, importance[:, None]) == (precision == "32-true")
     found = sampled_gradients(student, batch, importance)
     exact, x = copy.deepcopy(student).double(), batch.dense().double()
     loss = sampled_loss(exact(x), x, importance.double())
@@ -128,6 +218,8 @@ def test_a_gpu_adds_up_a_gradient_in_one_order_in_deterministic_mode(make_config
     torch.use_deterministic_algorithms(True)
     try:
         student, batch, importance = on_gpu(configs)
+        with torch.no_grad():
+            assert not point_products.serves(batch, importance[:, None])
         one, other = (sampled_gradients(student, batch, importance).by_name for _ in range(2))
     finally:
         torch.use_deterministic_algorithms(False)

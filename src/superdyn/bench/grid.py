@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
+from superdyn.bench.together import spread
 from superdyn.conf_path import conf_path
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk, FeatureDataModule
@@ -29,11 +30,8 @@ def grid_steps(device: str, tier: str = "full", steps: int = 128, repetitions: i
     for width in (widths[0], widths[-1]):
         configs = pack_of(tier, width, device)
         found = _step_seconds(configs, device, steps, repetitions)
-        spread = {"median": median(found), "min": min(found), "max": max(found), "n": len(found)}
-        rows.append(
-            {"width": width, "members": len(configs), "ms": {k: v * 1e3 for k, v in spread.items() if k != "n"}}
-        )
-        spans.append(spread["median"])
+        rows.append({"width": width, "members": len(configs), "ms": spread([1e3 * seconds for seconds in found])})
+        spans.append(median(found))
     slope = (spans[1] - spans[0]) / (widths[-1] - widths[0])
     seconds = sum(spans[0] + slope * (width - widths[0]) for width in widths)
     max_steps = configs[0].trainer.max_steps

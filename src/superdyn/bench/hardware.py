@@ -3,10 +3,10 @@
 import os
 import platform
 import time
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from superdyn.installed import installed_version, named_version
 from superdyn.runs.drift import running_code
 
 
@@ -28,12 +28,8 @@ def versions() -> str:
     """This code, Python and the libraries that compete."""
     parts = [f"superdyn {running_code('superdyn')}", f"Python {platform.python_version()}"]
     parts += [f"CUDA {torch.version.cuda}"] if torch.version.cuda else []
-    for name in ("torch", "pytorch-lightning", "jax", "numpy", "wandb"):
-        try:
-            parts.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            parts.append(f"{name} not installed")
-    return ", ".join(parts)
+    rivals = ("torch", "pytorch-lightning", "jax", "numpy", "wandb")
+    return ", ".join([*parts, *(named_version(name, installed_version(name)) for name in rivals)])
 
 
 def hardware(device: str) -> str:

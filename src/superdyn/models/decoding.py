@@ -223,7 +223,7 @@ def _in_one_pass(
     assert batch.head is not None
     output = hidden if head.decoder is None else multiply(hidden, head.decoder)
     points = batch.points if point_products.serves(batch, hidden) else None
-    x = None if points else batch.head
+    x = batch.head if points is None else None
     parts = masked_residual.masked_residual(output, head.bias, head.importance, x, head.rectified)
     delta, d_bias, energy = parts[0], parts[1].sum(dim=0), parts[2].sum(dim=(0, 2))
     if points is not None:

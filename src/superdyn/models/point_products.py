@@ -22,12 +22,17 @@ _SLOTS, _WIDTH = 32, 32
 _BLOCK = 256
 """Points whose targets a program subtracts."""
 
+_ENTRIES = 2**31
+"""Of a member's weights, or of a group of samples, where the 32 bits in which a kernel counts them end."""
+
 
 def serves(batch: SparseBatch, weight: Tensor) -> bool:
     """Whether the kernels take this batch: points at hand, float32, nothing to be rounded or differentiated."""
     if not AVAILABLE or batch.points is None or not weight.is_cuda or torch.is_grad_enabled():
         return False
     if torch.are_deterministic_algorithms_enabled():
+        return False
+    if max(GROUP * batch.shape[2], weight.shape[1:].numel()) >= _ENTRIES:
         return False
     return weight.dtype == torch.float32 and not rounds(weight.dtype)
 

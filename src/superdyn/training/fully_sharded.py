@@ -14,6 +14,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forwar
 from torch.distributed.tensor import DTensor, Shard
 
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.decoder.linear import StackedLinear
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.sharding import Sharding, cut_axis
 
@@ -29,6 +30,9 @@ def shard(student: LanguageModel, mesh: DeviceMesh, ranks: Ranks) -> Sharding:
         fully_shard(layer, mesh=mesh, shard_placement_fn=placement)
     fully_shard(student, mesh=mesh, shard_placement_fn=placement)
     register_fsdp_forward_method(student, "loss")
+    for module in student.modules():
+        if isinstance(module, StackedLinear):
+            module.sharded = True
     return Sharding(ranks, dims)
 
 

@@ -1,11 +1,14 @@
-"""Gradients of the linear map and the layer norm, which are written out."""
+"""Gradients of the linear map and the layer norm, which are written out; a lone run's maps in one product."""
 
 import pytest
 import torch
 import torch.nn.functional as F
+from plain import shaken
 
 from superdyn.config.decoder import DecoderSettings
+from superdyn.models.decoder import linear
 from superdyn.models.decoder.initial import Initial
+from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.decoder.linear import StackedLinear
 from superdyn.models.decoder.norm import StackedNorm
 
@@ -51,3 +54,33 @@ def test_the_gradients_of_a_layer_norm_do_not_depend_on_the_number_of_threads():
         found.append(torch.autograd.grad(norm(own), (own, *norm.parameters()), upstream))
     torch.set_num_threads(before)
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("style", [{"positions": "learned", "bias": True}, {"mlp": "swiglu", "n_kv_heads": 1}])
+def test_maps_side_by_side_in_one_product_are_the_maps_one_by_one(style, monkeypatch):
+    shape = DecoderSettings.from_mapping({"n_layers": 2, "n_heads": 2, "context": 8} | style).shape(width=16)
+    model = shaken(LanguageModel(shape, [0], 40, dtype=torch.float64))
+    assert isinstance(model, LanguageModel)
+    tokens = torch.randint(40, (1, 3, 9))
+    found = []
+    for on_gpu in (False, True):
+        monkeypatch.setattr(linear, "lone_on_gpu", lambda x, on_gpu=on_gpu: on_gpu)
+        loss = model.loss(tokens[..., :-1], tokens[..., 1:], "cross_entropy").mean
+        found.append([loss, *torch.autograd.grad(loss, list(model.parameters()))])
+    for one_by_one, together in zip(*found, strict=True):
+        torch.testing.assert_close(together, one_by_one, rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_maps_whose_weights_are_sharded_keep_no_copy_of_them(sharded, monkeypatch):
+    monkeypatch.setattr(linear, "lone_on_gpu", lambda x: True)
+    initial = Initial([0], [0.1], torch.float32)
+    maps = [StackedLinear(initial, name, 16, 5, bias=False) for name in ("query", "key")]
+    for own in maps:
+        own.sharded = sharded
+    x, kept = torch.randn(1, 2, 3, 16, requires_grad=True), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        linear.side_by_side(maps, x)
+    known = {t.untyped_storage().data_ptr() for t in (x, *(own.weight for own in maps))}
+    copies = [t for t in kept if t.untyped_storage().data_ptr() not in known]
+    assert [t.numel() for t in copies] == ([] if sharded else [10 * 16])

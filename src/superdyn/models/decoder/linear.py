@@ -2,7 +2,8 @@
 
 That orientation is also what Muon's factor √max(1, rows/columns) is about. Map and gradients are one step of autograd:
 in small models the calls cost more than the arithmetic. On a GPU a single run's map is torch's own instead, whose
-kernel adds the bias, and maps of the same input are one product.
+kernel adds the bias, and maps of the same input are one product, which keeps a copy of their weights until it is
+differentiated; so not where weights are sharded.
 Axis legend: `r` run, `i` in, `o` out, `m` row of all samples.
 """
 
@@ -23,7 +24,12 @@ class StackedLinear(nn.Module):
 
     Args:
         factor: of the initial weights, for maps that write into the residual stream.
+
+    Attributes:
+        sharded: whether the whole weights exist only while they are used.
     """
+
+    sharded = False
 
     def __init__(self, initial: Initial, name: str, n_in: int, n_out: int, *, bias: bool, factor: float = 1.0):
         super().__init__()
@@ -45,7 +51,7 @@ def lone_on_gpu(x: Float[Tensor, "r s t i"]) -> bool:
 
 def side_by_side(maps: Sequence[StackedLinear], x: Float[Tensor, "r s t i"]) -> list[Float[Tensor, "r s t _"]]:
     """What each of these maps makes of x."""
-    if lone_on_gpu(x):
+    if lone_on_gpu(x) and not maps[0].sharded:
         return list(lone_product(x, maps).split([own.weight.shape[1] for own in maps], dim=-1))
     return [own(x) for own in maps]
 

@@ -66,7 +66,8 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     activations = how.tokens * (kept + 4 * stream)
     if how.device == "cpu":
         activations = activations * _HOLES[0] // _HOLES[1]
-    backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations
+    joined = _joined_bytes(shape, how) * (1 if how.recompute else shape.n_layers)
+    backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations + joined
     evaluated = min(how.evaluated, _EVALUATED_TOKENS)
     layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
     return max(
@@ -87,6 +88,14 @@ def _block_bytes(shape: DecoderShape, how: Training) -> int:
     norms = 0 if how.compiled else 2 * (how.word + product) * width
     products = 4 * width + 2 * kv_width + (4 if swiglu else 2) * shape.mlp_width
     return 2 * how.word * width + product * products + norms
+
+
+def _joined_bytes(shape: DecoderShape, how: Training) -> int:
+    """Of the copies of one block's weights that maps of the same input, joined in one product, keep in float32."""
+    if how.device == "cpu" or how.halved or how.shards > 1:
+        return 0
+    rows = shape.width + 2 * shape.n_kv_heads * shape.head_width + (2 * shape.mlp_width if shape.mlp == "swiglu" else 0)
+    return how.word * shape.width * rows
 
 
 def _gathered_bytes(shape: DecoderShape, how: Training, whole: int) -> int:
