@@ -108,7 +108,7 @@ def described(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
-    """The speed of one product, and on a CPU, where time is not lent by the minute, that all train the same model."""
+    """The speed of one product, and on a CPU, where time is not short, that all train the same model."""
     from superdyn.bench.hardware import product_flops
 
     return {"peak_flops": lambda: product_flops(device)} | (_equality() if device == "cpu" else {})

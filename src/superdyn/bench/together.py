@@ -41,7 +41,7 @@ class Limits:
 
 
 LIMITS = {"cpu": Limits(), "cuda": Limits(ready=200.0, measured=150.0, repetitions=45.0)}
-"""Time on a GPU is lent by the minute."""
+"""Time on a GPU is often short."""
 
 
 def together(
