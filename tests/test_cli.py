@@ -93,8 +93,15 @@ def test_a_gpu_that_is_not_there_is_refused(capsys):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert main(["train", "trainer=gpu"]) == 2
-    assert "trainer.accelerator=gpu" in capsys.readouterr().err
+    for command in (["trainer=gpu"], ["-m", "launcher=slurm", "launcher.cluster=local", "trainer=gpu"]):
+        assert main(["train", *command]) == 2
+        assert "trainer.accelerator=gpu" in capsys.readouterr().err
+
+
+def test_jobs_of_a_cluster_may_have_a_gpu_where_the_login_node_has_none(own_folder, capsys):
+    assert main(["train", "-m", "launcher=slurm", "trainer=gpu", "trainer.devices=64", "trainer.strategy=ddp",
+                 "data.batch_size=64", "model.width=8,16", "--dry-run"]) == 0  # fmt: skip
+    assert "2 to train in 2 packs" in capsys.readouterr().out
 
 
 def test_a_refusal_of_the_installed_command_has_no_traceback(own_folder):
