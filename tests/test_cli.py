@@ -26,6 +26,12 @@ REFUSED = {
     "train -m data.data_exponent=1,-1": ["data.data_exponent=-1", "0"],
     "train data.n_features=many": ["data.n_features='many'", "integer"],
     "train data.data_exponent=1,2": ["data.data_exponent=1,2", "-m"],
+    "train seed=range(3)": ["seed=range(3): to sweep over several values add -m."],
+    "train -m seed=range(0) model.width=8,16": ["seed=range(0) model.width=8,16: sweeps over no value"],
+    "train seed": ["seed: cannot be read", "KEY=VALUE"],
+    "train -m name= seed=0,1": ["name=''", "at least 1 character"],
+    "train model=language_model data.length=0": ["data.length=0: should be greater than or equal to 1."],
+    "train model=language_model data.length=long": ["data.length='long': should be a valid integer."],
     "train model=no_superposition loss=population optimizer.lr=1e4": ["optimizer.lr=10000.0", "values below"],
     "train tier=huge": ["tier='huge'", "smoke, mini, full"],
     "train -m experiment=sequential tier=huge": ["tier='huge'", "smoke, mini, full"],
@@ -53,6 +59,7 @@ REFUSED = {
     "retry nowhere": ["nowhere"],
     "report nowhere": ["nowhere"],
     "fit nowhere": ["nowhere"],
+    "status .": ["path='.' holds no run"],
     "status foreign.csv": ["foreign.csv"],
     "report foreign.csv": ["foreign.csv"],
     "fit foreign.csv": ["foreign.csv", "step", "loss"],
@@ -86,8 +93,15 @@ def test_a_gpu_that_is_not_there_is_refused(capsys):
 
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert main(["train", "trainer=gpu"]) == 2
-    assert "trainer.accelerator=gpu" in capsys.readouterr().err
+    for command in (["trainer=gpu"], ["-m", "launcher=slurm", "launcher.cluster=local", "trainer=gpu"]):
+        assert main(["train", *command]) == 2
+        assert "trainer.accelerator=gpu" in capsys.readouterr().err
+
+
+def test_jobs_of_a_cluster_may_have_a_gpu_where_the_login_node_has_none(own_folder, capsys):
+    assert main(["train", "-m", "launcher=slurm", "trainer=gpu", "trainer.devices=64", "trainer.strategy=ddp",
+                 "data.batch_size=64", "model.width=8,16", "--dry-run"]) == 0  # fmt: skip
+    assert "2 to train in 2 packs" in capsys.readouterr().out
 
 
 def test_a_refusal_of_the_installed_command_has_no_traceback(own_folder):

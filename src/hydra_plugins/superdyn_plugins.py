@@ -81,7 +81,11 @@ class UnionSweeper(BasicSweeper):
 
     def _product(self, grid: Mapping[str, Any], arguments: list[str]) -> list[list[str]]:
         overrides = self._parse([f"{key}={value}" for key, value in grid.items()] + arguments)
-        return self.split_arguments(overrides, None)[0]
+        jobs = self.split_arguments(overrides, None)[0]
+        if not jobs:
+            swept = " ".join(o.input_line for o in overrides if o.is_sweep_override())
+            raise ValueError(f"{swept}: sweeps over no value at all; at least one of every swept key is needed.")
+        return jobs
 
     def _parse(self, arguments: list[str]) -> list[Any]:
         assert self.hydra_context is not None

@@ -30,8 +30,15 @@ def sentence(error: BaseException) -> str:
     ):
         group, choice, options = match.groups()
         return f"{group}={choice}: unknown choice; {group} allows {', '.join(options.split())}."
-    if match := re.search(r"Ambiguous value for argument '([^']+)'", text):
-        return f"{match.group(1)}: to sweep over several values add -m."
+    if match := re.search(r"Ambiguous value for argument '([^']+)'|Sweep parameters '(.+)' requires --multirun", text):
+        return f"{match.group(1) or match.group(2)}: to sweep over several values add -m."
+    if match := re.search(r"Error parsing override '(.*)'\n(.*)", text):
+        return (
+            f"{match.group(1)}: cannot be read ({match.group(2)}); allowed is KEY=VALUE, with quotes for the shell "
+            f"around spaces, brackets and commas."
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}."
     first_paragraph = text.strip().split("\n\n")[0]
     return " ".join(first_paragraph.split()) or type(error).__name__
 

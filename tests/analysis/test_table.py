@@ -40,7 +40,10 @@ def test_plain_table_is_one_curve_and_equals_the_direct_fit(tmp_path):
     ("content", "message"),
     [
         (b"step,value\n1,2\n", "has no column loss"),
-        (b"step,loss\n1,low\n2,high\n", "column loss of .* holds text"),
+        (b"step,loss\n1,low\n2,high\n", "column loss of .* holds text such as 'low'"),
+        (b"step,loss\n1,0.5\n2,n.a.\n3,0.2\n", "column loss of .* holds text such as 'n.a.'"),
+        (b"step,loss\n", "has no row below its header"),
+        (b"", "is empty"),
         (b"PK\0\0\x01", "is not text"),
     ],
 )

@@ -19,6 +19,12 @@ def test_the_dial_hits_its_size_with_a_width_of_whole_heads(size, mlp):
     assert shape.head_width in (16, 32, 64)
 
 
+@pytest.mark.parametrize("size", ["100k", "3M", "100M", "300M", "1B"])
+def test_the_dial_and_a_configuration_with_the_width_of_the_dial_are_one_model(size):
+    settings = DecoderSettings.from_mapping({"size": size})
+    assert settings.shape() == settings.shape(width=settings.shape().width)
+
+
 @pytest.mark.parametrize(
     ("text", "size"), [("100k", 10**5), ("1.5M", 1_500_000), ("1B", 10**9), (1e6, 10**6), ("1e6", 10**6)]
 )

@@ -79,4 +79,7 @@ def test_a_folder_without_step_0_or_a_fit_is_reported(neox, tokens, tmp_path):
     assert result["alpha"] is None
     assert np.isfinite(result["loss_final"])
     assert main(["report", str(tmp_path / "late")]) == 0
-    assert "no fit" in (tmp_path / "late" / "report.html").read_text()
+    page = (tmp_path / "late" / "report.html").read_text()
+    assert "no fit" in page
+    assert "Not drawn is the local exponent" in page
+    assert "L<sub>inf</sub> + C (t + t<sub>0</sub>)<sup>−α</sup>" in page

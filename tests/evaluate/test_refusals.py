@@ -156,7 +156,9 @@ def test_the_change_that_memory_needs_is_named_and_works(few, capsys):
 def test_a_folder_of_other_settings_or_of_a_training_is_left_alone(few, capsys, make_config, train_together):
     assert main(["evaluate", "model", "out", "--tokens", "shards", "--revisions", "step0"]) == 0
     assert main(["evaluate", "model", "out", "--tokens", "shards", "--context", "16"]) == 2
-    assert "holds an evaluation with" in one_sentence(capsys.readouterr().err)
+    assert "holds an evaluation with context=" in one_sentence(capsys.readouterr().err)
+    assert main(["evaluate", "model", "out", "--tokens", "shards", "--max-tokens", "64"]) == 2
+    assert "and this --max-tokens gives" in one_sentence(capsys.readouterr().err)
     (training,) = train_together([make_config()])
     assert main(["evaluate", "model", str(training.path), "--tokens", "shards"]) == 2
     assert "no evaluation" in one_sentence(capsys.readouterr().err)

@@ -10,6 +10,7 @@ from superdyn.analysis.claims.token_width import token_width
 from superdyn.analysis.half_time import half_time_exponent
 from superdyn.config import ClaimConfig
 from superdyn.hydra_app import train
+from superdyn.report.curves import curves_figure
 from superdyn.report.page import write_report
 from superdyn.report.study import Study, load_study
 from superdyn.report.style import Drawing
@@ -77,3 +78,12 @@ def test_what_too_few_measurements_leave_empty_is_said_instead_of_drawn(sweep: P
     assert "Not drawn are the local exponents of 15 runs" in page
     assert "No exponent was measured of" in page
     assert "number of tokens in the vocabulary" in page
+
+
+def test_losses_that_span_little_have_labels_between_the_powers(study: Study):
+    shown = curves_figure(study)
+    axes = shown.figure.axes[0]
+    low, high = axes.get_ylim()
+    labels = axes.yaxis.get_major_formatter().format_ticks([y for y in axes.get_yticks() if low <= y <= high])
+    assert len(labels) >= 4
+    assert "0.9" in labels

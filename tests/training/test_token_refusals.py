@@ -1,10 +1,13 @@
 """What cannot be trained on tokens is refused in one sentence before it starts."""
 
+import re
+
 import numpy as np
 import pytest
 from training.token_runs import TOKENS
 
 from superdyn.config import ConfigError
+from superdyn.config.decoder import DecoderSettings
 from superdyn.features.tokens.write import ShardWriter
 from superdyn.training.feasible import check_feasible
 from superdyn.training.memory import RUNTIME_BYTES, check_memory, token_bytes
@@ -152,3 +155,15 @@ def test_ranks_that_each_hold_too_much_are_told_to_share(make_config):
         check_memory(ddp, free=RUNTIME_BYTES + token_bytes(fsdp))
     state = 4 * 4 * 12 * 64**2 * 32
     assert 0.3 * state < token_bytes(ddp) - token_bytes(fsdp) < 0.5 * state
+
+
+def test_a_smaller_model_that_is_offered_brings_the_batch_of_its_size(make_config):
+    settings = DecoderSettings.from_mapping({"size": "1B", "context": 16})
+    shape = settings.shape()
+    model = {"model__decoder": settings.model_dump(), "model__width": shape.width, "model__allow_overcomplete": True}
+    config = make_config(**TOKENS | model | {"data__batch_size": shape.batch_sequences})
+    with pytest.raises(ConfigError) as refusal:
+        check_memory(config, free=4 * 2**30)
+    size, parts = re.search(r"model\.decoder\.size=(\w+) trainer\.accumulate=(\d+)", str(refusal.value)).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    offered = DecoderSettings.from_mapping({"size": size, "context": 16}).shape()
+    assert offered.batch_sequences % int(parts) == 0

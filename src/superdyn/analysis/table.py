@@ -67,14 +67,20 @@ def _read_csv(file: Path) -> pd.DataFrame:
     with file.open("rb") as stream:
         if b"\0" in stream.read(4096):
             raise ValueError(f"{file} is not text; allowed: a run folder, a sweep folder or a CSV file")
-    frame = pd.read_csv(file, on_bad_lines="skip", encoding_errors="replace")
+    try:
+        frame = pd.read_csv(file, on_bad_lines="skip", encoding_errors="replace")
+    except pd.errors.EmptyDataError:
+        raise ValueError(f"{file} is empty; allowed: CSV with step, loss") from None
     missing = [name for name in _CURVE if name not in frame]
     if missing:
         found = ", ".join(map(str, frame.columns[:8]))
         raise ValueError(f"{file} has no column {' and '.join(missing)} (found: {found}); allowed: CSV with step, loss")
+    if frame.empty:
+        raise ValueError(f"{file} has no row below its header; allowed: CSV with step, loss")
     for name in (*_CURVE, *(name for name in _KNOWN if name in frame)):
         if not pd.api.types.is_numeric_dtype(frame[name]):
-            raise ValueError(f"column {name} of {file} holds text such as {frame[name].iloc[0]!r}; allowed: numbers")
+            text = frame[name][pd.to_numeric(frame[name], errors="coerce").isna() & frame[name].notna()]
+            raise ValueError(f"column {name} of {file} holds text such as {text.iloc[0]!r}; allowed: numbers")
     return frame
 
 

@@ -165,11 +165,16 @@ class DecoderSettings(BaseModel):
                     f"give model.decoder.size, or n_layers above 0, or both n_layers and model.width."
                 )
             return n_layers, width or _ASPECT * n_layers
-        if n_layers is None and width is not None:
+        if width is None:
+            depth = (
+                max(1, n_layers)
+                if n_layers is not None
+                else max(2, round((self.size / (weights_per_layer * _ASPECT**2)) ** (1 / 3)))
+            )
+            width = _rounded_width(math.sqrt(self.size / (weights_per_layer * depth)))
+        if n_layers is None:  # from the rounded width, so that giving a size and its own width is giving the size
             n_layers = max(1, round(self.size / (weights_per_layer * width**2)))
-        elif n_layers is None:
-            n_layers = max(2, round((self.size / (weights_per_layer * _ASPECT**2)) ** (1 / 3)))
-        return n_layers, width or _rounded_width(math.sqrt(self.size / (weights_per_layer * max(1, n_layers))))
+        return n_layers, width
 
 
 def derived_heads(width: int) -> int:

@@ -34,3 +34,8 @@ class LauncherConfig(Section):
     setup: Annotated[tuple[str, ...], Field(strict=False)] = ()
     options: dict[str, Any] = Field(default_factory=dict)
     address: str | None = None
+
+    @property
+    def trains_here(self) -> bool:
+        """Whether runs train on the machine that launches them, so that its devices and memory can be asked."""
+        return self.name in ("pack", "local") or (self.name == "slurm" and self.cluster == "local")

@@ -39,7 +39,7 @@ from superdyn.config.validation import validated
 class RunConfig(Section):
     """One run: one model trained once from one configuration and one seed."""
 
-    name: str = "train"
+    name: Annotated[str, Field(min_length=1)] = "train"
     tier: Literal["smoke", "mini", "full"] = "smoke"
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     loss: Literal["sampled", "population", "cross_entropy", "probability_error", "logit_error"] = "sampled"

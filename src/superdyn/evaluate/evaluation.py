@@ -182,9 +182,14 @@ def _check_folder(folder: RunFolder, plan: Plan) -> None:
     if config.get("kind") != "evaluation":
         raise ValueError(f"OUT={folder.path}: holds a run that is no evaluation; choose another folder.")
     before = config["evaluation"]
-    for key, value in plan.identity.items():
+    for key, value in sorted(plan.identity.items(), key=lambda item: item[0] == "tokens"):  # they differ with the rest
         if before.get(key) != value:
+            differs = f"with {key}={before.get(key)}, not {value}"
+            if key == "windows":
+                differs = f"on {before.get(key)} windows of tokens, and this --max-tokens gives {value}"
+            elif key == "tokens":  # a digest, which says nothing to a reader
+                differs = f"on other tokens than those of --tokens={','.join(map(str, plan.settings.tokens))}"
             raise ValueError(
-                f"OUT={folder.path}: holds an evaluation with {key}={before.get(key)}, not {value}; choose another "
-                "folder or the settings it was begun with."
+                f"OUT={folder.path}: holds an evaluation {differs}; choose another folder or the settings it was "
+                "begun with."
             )

@@ -85,7 +85,8 @@ def build_student(configs: Sequence[RunConfig]) -> nn.Module:
     """The students of all members of a pack.
 
     Raises:
-        ConfigError: `model._target_` names no student, or one whose parameters lack the run axis.
+        ConfigError: `model._target_` names no student, one with nothing to train, or one whose parameters lack the run
+            axis.
     """
     target = configs[0].model.target
     student = student_class(target)(configs)
@@ -109,6 +110,8 @@ def is_linear(student: nn.Module, config: RunConfig) -> bool:
 
 
 def _check_run_axis(student: nn.Module, target: str, n_members: int) -> None:
+    if not any(parameter.requires_grad for parameter in student.parameters()):
+        raise ConfigError(f"model._target_={target!r}: has no parameter to train; at least one is needed.")
     for name, parameter in student.named_parameters():
         if parameter.ndim < 2 or parameter.shape[0] != n_members:
             raise ConfigError(

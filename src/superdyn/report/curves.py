@@ -58,7 +58,8 @@ def curves_figure(study: Study) -> Drawing:
                 draw_loss(axes, runs, looks[pair], study.scheduled)
         panels[0].set_ylim(lowest_loss(study.runs), 1.6)
         label_short_range(panels[0])
-        legend_below(figure, looks, TOKEN_MARKS if study.reads_tokens else THEORY_MARKS)
+        has_floor = any(np.isfinite(run.floor()) for run in study.runs)
+        legend_below(figure, looks, TOKEN_MARKS[: 1 + has_floor] if study.reads_tokens else THEORY_MARKS)
     return Drawing("loss_curves", "Loss curves", _caption(study), figure)
 
 

@@ -113,8 +113,8 @@ def _render(study: Study, figures: list[PageFigure], lines: list[WidthLine]) -> 
 
 def symbols(text: str) -> Markup:
     """Escaped text with indices set below the line and powers above it: α_seq, ℓ_i, i^a."""
-    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|least|ii|i|b|½)", r"<sub>\1</sub>", str(escape(text)))
-    return Markup(re.sub(r"(?<=\b[iK])\^([az]|−β)", r"<sup>\1</sup>", lowered))
+    lowered = re.sub(r"(?<=[αℓtLA])_(seq|rich|inf|least|ii|i|b|½|0)", r"<sub>\1</sub>", str(escape(text)))
+    return Markup(re.sub(r"(?<=\b[iK]|\))\^([az]|−[αβ])", r"<sup>\1</sup>", lowered))
 
 
 def _counts(study: Study) -> list[tuple[int, str]]:

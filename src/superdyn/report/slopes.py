@@ -5,7 +5,7 @@ A power law is a horizontal stretch here. Marks on the right edge give the two a
 learns too.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -57,7 +57,7 @@ def slopes_figure(study: Study) -> Drawing | Absent:
                 _draw_slopes(axes, runs, looks[pair], study.scheduled)
                 if not study.reads_tokens:
                     _mark_references(axes, pair, looks[pair][0])
-        panels[0].set_ylim(-0.15, _upper_limit(study))
+        panels[0].set_ylim(-0.15, _upper_limit(study, panels))
         legend_below(figure, looks, THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS))
     caption = (_TOKEN_CAPTION if study.reads_tokens else _CAPTION) + study.selection + f" {sparse}".rstrip()
     return Drawing("local_slopes", "Local exponents", caption, figure)
@@ -89,9 +89,11 @@ def _mark_references(axes: Axes, pair: Pair, colour: str) -> None:
     axes.plot([1.065], [reference(theory.rich_exponent, pair)], marker="D", ms=4, mfc="white", **style)
 
 
-def _upper_limit(study: Study) -> float:
+def _upper_limit(study: Study, panels: Sequence[Axes]) -> float:
+    """Of features from their asymptotic exponents; of tokens, which have none, what shows the lines and the level 1."""
     if study.reads_tokens:
-        return HIGHEST
+        tops = [axes.dataLim.ymax for axes in panels]
+        return min(HIGHEST, max(1.5, 1.1 * max(tops)))
     levels = [reference(theory.sequential_exponent, pair) for pair in study.pairs]
     return min(HIGHEST, 1.35 * max(1.5, *np.nan_to_num(levels, nan=0.0)))
 

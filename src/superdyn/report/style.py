@@ -167,10 +167,12 @@ def log_axis(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def label_short_range(axes: Axes) -> None:
-    """1, 2 and 5 of every power as plain numbers on y where it spans so little that one power at most has its label."""
+    """Plain numbers on y where it spans so little that one power at most has its label: 1, 2 and 5 of every power, or
+    all of them below a factor of 5, where a loss that starts near its floor would have one label."""
     low, high = axes.get_ylim()
     if high < 30 * low:
-        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        subs = (1.0, 2.0, 5.0) if high > 5 * low else tuple(map(float, range(1, 10)))
+        axes.yaxis.set_major_locator(LogLocator(subs=subs))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from superdyn.runs.time_left import TimeLeft
+from superdyn.training.grid import measurement_steps
 from superdyn.training.throughput import Throughput
 
 REDRAW_SECONDS = 0.25
@@ -37,6 +39,7 @@ class Progress(Callback):
         self._first_step = self._members = self._max_steps = 0
         self._loss = float("nan")
         self._throughput: Throughput | None = None
+        self._time_left: TimeLeft | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin with the pack of this module; silent where `trainer.progress` is false."""
@@ -47,6 +50,8 @@ class Progress(Callback):
         self._first_step, self._loss = module.step, float("nan")
         self._throughput = Throughput.of(module.configs)
         self._pack_started = time.monotonic()
+        measured = measurement_steps(settings.max_steps, settings.points_per_decade)
+        self._time_left = TimeLeft(measured, module.step, self._pack_started)
         if self._shown and self._console.is_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -60,6 +65,8 @@ class Progress(Callback):
         measurement = outputs["measurement"]
         if measurement is not None:
             self._loss = float(np.median(measurement.loss))
+            if self._time_left is not None:
+                self._time_left.measure(module.step, time.monotonic())
         self._show(module.step)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,13 +97,13 @@ class Progress(Callback):
             parts.insert(1, f"{self._members} in training")
         if np.isfinite(self._loss):
             parts.append(f"median loss {self._loss:.3g}")
-        if self._members and speed > 0 and step < self._max_steps:  # all may have diverged before the last step
-            parts.append(f"{_duration(self._seconds_left(step, speed))} left")
+        pack = None if self._time_left is None else self._time_left.seconds(step, time.monotonic())
+        if self._members and pack is not None and step < self._max_steps:  # all may diverge before the last step
+            parts.append(f"{_duration(self._seconds_left(pack))} left")
         return " · ".join(parts)
 
-    def _seconds_left(self, step: int, speed: float) -> float:
-        """This pack's rest at its present speed, and the other runs at the mean time of a run so far."""
-        pack = (self._max_steps - step) / speed
+    def _seconds_left(self, pack: float) -> float:
+        """`pack` seconds for the rest of this pack, and the other runs at the mean time of a run so far."""
         others = 0 if self._total is None else max(self._total - self._done - self._members, 0)
         finished = self._done - self._done_before
         per_run = (time.monotonic() - self._pack_started + pack) / self._members

@@ -49,7 +49,7 @@ def sweep_status(path: str | Path) -> list[RunRow]:
         path: a sweep folder or a run folder.
 
     Raises:
-        ValueError: `path` is not a folder, or its manifest is not whole.
+        ValueError: `path` is not a folder or holds neither run nor manifest, or its manifest is not whole.
     """
     present = {folder.name: folder for folder in run_folders(path)}
     root = Path(path)
@@ -57,7 +57,10 @@ def sweep_status(path: str | Path) -> list[RunRow]:
     for point in read_manifest(root):
         folder = present.pop(point.folder, None) or RunFolder(root / point.folder)
         rows.append(_row(folder, point.signature))
-    return rows + [_row(folder, None) for folder in present.values()]
+    rows += [_row(folder, None) for folder in present.values()]
+    if not rows:
+        raise ValueError(f"path={str(path)!r} holds no run; allowed: a run folder, with config.yaml, or a sweep folder")
+    return rows
 
 
 def _row(folder: RunFolder, signature: str | None) -> RunRow:

@@ -61,6 +61,9 @@ def _dial(quantity: str, *, _root_: DictConfig) -> Any:
             f"model.decoder=null: {_DERIVED[quantity]} is derived from model.decoder.size, which this model lacks; use "
             f"model=language_model, or give {_DERIVED[quantity]} a number."
         )
+    length = OmegaConf.select(_root_, "data.length")
+    if not isinstance(length, int) or length < 1:
+        return 1  # left for the schema to refuse under its own key, which the context of the model is taken from
     settings = DecoderSettings.from_mapping(OmegaConf.to_container(found, resolve=True))  # pyright: ignore[reportArgumentType]
     if quantity == "width":
         return settings.shape(tied=_root_.model.tied).width

@@ -39,6 +39,8 @@ def check_feasible(config: RunConfig) -> None:
 
 def _check_device(config: RunConfig) -> None:
     trainer = config.trainer
+    if not config.launcher.trains_here:  # on a login node, say, whose devices are not those of the jobs
+        return
     if trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise ConfigError("trainer.accelerator=gpu: torch sees no GPU here; allowed are cpu and auto.")
     if trainer.accelerator != "cpu" and torch.cuda.is_available() and trainer.devices > torch.cuda.device_count():

@@ -74,13 +74,20 @@ def _smaller(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     """Changes from the least to the greatest: those that leave the result as it is, then smaller models with them."""
     yield from _in_parts(config, "")
     yield from _in_shards(config)
+    assert config.model.decoder is not None, "checked with the configuration"
+    asked = config.model.decoder.shape(width=config.model.width, tied=config.model.tied)
+    batch_follows = config.data.batch_size == asked.batch_sequences  # as ${dial:batch_size} has it
     for size in _SIZES:
         mapping = config.to_mapping()["model"]["decoder"]
         mapping |= {"size": size, "n_layers": None, "n_heads": None, "n_kv_heads": None}
         settings = DecoderSettings.from_mapping(mapping)
-        width = settings.shape(tied=config.model.tied).width
-        model = config.model.model_copy(update={"decoder": settings, "width": width})
-        yield from _in_parts(config.model_copy(update={"model": model}), f"model.decoder.size={size} ")
+        shape = settings.shape(tied=config.model.tied)
+        model = config.model.model_copy(update={"decoder": settings, "width": shape.width})
+        batch = shape.batch_sequences if batch_follows else config.data.batch_size
+        data = config.data.model_copy(update={"batch_size": batch})
+        changed = config.model_copy(update={"model": model, "data": data})
+        if batch % (config.trainer.n_ranks * config.trainer.accumulate) == 0:
+            yield from _in_parts(changed, f"model.decoder.size={size} ")
 
 
 def _in_shards(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:

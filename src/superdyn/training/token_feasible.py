@@ -7,9 +7,6 @@ from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.protocol import student_class
 from superdyn.training.memory import check_memory
 
-_HERE = ("pack", "local")
-"""Launchers that train on this machine, whose memory can be asked."""
-
 
 def check_tokens_feasible(config: RunConfig) -> None:
     """Refuse what cannot train.
@@ -20,7 +17,7 @@ def check_tokens_feasible(config: RunConfig) -> None:
     """
     data = config.data
     assert data.tokens is not None, "checked with the configuration"
-    if config.launcher.name in _HERE:  # first: what does not fit should not be drawn or read either
+    if config.launcher.trains_here:  # first: what does not fit should not be drawn or read either
         check_memory(config)
     try:
         token_stream(config)

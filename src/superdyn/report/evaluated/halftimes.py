@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 from superdyn.analysis.evaluated import half_times_by_rank
 from superdyn.report.evaluated.lines import MAX_MODELS, label, legend, model_colours, model_marks, time_label
 from superdyn.report.study import Run, Study
-from superdyn.report.style import INK, Drawing, drawing_style, log_axes
+from superdyn.report.style import INK, Drawing, drawing_style, label_short_range, log_axes
 
 _MARKS = (
     Line2D([], [], color=INK, ls="", marker="o", ms=4, label="half-time of a bin"),
@@ -27,6 +27,7 @@ def token_halftimes_figure(study: Study) -> Drawing:
         drawn = [_draw(axes, run, colour, mark) for run, colour, mark in looks]
         if not any(drawn):
             axes.text(0.5, 0.5, "no bin has halved its loss", transform=axes.transAxes, ha="center", color=INK)
+        label_short_range(axes)
         axes.set_xlabel(r"mean frequency rank of the bin  $i$")
         axes.set_ylabel("half-time in " + time_label(runs))
         if axes.get_legend_handles_labels()[0]:

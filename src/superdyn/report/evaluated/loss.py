@@ -27,20 +27,25 @@ _MARKS = (
 
 
 def loss_figure(study: Study) -> Drawing:
-    """Curves on the left, local exponents on the right."""
+    """Curves on the left, local exponents on the right where any model has revisions enough."""
     runs = study.evaluations[:MAX_MODELS]
+    looks = [
+        {"color": colour, "marker": mark, "ms": 3.2, "lw": 1.6}
+        for colour, mark in zip(model_colours(runs), model_marks(runs), strict=True)
+    ]
+    slopes = [_slope(run) for run in runs]
+    has_slopes = any(middle.size for middle, _ in slopes)
     with drawing_style():
-        figure = Figure(figsize=(9.4, 4.1), layout="constrained")
-        left, right = figure.subplots(1, 2, sharex=True)
-        for run, colour, mark in zip(runs, model_colours(runs), model_marks(runs), strict=True):
-            _draw(left, right, run, {"color": colour, "marker": mark, "ms": 3.2, "lw": 1.6})
-        right.axhline(THIRD, color=MUTED, lw=1.0, zorder=1)
-        left.set_ylabel(LOSS_LABEL)
-        right.set_ylabel(r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$")
-        for axes in (left, right):
+        figure = Figure(figsize=(9.4 if has_slopes else 4.9, 4.1), layout="constrained")
+        left, *right = figure.subplots(1, 1 + has_slopes, sharex=True, squeeze=False)[0]
+        for run, look in zip(runs, looks, strict=True):
+            _draw_loss(left, run, look)
+        left.set(xlabel=time_label(runs), ylabel=LOSS_LABEL)
+        for axes in right:
+            _draw_slopes(axes, slopes, looks)
             axes.set_xlabel(time_label(runs))
-        legend(figure, runs, _MARKS)
-    return Drawing("evaluation_loss", "Loss of the checkpoints", _CAPTION, figure)
+        legend(figure, runs, _MARKS if has_slopes else _MARKS[:2])
+    return Drawing("evaluation_loss", "Loss of the checkpoints", _CAPTION + (_RIGHT if has_slopes else _ABSENT), figure)
 
 
 def log_loss_axes(axes: Axes) -> None:
@@ -52,7 +57,7 @@ def log_loss_axes(axes: Axes) -> None:
     axes.yaxis.set_minor_formatter(NullFormatter())
 
 
-def _draw(left: Axes, right: Axes, run: Run, look: dict[str, Any]) -> None:
+def _draw_loss(left: Axes, run: Run, look: dict[str, Any]) -> None:
     t, loss = time(run), run.curve["loss"].to_numpy(float)
     later = t > 0
     left.plot(t[later], loss[later], **look)
@@ -61,16 +66,29 @@ def _draw(left: Axes, right: Axes, run: Run, look: dict[str, Any]) -> None:
     if np.isfinite(row["alpha"]) and np.isfinite(row["window_start"]):
         grid = np.geomspace(row["window_start"], row["window_end"], 100)
         left.plot(grid, row["L_inf"] + row["C"] * (grid + row["t0"]) ** -row["alpha"], **FIT)
-    middle, slope = analysis.local_slope(t[later], loss[later])
-    right.plot(middle, slope, **look)
-    right.set_xscale("log")
+
+
+def _slope(run: Run) -> tuple[np.ndarray, np.ndarray]:
+    t, loss = time(run), run.curve["loss"].to_numpy(float)
+    return analysis.local_slope(t[t > 0], loss[t > 0])
+
+
+def _draw_slopes(axes: Axes, slopes: list[tuple[np.ndarray, np.ndarray]], looks: list[dict[str, Any]]) -> None:
+    for (middle, slope), look in zip(slopes, looks, strict=True):
+        axes.plot(middle, slope, **look)
+    axes.axhline(THIRD, color=MUTED, lw=1.0, zorder=1)
+    axes.set_xscale("log")
+    axes.set_ylabel(r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$")
 
 
 _CAPTION = (
-    "Left: cross-entropy of each revision on the same tokens, in nats per token; step 0 has no place on a logarithmic "
-    "axis. Dashed: the fitted L_inf + C (t + t0)^−α over its window, whose α, interval and floor are in the table. "
+    "Cross-entropy of each revision on the same tokens, in nats per token; step 0 has no place on a logarithmic "
+    "axis. Dashed: the fitted L_inf + C (t + t_0)^−α over its window, whose α, interval and floor are in the table. "
+    "No theory is drawn beside these curves, since none of the closed forms of this library is about a language model. "
+)
+_RIGHT = (
     "Right: the local exponent of the loss as it is, floor included; a power law without a floor is a horizontal "
     "stretch, and a floor bends the line down. The grey level is α = 1/3, which has been reported for language models "
-    "under softmax and cross-entropy against learning-rate time. No theory is drawn beside these curves, since none of "
-    "the closed forms of this library is about a language model."
+    "under softmax and cross-entropy against learning-rate time."
 )
+_ABSENT = "Not drawn is the local exponent: no model has four revisions within 0.4 decade of its training time."
