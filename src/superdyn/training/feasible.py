@@ -25,8 +25,8 @@ def check_feasible(config: RunConfig) -> None:
 
     Raises:
         ConfigError: the device is not there, the student or value law cannot be found, a student of the user's own
-            refuses its options or gives outputs of another shape, the density cannot be met, exact descent would diverge, or tokens and language model
-            are not as `training/token_feasible.py` needs them.
+            refuses its options or gives outputs of another shape, the density cannot be met, exact descent would
+            diverge, or tokens and language model are not as `training/token_feasible.py` needs them.
     """
     _check_device(config)
     if config.data.kind == "tokens":
