@@ -109,6 +109,7 @@ def test_no_process_outlives_the_command_however_it_ends(tmp_path):
         parents[number] = subprocess.Popen(
             [sys.executable, "-c", COMMAND, "--out", str(folder / "bench")],
             env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs in the background ignore it
         )  # fmt: skip
     try:
         for number, parent in parents.items():
