@@ -95,16 +95,7 @@ from superdyn.features.datamodule import FeatureDataModule
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.models import masked_residual, point_products
 from superdyn.training import engine as engine_module
-from superdyn.training.graph import warm_up
-
-class Uncaptured:
-    def __init__(self, step, state):
-        warm_up(step, state)
-        self.step = step
-
-    def replay(self, n_steps):
-        for _ in range(n_steps):
-            self.step()
+from training.uncaptured import Uncaptured
 
 def begun():
     engine = engine_module.Engine(configs)
@@ -135,7 +126,7 @@ print("all equal")
 def interpreted(script, *arguments):
     """What a script prints that runs kernels by Triton's interpreter."""
     # In a process of its own: Triton reads the variable once, and cannot look through the tests' checks of shapes.
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
+    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", script, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return done.stdout.strip() or done.stderr

@@ -7,28 +7,16 @@ from itertools import pairwise
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from training.uncaptured import Uncaptured
 
 from superdyn.features.datamodule import FeatureDataModule
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.models.product import matmul_operands
 from superdyn.training import engine as engine_module
 from superdyn.training.engine import Engine
-from superdyn.training.graph import warm_up
 
 N_STEPS = 12
 LINEAR = {"loss": "population", "model__activation": "linear"}
-
-
-class Uncaptured:
-    """Calls the step at every replay, after the same warm-up."""
-
-    def __init__(self, step, state):
-        warm_up(step, state)
-        self.step = step
-
-    def replay(self, n_steps):
-        for _ in range(n_steps):
-            self.step()
 
 
 class NothingReadBack(TorchDispatchMode):
@@ -125,7 +113,6 @@ from superdyn.config import RunConfig
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.training import engine as engine_module
 from superdyn.training.engine import Engine
-from superdyn.training.graph import warm_up
 from torch._dynamo.testing import CompileCounter
 
 class Uncaptured:
