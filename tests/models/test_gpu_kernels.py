@@ -15,7 +15,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from superdyn.features.batches import SparseBatch, StepPoints
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.models import masked_residual, point_products
-from superdyn.models.chain import sampled_gradients
 from superdyn.models.protocol import build_student
 from superdyn.models.risk import sampled_loss
 from superdyn.models.student import Student
@@ -189,7 +188,7 @@ def test_gradients_on_a_gpu_are_those_of_autograd(init, trained, tied, activatio
     with torch.no_grad():
         assert masked_residual.serves(importance)
         assert point_products.serves(batch, importance[:, None]) == (precision == "32-true")
-    found = sampled_gradients(student, batch, importance)
+    found = student.sampled_gradients(batch, importance)
     exact, x = copy.deepcopy(student).double(), batch.dense().double()
     loss = sampled_loss(exact(x), x, importance.double())
     trained_parts = {n: p for n, p in exact.named_parameters() if p.requires_grad}
@@ -211,7 +210,7 @@ def test_a_gpu_adds_up_a_gradient_in_one_order_in_deterministic_mode(make_config
         student, batch, importance = on_gpu(configs)
         with torch.no_grad():
             assert not point_products.serves(batch, importance[:, None])
-        one, other = (sampled_gradients(student, batch, importance).by_name for _ in range(2))
+        one, other = (student.sampled_gradients(batch, importance).by_name for _ in range(2))
     finally:
         torch.use_deterministic_algorithms(False)
     for name, gradient in one.items():

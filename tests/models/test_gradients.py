@@ -11,7 +11,6 @@ from superdyn.features.batching import make_batches
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import make_sampler
 from superdyn.models import chain, decoding, dense_chain, gram
-from superdyn.models.chain import sampled_gradients
 from superdyn.models.protocol import build_student
 from superdyn.models.risk import sampled_loss
 from superdyn.models.student import Student
@@ -54,7 +53,7 @@ def students_and_batches(make_config, n_steps=3, **changes):
 def assert_gradients_agree(student, batches, importance):
     for t in range(len(batches)):
         batch = batches.step(t)
-        found = sampled_gradients(student, batch, importance)
+        found = student.sampled_gradients(batch, importance)
         x = batch.dense()
         loss = sampled_loss(student(x), x, importance)
         trained = {n: p for n, p in student.named_parameters() if p.requires_grad}
@@ -93,11 +92,11 @@ def test_tiles_do_not_change_the_gradients(activation, bias, layout, make_config
 
 
 def test_a_small_width_takes_the_gram_form_and_a_large_one_the_residual(make_config):
-    narrow, batches, importance = students_and_batches(make_config, model__activation="linear", model__width=4)
+    narrow, batches, _ = students_and_batches(make_config, model__activation="linear", model__width=4)
     wide, _, _ = students_and_batches(make_config, model__activation="linear", model__width=31)
     for student, expected in ((narrow, True), (wide, False)):
-        head = decoding.Head(student.output_embedding(), None, importance, rectified=False)
-        assert gram.is_cheaper(batches.step(0), head) is expected
+        assert isinstance(student, Student)
+        assert gram.is_cheaper(student.weights(), batches.step(0)) is expected
 
 
 @pytest.mark.parametrize("init", ["identity", "gaussian"])
@@ -114,6 +113,6 @@ def test_gradients_of_a_dense_batch_have_the_same_bits_by_its_points(init, activ
         assert by_points.head_points is not None
         assert len(np.unique(by_points.head_points.places)) < len(by_points.head_points.places)  # cells occur twice
         by_passes = by_points._replace(head_points=None)
-        found, expected = (sampled_gradients(student, batch, importance) for batch in (by_points, by_passes))
+        found, expected = (student.sampled_gradients(batch, importance) for batch in (by_points, by_passes))
         assert torch.equal(found.loss, expected.loss)
         assert all(torch.equal(gradient, expected.by_name[name]) for name, gradient in found.by_name.items())

@@ -16,7 +16,7 @@ from torch.distributed.tensor import DTensor
 
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk, FeatureDataModule
-from superdyn.models.chain import Gradients
+from superdyn.models.gradients import Gradients
 from superdyn.runs.checkpoints import load_checkpoint
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.shard_writer import save_shards

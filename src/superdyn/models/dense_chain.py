@@ -7,7 +7,6 @@ Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `p` entries of all gr
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,11 +14,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.features.batches import HeadPoints, SparseBatch
+from superdyn.models.gradients import Gradients
 from superdyn.models.openblas import is_faster
 from superdyn.models.product import rounds
-
-if TYPE_CHECKING:
-    from superdyn.models.student import Student
+from superdyn.models.weights import Weights
 
 
 class SideBySide(dict[str, Tensor]):
@@ -38,75 +36,62 @@ class SideBySide(dict[str, Tensor]):
 
 
 class DenseChain:
-    """Works for one student on batches of one shape.
+    """Memory for one student's gradients on batches of one shape.
 
     Attributes:
         shape: (R, S, N) of a batch.
-        gradients: of the last batch.
     """
 
-    def __init__(self, student: "Student", shape: tuple[int, int, int]):
-        assert student.encoder is not None
-        self.shape, self._student = shape, student
+    def __init__(self, weights: Weights, shape: tuple[int, int, int]):
+        assert weights.encoder is not None
+        self.shape = shape
         runs, size, n = shape
-        width, dtype = student.encoder.shape[1], student.encoder.dtype
-        shapes = {name: parameter.shape[1:] for name, parameter in student.named_parameters()}
+        width, dtype = weights.encoder.shape[1], weights.encoder.dtype
+        shapes = {name: getattr(weights, name).shape[1:] for name in weights.trained}
         flat = torch.empty(runs, sum(s.numel() for s in shapes.values()), dtype=dtype)
-        self.gradients = SideBySide(flat, shapes)
-        self._found = {name: gradient.numpy() for name, gradient in self.gradients.items()}
+        self._gradients = SideBySide(flat, shapes)
+        self._found = {name: gradient.numpy() for name, gradient in self._gradients.items()}
         self._encoded, self._hidden = (torch.empty(runs, size, width, dtype=dtype).numpy() for _ in range(2))
         self._output = torch.empty(runs, size, n, dtype=dtype).numpy()
         self._through_encoder = torch.empty(runs, width, n, dtype=dtype).numpy()
 
     @staticmethod
-    def serves(student: "Student", batch: SparseBatch) -> bool:
+    def serves(weights: Weights, batch: SparseBatch) -> bool:
         """Whether it does, and faster than torch."""
-        encoder = student.encoder
+        encoder = weights.encoder
         if encoder is None or batch.head_points is None or rounds(encoder.dtype):
             return False
         return is_faster(batch.shape[1] * encoder.shape[1] * max(encoder.shape[1:]), encoder)
 
     @np.errstate(over="ignore", invalid="ignore")
-    def loss(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Float[Tensor, "r"]:
-        """L = ½ mean_s ‖y_s − A x_s‖² of each member; leaves its gradients in `gradients`."""
+    def gradients(self, weights: Weights, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
+        """L = ½ mean_s ‖y_s − A x_s‖² of each member and its gradients, written over by the next call."""
         assert batch.head is not None
         assert batch.head_points is not None
         x, scale = batch.head.numpy(), 1.0 / self.shape[1]
-        encoder, decoder, core = self._matrices()
-        bias = _array(self._student.bias)
+        encoder, decoder, core, bias = _arrays(weights)
         encoded = np.matmul(x, encoder.mT, out=self._encoded)
         hidden = encoded if core is None else np.matmul(encoded, core.mT, out=self._hidden)
         output = np.matmul(hidden, decoder, out=self._output)
         if bias is not None:
             output += bias[:, None, :]
-        energy = self._to_masked_residual(output, batch.head_points, importance.numpy())
+        energy = _to_masked_residual(output, batch.head_points, importance.numpy(), rectified=weights.rectified)
         if bias is not None:
             np.sum(output, axis=1, out=self._found["bias"])
-        self._backward(x, encoded, hidden)
-        self.gradients.flat.mul_(scale)
-        return torch.from_numpy(energy * energy.dtype.type(0.5 * scale))
-
-    def _to_masked_residual(
-        self, output: Float[np.ndarray, "r s n"], points: HeadPoints, importance: Float[np.ndarray, "r n"]
-    ) -> Float[np.ndarray, "r"]:
-        """Turn W_dᵀ h + c into (y − A x) act′ in place; Σ_s ‖y − A x‖² of each member."""
-        flat, rows = output.reshape(-1), output.reshape(len(output), -1)
-        if self._student.rectified:
-            np.maximum(flat, 0, out=flat)
-        at_points = flat[points.places]
-        residual = at_points - importance.reshape(-1)[points.channels] * points.values
-        flat[points.places] = residual
-        energy = np.vecdot(rows, rows)
-        if self._student.rectified:  # where y = 0 a residual is left at points only
-            flat[points.places] = residual * (at_points > 0)
-        return energy
+        self._backward(weights, x, encoded, hidden)
+        self._gradients.flat.mul_(scale)
+        return Gradients(torch.from_numpy(energy * energy.dtype.type(0.5 * scale)), self._gradients)
 
     def _backward(
-        self, x: Float[np.ndarray, "r s n"], encoded: Float[np.ndarray, "r s k"], hidden: Float[np.ndarray, "r s k"]
+        self,
+        weights: Weights,
+        x: Float[np.ndarray, "r s n"],
+        encoded: Float[np.ndarray, "r s k"],
+        hidden: Float[np.ndarray, "r s k"],
     ) -> None:
         """Gradients of the products, from the masked residual; overwrites `encoded` and `hidden`."""
-        delta, (_, decoder, core) = self._output, self._matrices()
-        trains, tied = self._student.trains("encoder"), self._student.decoder is None
+        delta, (_, decoder, core, _) = self._output, _arrays(weights)
+        trains, tied = weights.trains_embedding, weights.decoder is None
         if trains:
             np.matmul(hidden.mT, delta, out=self._found["encoder" if tied else "decoder"])
         inner = np.matmul(delta, decoder.mT, out=hidden)
@@ -118,14 +103,26 @@ class DenseChain:
         elif trains:
             np.matmul(inner.mT, x, out=self._found["encoder"])
 
-    def _matrices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """W_e, W_d and B."""
-        encoder, decoder, core = (
-            _array(part) for part in (self._student.encoder, self._student.decoder, self._student.core)
-        )
-        assert encoder is not None
-        return encoder, encoder if decoder is None else decoder, core
+
+def _to_masked_residual(
+    output: Float[np.ndarray, "r s n"], points: HeadPoints, importance: Float[np.ndarray, "r n"], *, rectified: bool
+) -> Float[np.ndarray, "r"]:
+    """Turn W_dᵀ h + c into (y − A x) act′ in place; Σ_s ‖y − A x‖² of each member."""
+    flat, rows = output.reshape(-1), output.reshape(len(output), -1)
+    if rectified:
+        np.maximum(flat, 0, out=flat)
+    at_points = flat[points.places]
+    residual = at_points - importance.reshape(-1)[points.channels] * points.values
+    flat[points.places] = residual
+    energy = np.vecdot(rows, rows)
+    if rectified:  # where y = 0 a residual is left at points only
+        flat[points.places] = residual * (at_points > 0)
+    return energy
 
 
-def _array(part: Tensor | None) -> np.ndarray | None:
-    return None if part is None else part.detach().numpy()
+def _arrays(weights: Weights) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """W_e, W_d, B and c."""
+    parts = (weights.encoder, weights.decoder, weights.core, weights.bias)
+    encoder, decoder, core, bias = (None if part is None else part.detach().numpy() for part in parts)
+    assert encoder is not None
+    return encoder, encoder if decoder is None else decoder, core, bias

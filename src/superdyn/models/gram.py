@@ -16,13 +16,15 @@ from superdyn.features.batches import SparseBatch
 from superdyn.models.decoding import DecoderGradients, Head
 from superdyn.models.encoding import add_encoding_gradient, encode
 from superdyn.models.product import matvec, multiply
+from superdyn.models.weights import Weights
 
 
-def is_cheaper(batch: SparseBatch, head: Head) -> bool:
+def is_cheaper(weights: Weights, batch: SparseBatch) -> bool:
     """Whether 2 K² (N + S) multiply-adds are fewer than the 3 S K N of the residual."""
-    if head.rectified or head.decoder is None:
+    decoder = weights.output_embedding
+    if weights.rectified or decoder is None:
         return False
-    return has_fewer_operations(head.decoder.shape[1], *batch.shape[1:])
+    return has_fewer_operations(decoder.shape[1], *batch.shape[1:])
 
 
 def has_fewer_operations(width: int, size: int, n_features: int) -> bool:

@@ -7,28 +7,25 @@ Axis legend: `r` run, `n` feature, `k` hidden, `i` feature of a tile.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from superdyn.models.chain import Gradients
+from superdyn.models.gradients import Gradients
 from superdyn.models.product import matvec, multiply
 from superdyn.models.risk import Population, population_feature_loss
-
-if TYPE_CHECKING:
-    from superdyn.models.student import Student
+from superdyn.models.weights import Weights
 
 _TILE_BYTES = 64 * 2**20
 """Largest part of one member's R that is held at once."""
 
 
 @torch.no_grad()
-def feature_loss(student: "Student", population: Population) -> Float[Tensor, "r n"]:
+def feature_loss(weights: Weights, population: Population) -> Float[Tensor, "r n"]:
     """ℓ of every feature, in tiles of rows of R."""
-    decoder, inner = student.output_embedding(), student.inner_map()
-    offset, n = student.offset(), population.importance.shape[1]
+    decoder, inner = weights.output_embedding, weights.inner_map()
+    offset, n = weights.bias, population.importance.shape[1]
     height = n if decoder is None else max(1, min(n, _TILE_BYTES // (n * inner.element_size())))
     parts = []
     for start in range(0, n, height):
@@ -54,9 +51,9 @@ class FrozenProducts:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, student: "Student", population: Population) -> "FrozenProducts":
+    def of(cls, weights: Weights, population: Population) -> "FrozenProducts":
         """The products, made once and for all."""
-        encoder, decoder = student.encoder, student.output_embedding()
+        encoder, decoder = weights.encoder, weights.output_embedding
         assert encoder is not None
         assert decoder is not None
         target, variance, mean = population.importance, population.variance, population.mean
@@ -80,14 +77,14 @@ class FrozenProducts:
 
 
 @torch.no_grad()
-def population_gradients(student: "Student", population: Population) -> Gradients:
+def population_gradients(weights: Weights, population: Population) -> Gradients:
     """L of each member (to ε L(0), see `gram.py`) and its exact gradients."""
-    if student.encoder is None:
-        return _without_embedding(student, population)
-    encoder, decoder, core, bias = student.encoder, student.output_embedding(), student.core, student.bias
+    if weights.encoder is None:
+        return _without_embedding(weights, population)
+    encoder, decoder, core, bias = weights.encoder, weights.output_embedding, weights.core, weights.bias
     assert decoder is not None
     target, variance, mean = population.importance, population.variance, population.mean
-    inner = student.inner_map()
+    inner = weights.inner_map()
     weighted = multiply(multiply(decoder, decoder.mT), inner) - decoder * target[:, None, :]
     d_inner = weighted * variance[:, None, :]
     reached = (decoder * inner).sum(dim=1)
@@ -105,34 +102,34 @@ def population_gradients(student: "Student", population: Population) -> Gradient
         loss = loss + error.square().sum(dim=1)
     if core is not None:
         found["core"] = multiply(d_inner, encoder.mT)
-    if student.trains("encoder"):
+    if weights.trains_embedding:
         energy = multiply(inner * variance[:, None, :], inner.mT)
         d_decoder = multiply(energy, decoder) - inner * (variance * target)[:, None, :]
         if mean is not None:
             assert error is not None
             d_decoder += matvec(inner, mean)[:, :, None] * error[:, None, :]
         d_encoder = d_inner if core is None else multiply(core.mT, d_inner)
-        if student.decoder is None:
+        if weights.decoder is None:
             found["encoder"] = d_decoder.add_(d_encoder)
         else:
             found |= {"decoder": d_decoder, "encoder": d_encoder}
     return Gradients(0.5 * loss, found)
 
 
-def _without_embedding(student: "Student", population: Population) -> Gradients:
+def _without_embedding(weights: Weights, population: Population) -> Gradients:
     """M = B or the identity: ∂B = R V + m μᵀ."""
-    residual = student.inner_map().clone()
+    residual = weights.inner_map().clone()
     residual.diagonal(dim1=1, dim2=2).sub_(population.importance)
     weighted = residual * population.variance[:, None, :]
     loss = (residual * weighted).sum(dim=(1, 2))
-    error = student.bias
+    error = weights.bias
     if population.mean is not None:
         drift = matvec(residual, population.mean)
         error = drift if error is None else drift + error
         weighted += error[:, :, None] * population.mean[:, None, :]
-    found = {} if student.core is None else {"core": weighted}
+    found = {} if weights.core is None else {"core": weighted}
     if error is not None:
         loss = loss + error.square().sum(dim=1)
-        if student.bias is not None:
+        if weights.bias is not None:
             found["bias"] = error.clone()
     return Gradients(0.5 * loss, found)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from superdyn.config import ConfigError, RunConfig
 from superdyn.config.targets import resolve_target
 from superdyn.features.batches import SparseBatch
-from superdyn.models.chain import Gradients
+from superdyn.models.gradients import Gradients
 from superdyn.models.risk import Population
 
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64, "bf16-mixed": torch.float32}

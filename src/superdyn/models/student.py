@@ -14,13 +14,16 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch
-from superdyn.models.chain import Gradients, sampled_feature_loss, sampled_gradients
+from superdyn.models.chain import sampled_feature_loss, sampled_gradients
 from superdyn.models.dense_chain import DenseChain
 from superdyn.models.embedding import initial_core, initial_embedding
+from superdyn.models.gradients import Gradients
+from superdyn.models.gram import is_cheaper
 from superdyn.models.population import feature_loss, population_gradients
 from superdyn.models.product import product
 from superdyn.models.protocol import DTYPES
 from superdyn.models.risk import Population
+from superdyn.models.weights import Weights
 
 
 class Student(nn.Module):
@@ -81,28 +84,18 @@ class Student(nn.Module):
             output = output + self.bias[:, None, :]
         return torch.relu(output) if self.rectified else output
 
-    def output_embedding(self) -> Float[Tensor, "r k n"] | None:
-        """W_d, or None where it is the frozen identity."""
-        return self.encoder if self.decoder is None else self.decoder
-
-    def trains(self, name: str) -> bool:
-        """Whether this part is there and trained."""
-        return name in self._parameters and self._parameters[name] is not None
+    def weights(self) -> Weights:
+        """The parts as they are now."""
+        trained = [name for name, parameter in self._parameters.items() if parameter is not None]
+        return Weights(self.encoder, self.decoder, self.core, self.bias, self.rectified, trained)
 
     def trains_core_only(self) -> bool:
         """Whether B alone trains, behind a frozen embedding that is not the identity."""
-        return self.encoder is not None and [name for name, _ in self.named_parameters()] == ["core"]
-
-    def inner_map(self) -> Float[Tensor, "r k n"]:
-        """B W_e, without the factors that are the identity."""
-        if self.encoder is None:
-            return self._identity() if self.core is None else self.core
-        return self.encoder if self.core is None else product(self.core, self.encoder)
+        return self.encoder is not None and list(self.weights().trained) == ["core"]
 
     def linear_map(self) -> Float[Tensor, "r n n"]:
         """M = W_dᵀ B W_e, the Jacobian of the student before its activation."""
-        decoder, inner = self.output_embedding(), self.inner_map()
-        return inner if decoder is None else product(decoder.mT, inner)
+        return self.weights().linear_map()
 
     def offset(self) -> Float[Tensor, "r n"] | None:
         """The bias c, or None."""
@@ -110,36 +103,30 @@ class Student(nn.Module):
 
     def sampled_gradients(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
         """Loss and gradients on a batch, written out for sparse data."""
-        return sampled_gradients(self, batch, importance)
-
-    def dense_chain(self, shape: tuple[int, int, int]) -> DenseChain:
-        """What works out gradients on dense batches of this shape on the CPU."""
-        if self._dense_chain is None or self._dense_chain.shape != shape:
-            self._dense_chain = DenseChain(self, shape)
-        return self._dense_chain
+        weights = self.weights()
+        if not DenseChain.serves(weights, batch) or is_cheaper(weights, batch):
+            return sampled_gradients(weights, batch, importance)
+        if self._dense_chain is None or self._dense_chain.shape != batch.shape:
+            self._dense_chain = DenseChain(weights, batch.shape)
+        return self._dense_chain.gradients(weights, batch, importance)
 
     def sampled_feature_loss(
         self, batch: SparseBatch, importance: Float[Tensor, "r n"], weights: Float[Tensor, "r s"]
     ) -> Float[Tensor, "r n"]:
         """Σ_s w_s (y_si − A_ii x_si)² of every feature."""
-        return sampled_feature_loss(self, batch, importance, weights)
+        return sampled_feature_loss(self.weights(), batch, importance, weights)
 
     def population_feature_loss(self, population: Population) -> Float[Tensor, "r n"]:
         """Exact ℓ_i of a linear student, without an N × N array."""
-        return feature_loss(self, population)
+        return feature_loss(self.weights(), population)
 
     def population_gradients(self, population: Population) -> Gradients:
         """Risk and exact gradients of a linear student."""
-        return population_gradients(self, population)
+        return population_gradients(self.weights(), population)
 
     def embedding(self) -> Float[Tensor, "r k n"]:
         """W_e, one column per feature."""
-        return self._identity() if self.encoder is None else self.encoder
-
-    def _identity(self) -> Float[Tensor, "r n n"]:
-        reference = next(iter(self.parameters()))
-        eye = torch.eye(self.n_features, dtype=reference.dtype, device=reference.device)
-        return eye.expand(self.n_members, -1, -1)
+        return self.weights().identity() if self.encoder is None else self.encoder
 
 
 def _embeddings(configs: Sequence[RunConfig], tag: str) -> Float[Tensor, "r k n"]:

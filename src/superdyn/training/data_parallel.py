@@ -18,7 +18,7 @@ import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor
 
-from superdyn.models.chain import Gradients
+from superdyn.models.gradients import Gradients
 
 Value = TypeVar("Value")
 

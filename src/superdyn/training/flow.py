@@ -64,7 +64,7 @@ def _identity_modes(engine: Engine) -> _Modes:
 
 
 def _frozen_modes(engine: Engine, student: Student) -> _Modes:
-    products = FrozenProducts.of(student, engine.objective.population)
+    products = FrozenProducts.of(student.weights(), engine.objective.population)
     g, u = torch.linalg.eigh(products.g)
     c, v = torch.linalg.eigh(products.m)
     rates = g.clamp(min=0)[:, :, None] * c.clamp(min=0)[:, None, :]

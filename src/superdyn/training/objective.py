@@ -16,7 +16,7 @@ from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch
 from superdyn.features.moments import data_moments
 from superdyn.features.probabilities import importances
-from superdyn.models.chain import Gradients
+from superdyn.models.gradients import Gradients
 from superdyn.models.lag import Lag
 from superdyn.models.population import FrozenProducts
 from superdyn.models.protocol import DTYPES, ExplicitStudent, LinearStudent
@@ -69,7 +69,7 @@ class Objective(nn.Module):
         """Choose the way to the gradients and make what all steps share, before the first of them."""
         self._explicit = isinstance(student, ExplicitStudent) and self._lag.steps == 0
         if exact and self._explicit and isinstance(student, Student) and student.trains_core_only():
-            self._frozen_products = FrozenProducts.of(student, self.population)
+            self._frozen_products = FrozenProducts.of(student.weights(), self.population)
 
     def loss(self, student: nn.Module, batch: SparseBatch | None) -> Float[Tensor, "r"]:
         """L of each member by the student's own forward pass, differentiable."""

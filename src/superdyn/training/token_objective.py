@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.tokens.batch import TokenBatch
-from superdyn.models.chain import Gradients
 from superdyn.models.decoder.losses import LossKind, TokenLoss
+from superdyn.models.gradients import Gradients
 from superdyn.training.sharding import local
 
 
