@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 
 from superdyn.config import RunConfig
-from superdyn.features.batches import SparseBatch, SparseBatches
-from superdyn.features.batching import DenseBatches
+from superdyn.features.batches import SparseBatch
+from superdyn.features.datamodule import Chunk
 from superdyn.features.device_draws import DevicePoints
-from superdyn.features.token_stream import TokenBatches
 from superdyn.features.tokens.batch import TokenBatch
 from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.measures import superposition_measures
 from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student
+from superdyn.training.chunk_batches import Batches, ChunkBatches
 from superdyn.training.data_parallel import Ranks, lost_ranks
 from superdyn.training.fully_sharded import keep_in, release, shard
 from superdyn.training.graph import CapturedStep, ChunkBuffer
@@ -37,10 +37,6 @@ from superdyn.training.sharding import UNSHARDED, Place, load_in_place, local
 
 _LARGEST = torch.finfo(torch.float32).max
 """Spectra are stored in float32, so a loss beyond its range is as good as infinite."""
-
-
-Batches = SparseBatches | DenseBatches | DevicePoints | TokenBatches
-"""The data of neighbouring steps, in any of their forms."""
 
 
 class Engine(nn.Module):
@@ -68,6 +64,7 @@ class Engine(nn.Module):
             "rates", torch.from_numpy(rates).to(DTYPES[configs[0].trainer.precision]), persistent=False
         )
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
+        self._chunk_batches = ChunkBatches(self.configs)
         self._all_alive = True
         self._captured: CapturedStep | None = None
         self._buffer: ChunkBuffer | None = None
@@ -105,6 +102,11 @@ class Engine(nn.Module):
             return
         fixed = (p for p in self.student.parameters() if not p.requires_grad)
         self.ranks.copy_first([*self.optimizer.everything(), *self.buffers(), *fixed])
+
+    def train_chunk(self, chunk: Chunk) -> None:
+        """Train the steps of a chunk."""
+        for first, n_steps, batches in self._chunk_batches.parts(chunk, self.rates.device):
+            self.run(first, n_steps, batches)
 
     def run(self, first_step: int, n_steps: int, batches: Batches | None) -> None:
         """Train steps `first_step` … `first_step + n_steps − 1`; `batches` is None for exact gradients."""

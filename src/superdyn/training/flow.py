@@ -18,7 +18,8 @@ from torch import Tensor
 from superdyn.config import RunConfig
 from superdyn.models.population import FrozenProducts
 from superdyn.models.student import Student
-from superdyn.training.engine import Batches, Engine
+from superdyn.training.chunk_batches import Batches
+from superdyn.training.engine import Engine
 from superdyn.training.schedules import learning_rates, lr_time
 
 

@@ -4,8 +4,7 @@ One Trainer batch is a chunk of optimizer steps, so that Lightning's cost per ba
 of a chunk that ends on a measurement step every member is measured. Axis legend: `r` run, `n` feature.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,7 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk
-from superdyn.features.device_draws import DrawnAhead, drawn_on_device
-from superdyn.models.protocol import DTYPES
-from superdyn.training.engine import Batches, Engine
+from superdyn.training.engine import Engine
 from superdyn.training.flow import FlowEngine
 from superdyn.training.grid import checkpoint_grid, measurement_steps
 from superdyn.training.measurement import Measurement
@@ -58,7 +55,6 @@ class SuperpositionModule(pl.LightningModule):
         self.kept_steps = checkpoint_grid(first.trainer.max_steps, first.trainer.checkpoint_schedule)
         self._measured = frozenset(measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade))
         self.boundaries = sorted(self._measured.union(self.kept_steps))
-        self._drawn_ahead: DrawnAhead | None = None
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
 
@@ -118,28 +114,7 @@ class SuperpositionModule(pl.LightningModule):
 
     def train_chunk(self, chunk: Chunk) -> None:
         """Train the steps of a chunk, unmeasured."""
-        if isinstance(self.engine, ThreadedEngine):
-            self.engine.train_chunk(chunk)
-            return
-        for first, n_steps, batches in self._batches(chunk):
-            self.engine.run(first, n_steps, batches)
-
-    def _batches(self, chunk: Chunk) -> Iterator[tuple[int, int, Batches | None]]:
-        """First step, number of steps and data: drawn on a GPU where it can, else drawn by the host and moved."""
-        if chunk.draws is None:
-            yield chunk.start, chunk.stop - chunk.start, None
-        elif self.device.type == "cuda" and self._draws_on_device:
-            if self._drawn_ahead is None:
-                self._drawn_ahead = DrawnAhead(self.configs, DTYPES[self.configs[0].trainer.precision], self.device)
-            for first, points in self._drawn_ahead.parts(chunk.start, chunk.stop):
-                yield first, len(points.places), points
-        else:
-            batches = chunk.draws.batches(chunk.start, chunk.stop).to(self.device)
-            yield chunk.start, chunk.stop - chunk.start, batches
-
-    @cached_property
-    def _draws_on_device(self) -> bool:
-        return drawn_on_device(self.configs)
+        self.engine.train_chunk(chunk)
 
 
 def _make_engine(configs: Sequence[RunConfig]) -> Engine | ThreadedEngine:

@@ -90,8 +90,7 @@ class ThreadedEngine(nn.Module):
         assert draws is None or isinstance(draws, Draws)
 
         def train(engine: Engine, members: slice) -> None:
-            batches = None if draws is None else draws.of(members).batches(chunk.start, chunk.stop)
-            engine.run(chunk.start, chunk.stop - chunk.start, batches)
+            engine.train_chunk(chunk._replace(draws=None if draws is None else draws.of(members)))
 
         self._together(train)
 

@@ -1,0 +1,42 @@
+"""The data of a chunk of steps: drawn on a GPU where it can, else drawn by the host and moved."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+
+import torch
+
+from superdyn.config import RunConfig
+from superdyn.features.batches import SparseBatches
+from superdyn.features.batching import DenseBatches
+from superdyn.features.datamodule import Chunk
+from superdyn.features.device_draws import DevicePoints, DrawnAhead, drawn_on_device
+from superdyn.features.token_stream import TokenBatches
+from superdyn.models.protocol import DTYPES
+
+Batches = SparseBatches | DenseBatches | DevicePoints | TokenBatches
+"""The data of neighbouring steps, in any of their forms."""
+
+
+class ChunkBatches:
+    """For one pack; a GPU draws ahead from chunk to chunk."""
+
+    def __init__(self, configs: Sequence[RunConfig]):
+        self._configs = configs
+        self._drawn_ahead: DrawnAhead | None = None
+
+    def parts(self, chunk: Chunk, device: torch.device) -> Iterator[tuple[int, int, Batches | None]]:
+        """First step, number of steps and data of each part of a chunk; no data for exact gradients."""
+        if chunk.draws is None:
+            yield chunk.start, chunk.stop - chunk.start, None
+        elif device.type == "cuda" and self._draws_on_device:
+            if self._drawn_ahead is None:
+                self._drawn_ahead = DrawnAhead(self._configs, DTYPES[self._configs[0].trainer.precision], device)
+            for first, points in self._drawn_ahead.parts(chunk.start, chunk.stop):
+                yield first, len(points.places), points
+        else:
+            batches = chunk.draws.batches(chunk.start, chunk.stop).to(device)
+            yield chunk.start, chunk.stop - chunk.start, batches
+
+    @cached_property
+    def _draws_on_device(self) -> bool:
+        return drawn_on_device(self._configs)
