@@ -15,7 +15,7 @@ from superdyn.runs.adopt import older_runs_among, reread, warn_of_refused
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.sweep_folder import MANIFEST, read_manifest, run_folder_name, run_folders
-from superdyn.sweeps.ranks.place import check_multirun
+from superdyn.sweeps.ranks.admission import check_multirun
 from superdyn.sweeps.resolvers import register_resolvers, to_run_config
 
 

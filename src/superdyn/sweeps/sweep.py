@@ -21,7 +21,8 @@ from superdyn.sweeps.executors import make_executor
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
 from superdyn.sweeps.points import Grid, Point, recorded_points
-from superdyn.sweeps.ranks.place import check_start, place
+from superdyn.sweeps.ranks.admission import check_start
+from superdyn.sweeps.ranks.place import place
 
 _TRIES = 3
 """A point that is free again after this many turns stays as it is until the next launch."""

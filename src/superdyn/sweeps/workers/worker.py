@@ -16,7 +16,8 @@ from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
 from superdyn.sweeps.executors.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
-from superdyn.sweeps.ranks.place import check_start, place
+from superdyn.sweeps.ranks.admission import check_start
+from superdyn.sweeps.ranks.place import place
 from superdyn.sweeps.ranks.process_group import WRONG_INPUT, joined
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 from superdyn.sweeps.workers.attended import note_first_rank
