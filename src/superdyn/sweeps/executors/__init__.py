@@ -39,7 +39,7 @@ def make_executor(launch: Launch, config: RunConfig, skipped: int) -> Executor:
             return RankGroups(launch)
         case "pack":
             from superdyn.runs.progress import Progress
-            from superdyn.sweeps.executors.in_process import InProcess
+            from superdyn.sweeps.in_process import InProcess
 
             return InProcess(launch, Progress(len(launch.points), skipped))
         case "local":
