@@ -1,4 +1,6 @@
-"""Where packs are trained: in this process, in local processes, as SLURM jobs, as ray tasks; one file each."""
+"""Which executor trains the packs: that of this process (`sweeps/in_process.py`), or one of those here, by local
+processes, SLURM jobs, ray tasks or groups of ranks; one file each.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
