@@ -1,9 +1,10 @@
-"""Data flows one way: no room imports a room to its right, and reading files needs no torch."""
+"""Data flows one way: no room imports a room to its right, no files form a circle, and reading files needs no torch."""
 
 import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 import superdyn
 
 SOURCE = Path(superdyn.__file__).parent
+PLUGINS = SOURCE.parent / "hydra_plugins" / "superdyn_plugins.py"
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
 BESIDE = {"atomic": "config", "conf_path": "config", "installed": "config", "theory": "features"}
 ON_TOP = {
@@ -18,6 +20,7 @@ ON_TOP = {
     "cli",
     "hydra_app",
     "reproduce",
+    "retry",
     "refusals",
     "doctor",
     "bench",
@@ -25,6 +28,10 @@ ON_TOP = {
     "evaluate",
     "verify",
 }
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
 def room_of(path: Path) -> str:
@@ -62,9 +69,28 @@ def imported_modules(path):
         yield from (name for name in filter(None, names) if name.startswith("superdyn"))
 
 
+def imported_files(path, files):
+    """Names of our files that a file imports anywhere, under TYPE_CHECKING and inside of functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import, which is not followed here"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in files else node.module for name in names]
+        else:
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        yield from (name for name in names if name in files)
+
+
+def test_no_files_import_each_other_in_a_circle():
+    files = {module_name(path): path for path in (*SOURCE.rglob("*.py"), PLUGINS)}
+    graph = {name: {*imported_files(path, files)} for name, path in files.items()}
+    assert graph["superdyn.retry"] >= {"superdyn.sweeps.sweep", "superdyn.hydra_app"}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the files
+
+
 def test_analysis_report_and_theory_import_no_torch_not_even_late():
     own = [path for path in FILES if room_of(path) in ("analysis", "report", "theory")]
-    names = {".".join(path.relative_to(SOURCE.parent).with_suffix("").parts).removesuffix(".__init__") for path in own}
+    names = {module_name(path) for path in own}
     names |= {"superdyn.runs.folder", "superdyn.hydra_app", *(name for path in own for name in imported_modules(path))}
     assert "superdyn.analysis.claims.token_width" in names
     imports = "; ".join(f"import {name}" for name in sorted(names))

@@ -100,7 +100,7 @@ class PackLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from superdyn.sweeps.composer import Composer
-        from superdyn.sweeps.points import compose_grid
+        from superdyn.sweeps.overrides import compose_grid
         from superdyn.sweeps.sweep import launch_grid
 
         sweep_dir = Path(self.config.hydra.sweep.dir)

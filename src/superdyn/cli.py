@@ -114,7 +114,7 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    from superdyn.sweeps.sweep import retry
+    from superdyn.retry import retry
 
     outcome = retry(options.folder)
     if outcome is None:  # a rank that follows another

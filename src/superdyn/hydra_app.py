@@ -11,9 +11,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from omegaconf import DictConfig
 
+from hydra_plugins.superdyn_plugins import PackLauncher, UnionSweeper
 from superdyn.conf_path import conf_path
 from superdyn.sweeps.outcome import SweepOutcome
-from superdyn.sweeps.points import single_point
+from superdyn.sweeps.overrides import single_point
 from superdyn.sweeps.resolvers import register_resolvers
 from superdyn.sweeps.sweep import launch_single
 
@@ -61,8 +62,6 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
 
 def register_with_hydra() -> None:
     """Resolvers, launcher and sweeper; needed because Hydra's scan misses plugins of some editable installs."""
-    from hydra_plugins.superdyn_plugins import PackLauncher, UnionSweeper
-
     register_resolvers()
     for plugin in (PackLauncher, UnionSweeper):
         Plugins.instance().register(plugin)

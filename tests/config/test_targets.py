@@ -13,9 +13,9 @@ from superdyn.config import ConfigError
 from superdyn.config.targets import allowed_packages, resolve_target, user_package
 from superdyn.features.values import value_law
 from superdyn.models.protocol import student_class
+from superdyn.retry import recorded_points
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
-from superdyn.sweeps.points import recorded_points
 
 RESOLVERS = {"model._target_": student_class, "data.value_law": value_law, "claim.judge": _find}
 

@@ -9,9 +9,10 @@ from torch._C._distributed_c10d import HashStore
 
 from superdyn.config import ConfigError
 from superdyn.sweeps.ranks import agreement
+from superdyn.sweeps.ranks.admission import check_multirun, check_start
 from superdyn.sweeps.ranks.agreement import agree
 from superdyn.sweeps.ranks.keep_alive import LOST_SECONDS, notice_lost_machines
-from superdyn.sweeps.ranks.place import Place, check_multirun, check_start
+from superdyn.sweeps.ranks.place import Place
 
 PLACES = [Place("torchrun", rank, 2, local_rank=0, local_size=1) for rank in range(2)]
 

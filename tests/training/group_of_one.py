@@ -22,7 +22,8 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.shard_writer import save_shards
 from superdyn.sweeps import sweep
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks import place, process_group
+from superdyn.sweeps.ranks import admission, process_group
+from superdyn.sweeps.ranks.place import Place
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.module import SuperpositionModule
 
@@ -86,8 +87,8 @@ def _try_shards(ranks: Ranks, config: RunConfig, mesh: DeviceMesh, root: Path) -
 
 
 if __name__ == "__main__":
-    for room in (place, process_group, sweep):
-        vars(room)["place"] = lambda: place.Place("torchrun", 0, 1, 0, 1)
+    for room in (admission, process_group, sweep):
+        vars(room)["place"] = lambda: Place("torchrun", 0, 1, 0, 1)
     command, folder = sys.argv[1], Path(sys.argv[2])
     runs = {name: RunConfig.from_mapping(run) for name, run in json.loads((folder / "runs.json").read_text()).items()}
     {"train": train, "exchange": exchange}[command](folder, runs)

@@ -4,18 +4,11 @@ Physics that needs the feature moments (the stability of exact descent, the dens
 `training/feasible.py`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from superdyn.config.schema import ModelConfig, RunSettings
 from superdyn.config.validation import ConfigError
 
-if TYPE_CHECKING:
-    from superdyn.config.run import RunConfig
-    from superdyn.config.schema import ModelConfig
 
-
-def check_run(config: RunConfig) -> None:
+def check_run(config: RunSettings) -> None:
     """Combinations of keys that cannot be meant.
 
     Raises:
@@ -55,7 +48,7 @@ def check_run(config: RunConfig) -> None:
             )
 
 
-def _check_solver(config: RunConfig) -> None:
+def _check_solver(config: RunSettings) -> None:
     if config.solver == "steps":
         return
     needed = {
@@ -63,7 +56,7 @@ def _check_solver(config: RunConfig) -> None:
         "model.train_encoder": (config.model.train_encoder, False),
         "model.core": (config.model.core, "trained"),
         "model.bias": (config.model.bias, False),
-        "model._target_": (config.model.target, type(config.model).model_fields["target"].default),
+        "model._target_": (config.model.target, ModelConfig.model_fields["target"].default),
         "optimizer.name": (config.optimizer.name, "sgd"),
         "optimizer.momentum": (config.optimizer.momentum, 0.0),
         "optimizer.weight_decay": (config.optimizer.weight_decay, 0.0),
@@ -77,7 +70,7 @@ def _check_solver(config: RunConfig) -> None:
             )
 
 
-def _check_ranks(config: RunConfig) -> None:
+def _check_ranks(config: RunSettings) -> None:
     trainer, ranks = config.trainer, config.trainer.n_ranks
     if ranks == 1:
         return

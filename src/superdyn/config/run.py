@@ -7,9 +7,9 @@ or value with one sentence.
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from superdyn.config.identity import (
     INCIDENTAL_FIELDS,
@@ -19,40 +19,15 @@ from superdyn.config.identity import (
     is_incidental,
     is_under,
 )
-from superdyn.config.launcher import LauncherConfig
 from superdyn.config.rules import check_run
-from superdyn.config.schema import (
-    ClaimConfig,
-    DataConfig,
-    LoggerConfig,
-    ModelConfig,
-    OptimizerConfig,
-    SweepConfig,
-    TrainerConfig,
-)
-from superdyn.config.section import Section
+from superdyn.config.schema import ModelConfig, RunSettings
 from superdyn.config.sequence_rules import TRANSFORMER, TRANSFORMER_MEMBER_FIELDS, check_sequences
 from superdyn.config.token_rules import check_tokens
 from superdyn.config.validation import validated
 
 
-class RunConfig(Section):
+class RunConfig(RunSettings):
     """One run: one model trained once from one configuration and one seed."""
-
-    name: Annotated[str, Field(min_length=1)] = "train"
-    tier: Literal["smoke", "mini", "full"] = "smoke"
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    loss: Literal["sampled", "population", "cross_entropy", "probability_error", "logit_error"] = "sampled"
-    solver: Literal["steps", "gradient_flow"] = "steps"
-    data: DataConfig
-    model: ModelConfig
-    optimizer: OptimizerConfig
-    trainer: TrainerConfig
-    logger: LoggerConfig = LoggerConfig()
-    launcher: LauncherConfig = LauncherConfig()
-    sweep: SweepConfig = SweepConfig()
-    claim: ClaimConfig | None = None
-    notes: str = ""
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":

@@ -1,4 +1,4 @@
-"""The sections of a configuration: their keys, types, ranges and defaults. Symbols (N, K, a, b, E) are those of
+"""The keys of a run and of its sections: their types, ranges and defaults. Symbols (N, K, a, b, E) are those of
 arXiv 2602.01045.
 """
 
@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from superdyn.config.decoder import DecoderSettings
+from superdyn.config.launcher import LauncherConfig
 from superdyn.config.section import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
 
 
@@ -149,3 +150,22 @@ class ClaimConfig(Section):
     tolerance: NonNegative
     minutes: dict[Literal["smoke", "mini", "full"], Positive]
     needs_power_law: bool = False
+
+
+class RunSettings(Section):
+    """All keys of one run, each possible by itself; a `RunConfig` (`run.py`) is possible as a whole too."""
+
+    name: Annotated[str, Field(min_length=1)] = "train"
+    tier: Literal["smoke", "mini", "full"] = "smoke"
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    loss: Literal["sampled", "population", "cross_entropy", "probability_error", "logit_error"] = "sampled"
+    solver: Literal["steps", "gradient_flow"] = "steps"
+    data: DataConfig
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    trainer: TrainerConfig
+    logger: LoggerConfig = LoggerConfig()
+    launcher: LauncherConfig = LauncherConfig()
+    sweep: SweepConfig = SweepConfig()
+    claim: ClaimConfig | None = None
+    notes: str = ""

@@ -1,15 +1,10 @@
 """Refusals in one sentence about sequences of feature vectors and the transformer that reads them. Imports no torch."""
 
-from __future__ import annotations
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from superdyn.config.decoder import DecoderShape
+from superdyn.config.schema import ModelConfig, RunSettings
 from superdyn.config.validation import ConfigError
-
-if TYPE_CHECKING:
-    from superdyn.config.decoder import DecoderShape
-    from superdyn.config.run import RunConfig
-    from superdyn.config.schema import ModelConfig
 
 TRANSFORMER = "superdyn.models.transformer.Transformer"
 """`model._target_` of model=transformer."""
@@ -26,14 +21,14 @@ _NOT_OF_A_TRANSFORMER: dict[str, Any] = {
 """Switches of the student family that mean nothing here, and the value at which they are left."""
 
 
-def check_sequences(config: RunConfig) -> None:
+def check_sequences(config: RunSettings) -> None:
     """Combinations of keys of sequences and transformers that cannot be meant.
 
     Raises:
         ConfigError: naming the keys, their values and what is allowed.
     """
     data, model = config.data, config.model
-    is_student = model.target == type(model).model_fields["target"].default
+    is_student = model.target == ModelConfig.model_fields["target"].default
     if data.kind == "features" and (data.length, data.lag) != (1, 0):
         raise ConfigError(
             f"data.length={data.length}, data.lag={data.lag}: data.kind=features are single vectors, of length 1 and "
@@ -50,7 +45,7 @@ def check_sequences(config: RunConfig) -> None:
         _check_transformer(config)
 
 
-def _check_lag(config: RunConfig, is_student: bool) -> None:
+def _check_lag(config: RunSettings, is_student: bool) -> None:
     data = config.data
     if data.lag >= data.length:
         raise ConfigError(
@@ -65,7 +60,7 @@ def _check_lag(config: RunConfig, is_student: bool) -> None:
     _check_sampled(config, "data.kind=sequences")
 
 
-def _check_transformer(config: RunConfig) -> None:
+def _check_transformer(config: RunSettings) -> None:
     data, model = config.data, config.model
     if data.kind == "tokens":
         raise ConfigError("data.kind=tokens: model=transformer reads feature vectors; allowed are features, sequences.")
@@ -91,6 +86,6 @@ def decoder_shape(model: ModelConfig) -> DecoderShape:
     return model.decoder.shape(width=model.width, tied=model.tied)
 
 
-def _check_sampled(config: RunConfig, key: str) -> None:
+def _check_sampled(config: RunSettings, key: str) -> None:
     if config.loss != "sampled":
         raise ConfigError(f"loss={config.loss}: {key} has no such loss; allowed is sampled.")

@@ -3,21 +3,14 @@
 What needs the files or the language itself is checked in `training/token_feasible.py`.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+from superdyn.config.decoder import DecoderShape
+from superdyn.config.schema import RunSettings, TokensConfig
 from superdyn.config.validation import ConfigError
-
-if TYPE_CHECKING:
-    from superdyn.config.decoder import DecoderShape
-    from superdyn.config.run import RunConfig
-    from superdyn.config.schema import TokensConfig
 
 TOKEN_LOSSES = ("cross_entropy", "probability_error", "logit_error")
 
 
-def check_tokens(config: RunConfig) -> None:
+def check_tokens(config: RunSettings) -> None:
     """Combinations of keys that cannot be meant.
 
     Raises:
@@ -49,7 +42,7 @@ def check_tokens(config: RunConfig) -> None:
             )
 
 
-def _check_token_run(config: RunConfig) -> None:
+def _check_token_run(config: RunSettings) -> None:
     data, model, trainer = config.data, config.model, config.trainer
     if config.loss not in TOKEN_LOSSES:
         raise ConfigError(
@@ -81,7 +74,7 @@ def _check_token_run(config: RunConfig) -> None:
         raise ConfigError(uneven)
 
 
-def uneven_shards(config: RunConfig) -> str | None:
+def uneven_shards(config: RunSettings) -> str | None:
     """Why some parameter cannot be cut into a shard for every rank, all of one size; None where all can be.
 
     All have an axis as wide as the model, but for some biases and for the unembedding of a factorised head.
@@ -103,7 +96,7 @@ def uneven_shards(config: RunConfig) -> str | None:
     return None
 
 
-def _check_optimizer(config: RunConfig, shape: DecoderShape) -> None:
+def _check_optimizer(config: RunSettings, shape: DecoderShape) -> None:
     optimizer, model = config.optimizer, config.model
     if optimizer.name == "muon" and shape.n_layers == 0 and shape.head_rank is None:
         raise ConfigError(

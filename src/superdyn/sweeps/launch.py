@@ -6,15 +6,11 @@ Executors (`executors/`) differ in where they train; what may be trained, and by
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status, take
 from superdyn.runs.status import State, Status
 from superdyn.sweeps.points import Point
-
-if TYPE_CHECKING:
-    from superdyn.sweeps.packing import Pack  # imports torch, for which a launch with nothing to do need not wait
 
 
 @dataclass(frozen=True)
@@ -44,14 +40,14 @@ class Launch:
         statuses = [(point, current_status(point.folder)) for point in self.points]
         return [(p, status) for p, status in statuses if status and status.is_live() and not status.is_ours()]
 
-    def take(self, pack: "Pack") -> list[Point]:
-        """The members of the pack that nobody else trains; they are this process's own from now on."""
+    def take(self, members: Sequence[Point], start_step: int) -> list[Point]:
+        """Those of a pack's members that nobody else trains; they are this process's own from now on."""
         return take(
-            pack.points,
+            members,
             self.sweep_dir,
             lambda point: point.folder,
             self._is_free,
-            lambda point: running(point, pack.start_step),
+            lambda point: running(point, start_step),
         )
 
     def stop_if_failed(self, points: Sequence[Point]) -> None:

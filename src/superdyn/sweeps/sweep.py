@@ -14,14 +14,14 @@ from superdyn.config import ConfigError
 from superdyn.runs.adopt import adopt_runs
 from superdyn.runs.drift import warn_of_drift
 from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
-from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 from superdyn.sweeps.executors import make_executor
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
-from superdyn.sweeps.points import Grid, Point, recorded_points
-from superdyn.sweeps.ranks.place import check_start, place
+from superdyn.sweeps.points import Grid, Point
+from superdyn.sweeps.ranks.admission import check_start
+from superdyn.sweeps.ranks.place import place
 
 _TRIES = 3
 """A point that is free again after this many turns stays as it is until the next launch."""
@@ -113,17 +113,6 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
     except HandedOver as left:
         return outcome_of(points, sweep_dir, skipped, handed_over=str(left))
     return outcome_of(points, sweep_dir, skipped)
-
-
-def retry(sweep_dir: Path) -> SweepOutcome | None:
-    """Train the failed, interrupted and missing points of a sweep or run, as its folder describes them.
-
-    Raises:
-        ValueError: `sweep_dir` holds no run.
-    """
-    points = recorded_points(sweep_dir)
-    single = RunFolder(sweep_dir).exists()
-    return run_sweep(points, sweep_dir, retry_failed=True, single=single)
 
 
 def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> None:

@@ -23,9 +23,9 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.progress import Progress
 from superdyn.runs.status import Status
 from superdyn.runs.wandb_callback import WandbRuns
+from superdyn.sweeps.exit_codes import TERMINATED
 from superdyn.sweeps.launch import write_failed
 from superdyn.sweeps.packing import Pack
-from superdyn.sweeps.ranks.group import TERMINATED
 from superdyn.sweeps.ranks.process_group import lightning_placement
 from superdyn.training.data_parallel import RankLost, Ranks
 from superdyn.training.module import SuperpositionModule

@@ -1,4 +1,6 @@
-"""Where packs are trained: in this process, in local processes, as SLURM jobs, as ray tasks; one file each."""
+"""Which executor trains the packs: that of this process (`sweeps/in_process.py`), or one of those here, by local
+processes, SLURM jobs, ray tasks or groups of ranks; one file each.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -39,7 +41,7 @@ def make_executor(launch: Launch, config: RunConfig, skipped: int) -> Executor:
             return RankGroups(launch)
         case "pack":
             from superdyn.runs.progress import Progress
-            from superdyn.sweeps.executors.in_process import InProcess
+            from superdyn.sweeps.in_process import InProcess
 
             return InProcess(launch, Progress(len(launch.points), skipped))
         case "local":

@@ -9,17 +9,14 @@ from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.losses import Losses
+from superdyn.sweeps.exit_codes import KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch, state_of
 from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.workers.task import Task
-from superdyn.sweeps.workers.worker import STORAGE_FAULT
 
 _MEMORY_SHARE = 0.5
 """Of `launcher.memory_gib`; the estimate of a member's memory is good to a factor of about 1.5."""
-
-KILLED = 128 + 9
-"""What a worker ends with when memory runs out."""
 
 
 @dataclass(frozen=True)

@@ -25,15 +25,12 @@ from superdyn.runs.status import Status
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.executors.slots import Slot, slots_of
+from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch, state_of
 from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks.group import DIED, SAFE_PATH, worker_command
+from superdyn.sweeps.ranks.group import PARENT_ON_STDIN, SAFE_PATH, worker_command
 from superdyn.sweeps.workers.task import Task
-from superdyn.sweeps.workers.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
-
-KILLED = (-signal.SIGKILL, DIED + signal.SIGKILL)
-"""What a worker, or a group with a rank, ends with that the system kills because memory runs out."""
 
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 60.0
@@ -132,7 +129,8 @@ class LocalProcesses:
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if victims or not had:
             self._board.say(f"a worker died with {len(victims)} runs in training ({how}), see {worker.log}")
-        self._losses.count(victims, how, worker.log, out_of_memory=code in KILLED)
+        killed = code in (-signal.SIGKILL, KILLED)  # itself, or as a rank of its group: memory ran out
+        self._losses.count(victims, how, worker.log, out_of_memory=killed)
         # One that ends with nothing in its hands counts against its slot.
         return bool((had or self._losses.may_start_again(slot.name)) and self._launch.waiting())
 
@@ -174,7 +172,7 @@ def _sigterm_as_exit() -> Iterator[None]:
     """SIGTERM ends this process by an exception, so that the workers can be told."""
 
     def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
+        raise SystemExit(DIED + number)
 
     before = signal.signal(signal.SIGTERM, end)
     try:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.ownership import current_status
+from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, INTERRUPTED, STORAGE_FAULT, TERMINATED
 from superdyn.sweeps.launch import Launch, write_failed
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks.group import DIED, TERMINATED, run_group
+from superdyn.sweeps.ranks.group import PARENT_ON_STDIN, run_group
 from superdyn.sweeps.workers.task import Task
-from superdyn.sweeps.workers.worker import DEVICE_FAULT, PARENT_ON_STDIN, STORAGE_FAULT
 
 
 class RankGroups:
@@ -36,7 +36,7 @@ class RankGroups:
             return run_group(point.config.trainer.devices, [str(task), PARENT_ON_STDIN])
 
     def _after(self, point: Point, code: int) -> None:
-        if code == DIED + signal.SIGINT:
+        if code == INTERRUPTED:
             raise KeyboardInterrupt
         if code == TERMINATED:
             raise SystemExit(code)

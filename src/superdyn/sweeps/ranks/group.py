@@ -15,18 +15,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from types import FrameType
 
+from superdyn.sweeps.exit_codes import DIED
 from superdyn.sweeps.ranks.keep_alive import keep_noticing_lost_machines
 
 WORKER = "superdyn.sweeps.workers.worker"
 
+PARENT_ON_STDIN = "--end-with-parent"
+"""For the command of a worker: it stops, as on SIGTERM, when the pipe that is its standard input closes."""
+
 SAFE_PATH = {"PYTHONSAFEPATH": "1"}
 """For the environment of workers: no file in the working directory may stand in for an installed package."""
-
-DIED = 128
-"""Exit codes above it mean a signal, as in a shell."""
-
-TERMINATED = DIED + signal.SIGTERM
-"""Exit code after SIGTERM; with Lightning's own 0 a scheduler would take a preempted job for a success."""
 
 _SHARE = "--share"
 

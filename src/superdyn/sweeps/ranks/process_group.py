@@ -21,6 +21,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from pytorch_lightning.strategies import DDPStrategy
 
 from superdyn.config import ConfigError, RunConfig, TrainerConfig
+from superdyn.sweeps.exit_codes import WRONG_INPUT
 from superdyn.sweeps.ranks.agreement import agree, met_store
 from superdyn.sweeps.ranks.keep_alive import notice_lost_machines
 from superdyn.sweeps.ranks.node_address import node_address
@@ -30,9 +31,6 @@ from superdyn.sweeps.ranks.shared_folder import check_shared
 from superdyn.training.data_parallel import RankLost, Ranks, brief
 
 Value = TypeVar("Value")
-
-WRONG_INPUT = 2
-"""Exit code of the command line after a refusal."""
 
 
 @contextmanager

@@ -21,7 +21,8 @@ from superdyn.atomic import write_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began
-from superdyn.sweeps.ranks.group import SAFE_PATH, TERMINATED, Share, worker_command
+from superdyn.sweeps.exit_codes import DIED, TERMINATED
+from superdyn.sweeps.ranks.group import PARENT_ON_STDIN, SAFE_PATH, Share, worker_command
 
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
 """What schedulers announce the end of a job with, to every process of it; the worker's parent answers for both."""
@@ -83,7 +84,7 @@ def attend(
         share: this machine's, where the worker is a group of ranks over several; the first keeps the record.
 
     Returns:
-        The exit codes of `worker`, 128 + n after signal n.
+        The worker's exit code (`exit_codes.py`), 128 + n after signal n.
     """
     records = share is None or share.number == 0
     if records:
@@ -103,7 +104,7 @@ def attend(
         process.stdin.close()
     if records:
         free_runs(task)
-    return process.returncode if process.returncode >= 0 else 128 - process.returncode
+    return process.returncode if process.returncode >= 0 else DIED - process.returncode
 
 
 def note_first_rank(task: Path) -> None:
@@ -146,7 +147,7 @@ def _started(
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         return subprocess.Popen(
-            worker_command(n_ranks, [str(task), "--end-with-parent"], share),
+            worker_command(n_ranks, [str(task), PARENT_ON_STDIN], share),
             stdin=subprocess.PIPE, stdout=log, stderr=None if log is None else subprocess.STDOUT,
             env={**os.environ, **SAFE_PATH, **environment},
         )  # fmt: skip

@@ -13,12 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from superdyn.sweeps.ranks.group import TERMINATED, Share
+from superdyn.sweeps.exit_codes import DEVICE_FAULT, STORAGE_FAULT, TERMINATED
+from superdyn.sweeps.ranks.group import Share
 from superdyn.sweeps.ranks.node_address import group_port, node_address
 from superdyn.sweeps.workers.attended import attend, note_end
 
-ORDINARY = (0, 1, 74, 75)
-"""Exit codes of a worker (`worker.py`) that has come to its own end."""
+ORDINARY = (0, 1, STORAGE_FAULT, DEVICE_FAULT)
+"""Exit codes of a worker that has come to its own end."""
 
 
 class ClusterJob:

@@ -1,7 +1,6 @@
 """`python -m superdyn.sweeps.workers.worker TASK.json`: the process in which an executor has packs trained.
 
-Exit codes: 0 all of the task's points are done, 1 some are not, 2 the ranks do not fit or agree, 74 the disk cannot be
-written, 75 the device is gone, 143 ended by SIGTERM; whatever else means that the process died.
+It ends with one of the exit codes of `exit_codes.py`; whatever else means that the process died.
 """
 
 import os
@@ -14,20 +13,16 @@ from pathlib import Path
 from superdyn.config import ConfigError
 from superdyn.runs.faults import SweepStoppedError, fault_of
 from superdyn.runs.progress import Progress
-from superdyn.sweeps.executors.in_process import InProcess
+from superdyn.sweeps.exit_codes import DEVICE_FAULT, INTERRUPTED, STORAGE_FAULT, WRONG_INPUT
+from superdyn.sweeps.in_process import InProcess
 from superdyn.sweeps.outcome import outcome_of
-from superdyn.sweeps.ranks.place import check_start, place
-from superdyn.sweeps.ranks.process_group import WRONG_INPUT, joined
+from superdyn.sweeps.ranks.admission import check_start
+from superdyn.sweeps.ranks.group import PARENT_ON_STDIN
+from superdyn.sweeps.ranks.place import place
+from superdyn.sweeps.ranks.process_group import joined
 from superdyn.sweeps.train_pack import dismiss_followers, follow_packs
 from superdyn.sweeps.workers.attended import note_first_rank
 from superdyn.sweeps.workers.task import Task
-
-STORAGE_FAULT, DEVICE_FAULT = 74, 75
-"""EX_IOERR and EX_TEMPFAIL of sysexits.h."""
-
-INTERRUPTED = 128 + signal.SIGINT
-
-PARENT_ON_STDIN = "--end-with-parent"
 
 
 def main(arguments: list[str]) -> int:

@@ -48,7 +48,7 @@ class InProcess:
     def _taken(self, pack: Pack) -> list[Pack]:
         """The members that are free, made this process's own, with their checkpoints."""
         try:
-            free = self._launch.take(pack)
+            free = self._launch.take(pack.points, pack.start_step)
             return loaded(Pack(tuple(free), pack.start_step)) if free else []
         except OSError as error:
             if fault_of(error) != "storage":
