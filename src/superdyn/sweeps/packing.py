@@ -114,7 +114,7 @@ def _parts(pack: Pack) -> list[Pack]:
 
 def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
     """The newest checkpoint up to this step that can be read and whose curve and spectrum can; None to start over."""
-    for step in reversed([step for step in checkpoint_steps(point.folder.checkpoints) if step <= newest]):
+    for step in reversed([step for step in checkpoint_steps(point.folder.checkpoints) if 0 < step <= newest]):
         checkpoint = load_checkpoint(point.folder.checkpoints, step, mapped=point.config.trainer.shards)
         if checkpoint is None:
             continue
