@@ -61,7 +61,7 @@ def load_sweep(path: str | Path) -> pd.DataFrame:
 
 
 def existing_runs(path: str | Path) -> list[RunFolder]:
-    """The run folders of a sweep in order of name, or the folder itself when it is a run.
+    """The run folders of a sweep in the order of `run_folders`, or the folder itself when it is a run.
 
     Raises:
         ValueError: `path` is not a folder or holds no run.
