@@ -20,6 +20,7 @@ def test_the_least_loss_of_each_bin_is_recorded_beside_its_loss(kind, make_confi
     config = make_config(**{**TOKENS, "loss": kind, "data__tokens": BIGRAM, "trainer__max_steps": 4})
     (folder,) = train_together([config])
     least, loss, batch = load_least_by_bin(folder.path), folder.spectrum()[1], evaluation_tokens(config)
+    assert least is not None
     law, bins = NextTokenLaw(language(config.data)), bin_of_token(config.data)[batch.targets.numpy()]
     of_token = law.token_losses_of(batch, kind)
     by_hand = [of_token[bins == b].sum() / of_token.size for b in range(loss.shape[1])]

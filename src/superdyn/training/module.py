@@ -91,7 +91,8 @@ class SuperpositionModule(pl.LightningModule):
     @property
     def least_by_bin(self) -> Float64[np.ndarray, "r n"] | None:
         """Each token bin's part in the least possible loss; None where that is not known."""
-        return self.engine.evaluation.least_by_bin if self.configs[0].data.kind == "tokens" else None
+        evaluation: Any = self.engine.evaluation if isinstance(self.engine, Engine) else None
+        return evaluation.least_by_bin if self.configs[0].data.kind == "tokens" else None
 
     def measure(self) -> Measurement:
         """Loss of every feature of every member now, on the host."""
