@@ -92,7 +92,7 @@ def _draw(study: Study, reference: str, compared: str, name: str) -> Drawing:
             Line2D([], [], color=INK, ls="", marker="o", ms=5.5, label="exponent, middle panel"),
             *LEVELS,
         )
-        legend_below(figure, pair_looks(study.pairs), marks)
+        legend_below(figure, study.labelled(pair_looks(study.pairs)), marks)
     return Drawing(name, "Headline", "", figure)
 
 

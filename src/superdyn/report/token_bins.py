@@ -17,7 +17,7 @@ from superdyn.features.rank_bins import bin_edges
 from superdyn.report.curves import panel_title
 from superdyn.report.heatmap import relative_spectrum, representatives
 from superdyn.report.study import Run, Study
-from superdyn.report.style import MARKERS, Drawing, drawing_style, label_short_range, log_axes, pair_label, panel_grid
+from superdyn.report.style import MARKERS, Drawing, drawing_style, label_short_range, log_axes, panel_grid
 
 
 def token_bins_figure(study: Study) -> Drawing:
@@ -29,7 +29,7 @@ def token_bins_figure(study: Study) -> Drawing:
         label = r"relative loss of the bin  $\ell_b(t)/\ell_b(0)$"
         figure, panels = panel_grid(len(chosen), study.time_label, label, height=2.7)
         for axes, (condition, run) in zip(panels, chosen, strict=True):
-            note = f"\n{pair_label(run.pair)}" if len(study.pairs) > 1 else ""
+            note = f"\n{study.law_label(run.pair)}" if len(study.pairs) > 1 else ""
             axes.set_title(panel_title(condition) + note, fontsize=8)
             log_axes(axes)
             times, relative = relative_spectrum(run, study.scheduled)
