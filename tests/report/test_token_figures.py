@@ -15,6 +15,7 @@ from superdyn.report.heatmap import representatives
 from superdyn.report.page import write_report
 from superdyn.report.study import Study, load_study
 from superdyn.report.style import Drawing
+from superdyn.report.tables import exponents_table, runs_table
 from superdyn.report.token_bins import token_bins_figure
 from superdyn.report.token_halftimes import training_halftimes_figure
 from superdyn.report.width_lines import width_lines
@@ -83,6 +84,15 @@ def test_a_dash_marks_what_the_true_law_loses_in_each_bin(study: Study):
     np.testing.assert_allclose(heights, (least / loss)[loss > 0], rtol=1e-6)
     assert "Dashes at the right edge" in drawing.caption
     assert "not known" not in drawing.caption
+
+
+def test_bigrams_are_named_with_their_a_and_without_a_b(study: Study):
+    legend = curves_figure(study).figure.legends[0]
+    assert legend.get_texts()[0].get_text() == "bigram tokens, a = 1"
+    for table in (exponents_table(study), runs_table(study)):
+        first = dict(zip(table.columns, table.rows[0], strict=True))
+        assert (first["data"].text, first["a"].text) == ("bigram tokens", "1")
+        assert "b" not in table.columns
 
 
 def test_what_too_few_measurements_leave_empty_is_said_instead_of_drawn(sweep: Path):

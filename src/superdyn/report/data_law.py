@@ -51,7 +51,7 @@ def legend_text(laws: Iterable[DataLaw], *, named: bool) -> str:
     """The label of what is drawn alike: exponents, of tokens after their source where `named`, or the source alone."""
     texts = [
         ", ".join(filter(None, [law.name if (named and law.of_tokens) or not law.exponents else "", law.exponents]))
-        for law in laws
+        for law in sorted(laws, key=lambda law: not law.exponents)
     ]
     return " or ".join(dict.fromkeys(texts))
 

@@ -9,19 +9,8 @@ from superdyn.analysis.excess import EXCESS, WHOLE, known_least
 from superdyn.report.study import load_study
 from superdyn.report.tables import exponents_table
 
-_COLUMNS = (
-    "condition",
-    "data",
-    "a",
-    "b",
-    "runs",
-    "α long window",
-    "α strict",
-    "null α (K = N)",
-    "α_seq",
-    "α_rich",
-    "z",
-)
+_OF_DATA = ("condition", "data", "a", "b")
+_COLUMNS = (*_OF_DATA, "runs", "α long window", "α strict", "null α (K = N)", "α_seq", "α_rich", "z")
 
 
 def pooled_rows(path: Path) -> Table | None:
