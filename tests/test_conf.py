@@ -37,6 +37,7 @@ def shard(tmp_path):
     (np.arange(2000, dtype=np.uint16) % 16).tofile(tmp_path / "shard.bin")
 
 
+@pytest.mark.filterwarnings("ignore:trainer.strategy=(ddp|fsdp). shares a run between devices:UserWarning")
 @pytest.mark.usefixtures("shard")
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_of_every_group_trains_two_steps(choice, tmp_path, monkeypatch):

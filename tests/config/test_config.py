@@ -30,6 +30,10 @@ REFUSED = {
         {"optimizer__weight_decay": -1.0, "model__train_encoder": False},
         r"optimizer\.weight_decay=-1\.0",
     ),
+    "nothing to train": (
+        {"model__train_encoder": False, "model__core": "identity"},
+        r"model\.train_encoder=False, model\.core=identity, model\.bias=False: leave the student nothing to train",
+    ),
 }
 
 

@@ -5,15 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from superdyn.analysis import load_sweep
+from superdyn.analysis import load_least_by_bin, load_spectrum, load_sweep
 from superdyn.analysis.claims.token_width import token_width
 from superdyn.analysis.half_time import half_time_exponent
 from superdyn.config import ClaimConfig
 from superdyn.hydra_app import train
 from superdyn.report.curves import curves_figure
+from superdyn.report.heatmap import representatives
 from superdyn.report.page import write_report
 from superdyn.report.study import Study, load_study
 from superdyn.report.style import Drawing
+from superdyn.report.tables import exponents_table, runs_table
+from superdyn.report.token_bins import token_bins_figure
 from superdyn.report.token_halftimes import training_halftimes_figure
 from superdyn.report.width_lines import width_lines
 from superdyn.report.widths import widths_figure
@@ -69,6 +72,27 @@ def test_half_times_of_bins_are_those_behind_z(study: Study):
     ranks, times = np.asarray(drawing.figure.axes[0].lines[0].get_xydata()).T
     z = half_time_exponent(times, rank=ranks)
     np.testing.assert_allclose([z.z, *z.z_ci], [run.row[f"half_time_exponent{end}"] for end in ("", "_low", "_high")])
+
+
+def test_a_dash_marks_what_the_true_law_loses_in_each_bin(study: Study):
+    drawing = token_bins_figure(study)
+    run, axes = representatives(study)[0][1], drawing.figure.axes[0]
+    ends = [np.asarray(line.get_xydata()) for line in axes.lines]
+    heights = [points[0, 1] for points in ends if points[:, 0].tolist() == [1.0, 1.04]]
+    least, loss = load_least_by_bin(run.path), load_spectrum(run.path)[1][0]
+    assert least is not None
+    np.testing.assert_allclose(heights, (least / loss)[loss > 0], rtol=1e-6)
+    assert "Dashes at the right edge" in drawing.caption
+    assert "not known" not in drawing.caption
+
+
+def test_bigrams_are_named_with_their_a_and_without_a_b(study: Study):
+    legend = curves_figure(study).figure.legends[0]
+    assert legend.get_texts()[0].get_text() == "bigram tokens, a = 1"
+    for table in (exponents_table(study), runs_table(study)):
+        first = dict(zip(table.columns, table.rows[0], strict=True))
+        assert (first["data"].text, first["a"].text) == ("bigram tokens", "1")
+        assert "b" not in table.columns
 
 
 def test_what_too_few_measurements_leave_empty_is_said_instead_of_drawn(sweep: Path):

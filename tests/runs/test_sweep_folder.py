@@ -143,3 +143,10 @@ def test_the_status_of_2000_runs_takes_less_than_5_seconds(tmp_path: Path) -> No
     console.print(status_table(tmp_path))
     assert time.perf_counter() - begin < 5
     assert "2000 done" in console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_runs_are_listed_by_the_size_of_swept_numbers(tmp_path: Path) -> None:
+    order = ["lr=1e-3,width=9", "lr=1e-3,width=10", "lr=0.01,width=9", "lr=.1,width=128", "lr=1,width=9", "rule=adam"]
+    for number, swept in enumerate(order):
+        put(tmp_path, f"{swept}-{(0xFFFFFFFF - number):08x}", "done")
+    assert [folder.name[:-9] for folder in run_folders(tmp_path)] == order

@@ -50,7 +50,7 @@ class TinyPack(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.configs, self.step, self.fail_at = list(configs), 0, fail_at
-        self.kept_steps = ()
+        self.kept_steps, self.least_by_bin = (), None
         self.lr = torch.tensor([[c.optimizer.lr] for c in configs])
         self.eigenvalues = 1 / torch.arange(1, N_FEATURES + 1)
         start = torch.stack([torch.rand(N_FEATURES, generator=_generator(c)) for c in configs])

@@ -67,7 +67,8 @@ def test_members_do_not_touch_each_other(make_config, train_together):
 @pytest.mark.parametrize(
     ("key", "value"),
     [("loss", "sampled"), ("model.train_encoder", True), ("model.core", "identity"), ("model.bias", True),
-     ("optimizer.momentum", 0.9), ("optimizer.name", "adam"), ("optimizer.weight_decay", 0.1)],
+     ("optimizer.momentum", 0.9), ("optimizer.name", "adam"), ("optimizer.weight_decay", 0.1),
+     ("trainer.matmul", "tf32")],
 )  # fmt: skip
 def test_what_has_no_closed_form_is_refused_with_the_key(key, value, make_config):
     with pytest.raises(ConfigError, match=rf"^solver=gradient_flow: the closed form needs {key}="):

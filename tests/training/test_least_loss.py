@@ -4,13 +4,36 @@ import numpy as np
 import pytest
 from training.token_runs import BIGRAM, TOKENS
 
-from superdyn.features.token_source import language
+from superdyn.analysis import load_least_by_bin
+from superdyn.features.token_source import bin_of_token, language
 from superdyn.features.token_stream import evaluation_tokens
 from superdyn.features.tokens.batch import TokenBatch
-from superdyn.features.tokens.floors import least_mean_losses
+from superdyn.features.tokens.floors import NextTokenLaw, least_mean_losses
 from superdyn.training.engine import Engine
 
 HIERARCHY = {"source": "hierarchy", "rules": 4, "eval_tokens": 512, "bins": 6}
+
+
+@pytest.mark.parametrize("kind", ["cross_entropy", "probability_error"])
+def test_the_least_loss_of_each_bin_is_recorded_beside_its_loss(kind, make_config, train_together):
+    """From the definition: the mean over all tokens of what the true law loses at those of the bin."""
+    config = make_config(**{**TOKENS, "loss": kind, "data__tokens": BIGRAM, "trainer__max_steps": 4})
+    (folder,) = train_together([config])
+    least, loss, batch = load_least_by_bin(folder.path), folder.spectrum()[1], evaluation_tokens(config)
+    assert least is not None
+    law, bins = NextTokenLaw(language(config.data)), bin_of_token(config.data)[batch.targets.numpy()]
+    of_token = law.token_losses_of(batch, kind)
+    by_hand = [of_token[bins == b].sum() / of_token.size for b in range(loss.shape[1])]
+    np.testing.assert_allclose(least, by_hand, rtol=1e-6)
+    assert least.sum() == pytest.approx(folder.curve()["least_loss"][0], rel=1e-6)
+
+
+@pytest.mark.parametrize("tokens", [HIERARCHY, BIGRAM], ids=["never known", "older version"])
+def test_a_spectrum_without_least_losses_has_none(tokens, make_config, train_together):
+    (folder,) = train_together([make_config(**{**TOKENS, "data__tokens": tokens, "trainer__max_steps": 4})])
+    if tokens is BIGRAM:
+        folder.write_spectrum(*folder.spectrum())
+    assert load_least_by_bin(folder.path) is None
 
 
 @pytest.mark.parametrize(
@@ -46,11 +69,13 @@ def test_a_run_begun_before_the_least_loss_was_recorded_goes_on_with_it(make_con
     curve = folder.curve()
     del curve["least_loss"], curve["excess_error"]
     folder.write_curve(curve)
+    folder.write_spectrum(*folder.spectrum())
     (folder,) = train_together([make_config(**TOKENS)], "stopped")
     after, expected = folder.curve(), whole.curve()
     lost = after["step"] <= curve["step"][-1]
     np.testing.assert_array_equal(np.isnan(after["excess_error"]), lost)
     expected["excess_error"] = np.where(lost, np.nan, expected["excess_error"])
     assert after.keys() == expected.keys()
+    np.testing.assert_array_equal(load_least_by_bin(folder.path), load_least_by_bin(whole.path))
     for name, column in expected.items():
         np.testing.assert_array_equal(after[name], column, err_msg=name)

@@ -20,6 +20,7 @@ def test_operands_are_rounded_and_the_setting_ends_with_the_block():
     assert torch.equal(multiply(a, identity), a)
 
 
+@pytest.mark.filterwarnings("ignore:trainer.matmul=(tf32|bf16). a CPU multiplies:UserWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("exponents", [(1.5, 0.0), (1.1, 1.0)], ids=str)
 @pytest.mark.parametrize("kind", ["tf32", "bf16"])

@@ -27,6 +27,10 @@ peak = Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]
 RANKS = {"trainer__devices": 2, "trainer__strategy": "fsdp", "data__batch_size": 16}
 CASES = {
     "wide": {"model__width": 768, "model__decoder": {"n_layers": 6, "context": 128}, "data__batch_size": 4},
+    "wide, Muon": {
+        "model__width": 768, "model__decoder": {"n_layers": 6, "context": 128}, "data__batch_size": 4,
+        "optimizer__name": "muon",
+    },
     "large vocabulary, untied": {"data__n_features": 50304, "data__batch_size": 4, "model__tied": False},
     "many tokens, rounded": {"data__batch_size": 128, "trainer__precision": "bf16-mixed"},
 }  # fmt: skip

@@ -7,7 +7,7 @@ Reads files and fits; imports no torch.
 from superdyn.analysis.compare import compare_models
 from superdyn.analysis.curve import bin_decades
 from superdyn.analysis.fit import fit_curve, fit_power_law
-from superdyn.analysis.folder import load_config, load_curve, load_spectrum, load_sweep
+from superdyn.analysis.folder import load_config, load_curve, load_least_by_bin, load_spectrum, load_sweep
 from superdyn.analysis.half_time import HalfTimeExponent, half_time_exponent, half_times
 from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss, reads_tokens
 from superdyn.analysis.plane import window_plane
@@ -33,6 +33,7 @@ __all__ = [
     "half_times",
     "load_config",
     "load_curve",
+    "load_least_by_bin",
     "load_spectrum",
     "load_sweep",
     "local_slope",

@@ -14,6 +14,7 @@ from jaxtyping import Float32, Int64
 
 from superdyn.runs.config_file import parse_config
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.record import LEAST_LOSS
 from superdyn.runs.sweep_folder import run_folders
 
 _INTERVALS = {
@@ -61,7 +62,7 @@ def load_sweep(path: str | Path) -> pd.DataFrame:
 
 
 def existing_runs(path: str | Path) -> list[RunFolder]:
-    """The run folders of a sweep in order of name, or the folder itself when it is a run.
+    """The run folders of a sweep in the order of `run_folders`, or the folder itself when it is a run.
 
     Raises:
         ValueError: `path` is not a folder or holds no run.
@@ -100,6 +101,15 @@ def load_spectrum(run: str | Path) -> tuple[Int64[np.ndarray, "m"], Float32[np.n
     if spectrum is None:
         raise ValueError(f"run={str(run)!r} has no spectrum.parquet; allowed: a run that has measured at least once")
     return spectrum
+
+
+def load_least_by_bin(run: str | Path) -> Float32[np.ndarray, "n"] | None:
+    """What the best prediction loses in each bin of the spectrum of tokens, None where it is not known.
+
+    The parts of the curve's `least_loss`; one bin alone can lose less, see `features/tokens/floors.py`.
+    """
+    found = RunFolder(run).spectrum(LEAST_LOSS)
+    return None if found is None else found[1][0]
 
 
 def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def check_run(config: RunSettings) -> None:
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
     _check_solver(config)
+    _check_trained(config.model)
     _check_ranks(config)
     if config.trainer.matmul != "float32" and config.trainer.precision != "32-true":
         raise ConfigError(
@@ -61,6 +62,7 @@ def _check_solver(config: RunSettings) -> None:
         "optimizer.momentum": (config.optimizer.momentum, 0.0),
         "optimizer.weight_decay": (config.optimizer.weight_decay, 0.0),
         "trainer.accelerator": (config.trainer.accelerator, "cpu"),
+        "trainer.matmul": (config.trainer.matmul, "float32"),
     }
     for key, (value, allowed) in needed.items():
         if value != allowed:
@@ -91,6 +93,15 @@ def _check_ranks(config: RunSettings) -> None:
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: each of {ranks} ranks ({asked}) draws an equal slice of a "
             f"batch; a multiple of {ranks} is allowed."
+        )
+
+
+def _check_trained(model: ModelConfig) -> None:
+    is_student = model.target == type(model).model_fields["target"].default
+    if is_student and not (model.train_encoder or model.core == "trained" or model.bias):
+        raise ConfigError(
+            "model.train_encoder=False, model.core=identity, model.bias=False: leave the student nothing to train; "
+            "allowed is a change of any one of them, e.g. model.core=trained."
         )
 
 

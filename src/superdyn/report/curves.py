@@ -59,7 +59,8 @@ def curves_figure(study: Study) -> Drawing:
         panels[0].set_ylim(lowest_loss(study.runs), 1.6)
         label_short_range(panels[0])
         has_floor = any(np.isfinite(run.floor()) for run in study.runs)
-        legend_below(figure, looks, TOKEN_MARKS[: 1 + has_floor] if study.reads_tokens else THEORY_MARKS)
+        marks = TOKEN_MARKS[: 1 + has_floor] if study.reads_tokens else THEORY_MARKS
+        legend_below(figure, study.labelled(looks), marks)
     return Drawing("loss_curves", "Loss curves", _caption(study), figure)
 
 

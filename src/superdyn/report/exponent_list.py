@@ -10,7 +10,7 @@ from superdyn.report.curves import panel_title
 from superdyn.report.exponents import LEVELS, MARKS, draw_marks, upper_limit
 from superdyn.report.sparse_curves import ENOUGH, POINTS, named
 from superdyn.report.study import Study, spread
-from superdyn.report.style import GRID, INK, MUTED, Absent, Drawing, drawing_style, pair_colours, pair_label
+from superdyn.report.style import GRID, INK, MUTED, Absent, Drawing, drawing_style, pair_colours
 
 MAX_ROWS = 60
 """Rows of the list; the table of the page holds the others."""
@@ -52,7 +52,7 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, study: Study) -> None:
         for row in records(block):
             pair = (row["data.data_exponent"], row["data.importance_exponent"])
             draw_marks(axes, row, colours[pair], place, top, upright=False)
-            ticks[place] = pair_label(pair)
+            ticks[place] = study.label(pair)
             place += 1.0
         place += 0.4
     axes.set_yticks(list(ticks), list(ticks.values()))

@@ -61,7 +61,8 @@ def exponents_figure(study: Study) -> Drawing | Absent:
                 draw_marks(axes, row, colours[pair], row["alpha_sequential"], top, upright=True)
         panels[0].set_xlim(0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0)))
         panels[0].set_ylim(0, top)
-        legend_below(figure, {pair: (colour, "") for pair, colour in colours.items()}, (*MARKS, *LEVELS))
+        plain = {pair: (colour, "") for pair, colour in colours.items()}
+        legend_below(figure, study.labelled(plain), (*MARKS, *LEVELS))
     caption = _MAP_CAPTION + study.selection + (f" {NO_PLACE.format(named(left_out))}" if left_out else "")
     return Drawing("exponents", "Exponents against theory", caption, figure)
 

@@ -100,7 +100,7 @@ def halftimes_panels(
         measured = np.concatenate([half.times for of in shown.values() for half in of.values()])
         panels[0].set_ylim(0.5 * np.nanmin(measured), 2 * np.nanmax(measured))
         label_short_range(panels[0])
-        legend_below(figure, {} if alone else looks, key)
+        legend_below(figure, {} if alone else study.labelled(looks), key)
     absent = [condition for condition in found if condition not in shown]
     left_out = f" {NONE_HALVED.format(named(absent))}" if absent else ""
     return replace(empty, caption=empty.caption + study.selection + left_out, figure=figure)

@@ -23,12 +23,13 @@ from superdyn.report.style import (
     drawing_style,
     legend_below,
     log_axes,
-    pair_colours,
     pair_looks,
 )
 from superdyn.report.svg import write_figure
 
 REFERENCE = "no_superposition"
+ASIDE = 0.015
+"""Exponents stand so far beside their α_seq, the reference's on the left, so that equal ones do not hide each other."""
 
 
 def headline_figure(path: Path, out: Path) -> Path:
@@ -77,7 +78,6 @@ def _sizes(by_pair: dict[Pair, list[Run]]) -> str:
 
 def _draw(study: Study, reference: str, compared: str, name: str) -> Drawing:
     with drawing_style():
-        colours = pair_colours(study.pairs)
         figure = Figure(figsize=(10.5, 4.2), layout="constrained")
         left, middle, right = figure.subplots(1, 3)
         middle.sharex(left)
@@ -85,14 +85,14 @@ def _draw(study: Study, reference: str, compared: str, name: str) -> Drawing:
         runs = [*_draw_condition(left, study, reference), *_draw_condition(middle, study, compared)]
         left.set_ylim(lowest_loss(runs), 1.6)
         left.set_ylabel(LOSS_LABEL)
-        _draw_exponents(right, study, reference, compared, colours)
+        _draw_exponents(right, study, reference, compared)
         marks = (
             *THEORY_MARKS,
-            Line2D([], [], color=INK, ls="", marker="o", mfc="white", ms=5.5, label="exponent, left panel"),
-            Line2D([], [], color=INK, ls="", marker="o", ms=5.5, label="exponent, middle panel"),
+            Line2D([], [], color=INK, ls="", marker="o", mfc="white", ms=5.5, label="open: exponent, left panel"),
+            Line2D([], [], color=INK, ls="", marker="o", ms=5.5, label="filled: exponent, middle panel"),
             *LEVELS,
         )
-        legend_below(figure, pair_looks(study.pairs), marks)
+        legend_below(figure, study.labelled(pair_looks(study.pairs)), marks)
     return Drawing(name, "Headline", "", figure)
 
 
@@ -107,20 +107,20 @@ def _draw_condition(axes: Axes, study: Study, condition: str) -> list[Run]:
     return [run for runs in by_pair.values() for run in runs]
 
 
-def _draw_exponents(axes: Axes, study: Study, reference: str, compared: str, colours: dict[Pair, str]) -> None:
-    pooled = study.pooled
+def _draw_exponents(axes: Axes, study: Study, reference: str, compared: str) -> None:
+    pooled, looks = study.pooled, pair_looks(study.pairs)
     axes.set_title("long-window exponents")
     axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)))
     axes.axhline(1, color=MUTED, lw=1.0)
-    for condition, filled in ((reference, False), (compared, True)):
+    for condition, filled, aside in ((reference, False, -ASIDE), (compared, True, ASIDE)):
         for row in records(pooled.loc[pooled["condition"] == condition]):
-            colour = colours[row["data.data_exponent"], row["data.importance_exponent"]]
-            x = row["alpha_sequential"]
+            colour, mark = looks[row["data.data_exponent"], row["data.importance_exponent"]]
+            x = row["alpha_sequential"] + aside
             axes.plot([x, x], [row["alpha_long_low"], row["alpha_long_high"]], color=colour, lw=1.3)
             axes.plot(
                 [x],
                 [row["alpha_long"]],
-                "o",
+                mark,
                 ms=6.5,
                 color=colour,
                 mfc=colour if filled else "white",

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from superdyn import analysis
 from superdyn.report.curves import panel_title
 from superdyn.report.study import Run, Study, spread
-from superdyn.report.style import INK, Drawing, drawing_style, log_axes, pair_label, panel_grid
+from superdyn.report.style import INK, Drawing, drawing_style, log_axes, panel_grid
 
 MAX_MAPS = 12
 MAX_ROWS = 160
@@ -32,7 +32,7 @@ def heatmap_figure(study: Study) -> Drawing:
         figure, panels = panel_grid(len(chosen), study.time_label, r"feature rank  $i$", columns=columns, height=2.45)
         meshes = []
         for axes, (condition, run) in zip(panels, chosen, strict=True):
-            axes.set_title(f"{panel_title(condition, 42 * 3 // (columns + 1))}\n{pair_label(run.pair)}", fontsize=8)
+            axes.set_title(f"{panel_title(condition, 42 * 3 // (columns + 1))}\n{study.label(run.pair)}", fontsize=8)
             meshes.append(_draw_map(axes, run, study.scheduled))
         bar = figure.colorbar(meshes[0], ax=panels, shrink=min(1.0, 6 / figure.get_figheight()), pad=0.01, aspect=30)
         bar.set_label(r"$\ell_i(t)/\ell_i(0)$")

@@ -127,7 +127,8 @@ def _varied(study: Study) -> str:
     """What differs between the runs, in one line."""
     parts = [f"{len(study.groups)} conditions ({', '.join(study.keys)})"] if study.keys else []
     if len(study.pairs) > 1:
-        parts.append(f"{len(study.pairs)} data laws (a, b)")
+        of_features = any(not run.reads_tokens for run in study.runs)
+        parts.append(f"{len(study.pairs)} data laws" + (" (a, b)" if of_features else " (a)"))
     seeds = len(set(study.frame["seed"].dropna().tolist()))
     if seeds > 1:
         parts.append(f"{seeds} seeds")

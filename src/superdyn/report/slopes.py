@@ -58,7 +58,8 @@ def slopes_figure(study: Study) -> Drawing | Absent:
                 if not study.reads_tokens:
                     _mark_references(axes, pair, looks[pair][0])
         panels[0].set_ylim(-0.15, _upper_limit(study, panels))
-        legend_below(figure, looks, THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS))
+        marks = THEORY_MARKS[:1] if study.reads_tokens else (*THEORY_MARKS, *REFERENCE_MARKS)
+        legend_below(figure, study.labelled(looks), marks)
     caption = (_TOKEN_CAPTION if study.reads_tokens else _CAPTION) + study.selection + f" {sparse}".rstrip()
     return Drawing("local_slopes", "Local exponents", caption, figure)
 

@@ -5,7 +5,8 @@ Reads run folders through `analysis` once, so that the figures share what was re
 apart from trainings: they have no (a, b), no seed and no theory. Axis legend: `t` measurement, `n` feature.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +20,10 @@ from superdyn import analysis
 from superdyn.analysis.evaluated import KIND
 from superdyn.analysis.excess import known_least, told_excess
 from superdyn.report.all_runs import load_table, records
-from superdyn.report.conditions import with_conditions
+from superdyn.report.conditions import PAIR_KEYS, with_conditions
+from superdyn.report.data_law import DataLaw, legend_text
 from superdyn.report.pooled import pooled_exponents
-from superdyn.report.style import Pair, pair_label
+from superdyn.report.style import Pair
 
 T = TypeVar("T")
 MAX_PANELS, LEAST_PANELS, MAX_LINES = 18, 6, 108
@@ -45,6 +47,11 @@ class Run:
     def pair(self) -> Pair:
         """(a, b)."""
         return float(self.row["data.data_exponent"]), float(self.row["data.importance_exponent"])
+
+    @property
+    def law(self) -> DataLaw:
+        """What its data are."""
+        return DataLaw.of(self.row)
 
     @property
     def reads_tokens(self) -> bool:
@@ -97,9 +104,30 @@ class Study:
         found = {pair for by_pair in self.groups.values() for pair in by_pair}
         return sorted(found, key=_b_then_a)
 
+    def label(self, pair: Pair) -> str:
+        """What stands in legends for runs with these values of the two keys: `a = 1.5, b = 0`, `Zipf tokens, a = 1`.
+
+        Where tokens come from is left to the names of the conditions if it differs between them.
+        """
+        return legend_text(self._laws(pair), named=len({run.law.name for run in self.runs}) == 1)
+
+    def labelled(self, looks: Mapping[Pair, T]) -> dict[str, T]:
+        """By the label of each."""
+        return {self.label(pair): look for pair, look in looks.items()}
+
     def law_label(self, pair: Pair) -> str:
-        """`a = 1.5`, with b where that varies."""
-        return pair_label(pair) if len({b for _, b in self.pairs}) > 1 else f"a = {pair[0]:g}"
+        """The same in short: without b where that does not vary, and without the source of tokens that have an a."""
+        laws = self._laws(pair)
+        if len({b for _, b in self.pairs}) == 1:
+            laws = [replace(law, b=math.nan) for law in laws]
+        return legend_text(laws, named=False)
+
+    def law_of(self, row: Mapping[str, Any]) -> DataLaw:
+        """What the data of a row of `pooled` are."""
+        return self.groups[row["condition"]][row[PAIR_KEYS[0]], row[PAIR_KEYS[1]]][0].law
+
+    def _laws(self, pair: Pair) -> list[DataLaw]:
+        return list(dict.fromkeys(run.law for by_pair in self.groups.values() for run in by_pair.get(pair, ())))
 
     @property
     def runs(self) -> list[Run]:

@@ -7,7 +7,7 @@ Figures are made through matplotlib's object interface, so nothing stays registe
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -117,11 +117,6 @@ def pair_looks(pairs: Sequence[Pair]) -> dict[Pair, Look]:
     return {pair: (colours[pair], MARKERS[index % len(MARKERS)]) for index, pair in enumerate(pairs)}
 
 
-def pair_label(pair: Pair) -> str:
-    """`a = 1.5, b = 0`: the label of a data law in legends and tables."""
-    return f"a = {pair[0]:g}, b = {pair[1]:g}"
-
-
 def with_interval(value: float, interval: tuple[float, float]) -> str:
     """`0.93 [0.69, 1.16]`, without brackets where there is no interval."""
     texts = [f"{number:.2f}".replace("-0.00", "0.00") for number in (value, *interval)]
@@ -183,12 +178,9 @@ def legend_beside(axes: Axes) -> None:
                     borderpad=0.1)  # fmt: skip
 
 
-def legend_below(figure: Figure, looks: dict[Pair, Look], marks: Sequence[Line2D]) -> None:
-    """The key under the panels: colour and mark of each (a, b), then what each kind of line or mark means."""
-    laws = [
-        Line2D([], [], color=colour, lw=1.8, marker=mark, ms=5, label=pair_label(pair))
-        for pair, (colour, mark) in looks.items()
-    ]
+def legend_below(figure: Figure, looks: Mapping[str, Look], marks: Sequence[Line2D]) -> None:
+    """The key under the panels: colour and mark of each law of the data by name, then what each line or mark means."""
+    laws = [Line2D([], [], color=colour, lw=1.8, marker=mark, ms=5, label=law) for law, (colour, mark) in looks.items()]
     most = int(figure.get_figwidth() // 1.7)
     # Matplotlib fills column by column: blank entries keep colours and marks in columns of their own.
     rows = next(n for n in range(2, 1000) if -(-len(laws) // n) + -(-len(marks) // n) <= most)

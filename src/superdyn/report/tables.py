@@ -6,15 +6,16 @@ is a dash and sorts last; nothing is rounded away to look better than its interv
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from superdyn.report.all_runs import records
+from superdyn.report.data_law import DataLaw, law_columns
 from superdyn.report.study import Study
 
 DASH = "–"
-_WHERE = ("condition", "a", "b")
 _MORE = ("α strict", "α fitted")
 
 
@@ -75,19 +76,26 @@ def claims_table(root: Path) -> Table | None:
 
 def exponents_table(study: Study) -> Table:
     """Exponents pooled over the seeds of each condition and (a, b), beside every reference."""
-    columns = [*_WHERE, "runs", "α long window", "null α (K = N)", "α_seq", "α_rich", *_MORE, "flat decades",
-               "z", "L_inf / L(0)"]  # fmt: skip
-    return Table(columns, [_exponent_row(row) for row in records(study.pooled)])
+    rows = records(study.pooled)
+    laws = [study.law_of(row) for row in rows]
+    of_data = law_columns(laws)
+    columns = ["condition", *of_data, "runs", "α long window", "null α (K = N)", "α_seq", "α_rich", *_MORE,
+               "flat decades", "z", "L_inf / L(0)"]  # fmt: skip
+    cells = [law_cells(law, of_data) for law in laws]
+    return Table(columns, [_exponent_row(row, of_row) for row, of_row in zip(rows, cells, strict=True)])
 
 
 def runs_table(study: Study) -> Table:
     """Every run of the sweep, finished or not, with its state and error."""
-    columns = ["run", "state", *_WHERE, "seed", "step", "L(end) / L(0)", "α long window", "null α (K = N)",
-               *_MORE, "z", "deviation from theory", "error or note"]  # fmt: skip
-    rows = [_run_row(row) for row in records(study.frame)]
+    found = records(study.frame)
+    laws = [DataLaw.of(row) for row in found]
+    of_data = law_columns(laws)
+    columns = ["run", "state", "condition", *of_data, "seed", "step", "L(end) / L(0)", "α long window",
+               "null α (K = N)", *_MORE, "z", "deviation from theory", "error or note"]  # fmt: skip
+    rows = [_run_row(row, law_cells(law, of_data)) for row, law in zip(found, laws, strict=True)]
     if len(study.notes) > 1:  # a single one stands above all tables
         columns.append("notes")
-        notes = (text(row.get("notes"), "note") for row in records(study.frame))
+        notes = (text(row.get("notes"), "note") for row in found)
         rows = [[*row, note] for row, note in zip(rows, notes, strict=True)]
     return Table(columns, rows)
 
@@ -120,11 +128,16 @@ def _claim_value(value: Any) -> Cell:
     return number(value) if isinstance(value, int | float) else text(value)
 
 
-def _exponent_row(row: dict[str, Any]) -> list[Cell]:
+def law_cells(law: DataLaw, columns: Sequence[str]) -> list[Cell]:
+    """What the data are, in the columns of `law_columns`."""
+    cells = {"data": text(law.name, "phrase"), "a": number(law.a), "b": number(law.b)}
+    return [cells[column] for column in columns]
+
+
+def _exponent_row(row: dict[str, Any], of_data: list[Cell]) -> list[Cell]:
     return [
         text(row["condition"], "phrase"),
-        number(row["data.data_exponent"]),
-        number(row["data.importance_exponent"]),
+        *of_data,
         number(row["n_runs"], ".0f"),
         _with_interval(row, "alpha_long"),
         number(row["alpha_null_long"], ".3f"),
@@ -138,13 +151,12 @@ def _exponent_row(row: dict[str, Any]) -> list[Cell]:
     ]
 
 
-def _run_row(row: dict[str, Any]) -> list[Cell]:
+def _run_row(row: dict[str, Any], of_data: list[Cell]) -> list[Cell]:
     return [
         text(row["run"], "name"),
         _state(row),
         text(row["condition"], "phrase"),
-        number(row["data.data_exponent"]),
-        number(row["data.importance_exponent"]),
+        *of_data,
         number(row["seed"], ".0f"),
         number(row["step"], ".0f"),
         number(row["loss_final"] / row["loss_initial"], ".2e"),

@@ -9,7 +9,8 @@ from superdyn.analysis.excess import EXCESS, WHOLE, known_least
 from superdyn.report.study import load_study
 from superdyn.report.tables import exponents_table
 
-_COLUMNS = ("condition", "a", "b", "runs", "α long window", "α strict", "null α (K = N)", "α_seq", "α_rich", "z")
+_OF_DATA = ("condition", "data", "a", "b")
+_COLUMNS = (*_OF_DATA, "runs", "α long window", "α strict", "null α (K = N)", "α_seq", "α_rich", "z")
 
 
 def pooled_rows(path: Path) -> Table | None:
@@ -19,11 +20,12 @@ def pooled_rows(path: Path) -> Table | None:
         return None
     pooled = exponents_table(study)
     fitted = " and of ".join(sorted({WHOLE if known_least(run.curve) is None else EXCESS for run in study.runs}))
-    title = f"pooled over seeds, exponents of {fitted}; null: the K = N curve of the same N"
+    null = "" if all(run.reads_tokens for run in study.runs) else "; null: the K = N curve of the same N"
+    title = f"pooled over seeds, exponents of {fitted}{null}"
     table = Table(title=title, title_justify="left")
     for column in pooled.columns:
         if column in _COLUMNS:
-            table.add_column(column, justify="left" if column == "condition" else "right")
+            table.add_column(column, justify="left" if column in ("condition", "data") else "right")
     for row in pooled.rows:
         cells = zip(pooled.columns, row, strict=True)
         table.add_row(*(Text(cell.text) for column, cell in cells if column in _COLUMNS))

@@ -8,13 +8,16 @@ from itertools import pairwise
 from typing import Any
 
 import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from superdyn import analysis
 from superdyn.features.rank_bins import bin_edges
 from superdyn.report.curves import panel_title
 from superdyn.report.heatmap import relative_spectrum, representatives
-from superdyn.report.study import Study
-from superdyn.report.style import MARKERS, Drawing, drawing_style, label_short_range, log_axes, pair_label, panel_grid
+from superdyn.report.study import Run, Study
+from superdyn.report.style import MARKERS, Drawing, drawing_style, label_short_range, log_axes, panel_grid
 
 
 def token_bins_figure(study: Study) -> Drawing:
@@ -26,20 +29,34 @@ def token_bins_figure(study: Study) -> Drawing:
         label = r"relative loss of the bin  $\ell_b(t)/\ell_b(0)$"
         figure, panels = panel_grid(len(chosen), study.time_label, label, height=2.7)
         for axes, (condition, run) in zip(panels, chosen, strict=True):
-            note = f"\n{pair_label(run.pair)}" if len(study.pairs) > 1 else ""
+            note = f"\n{study.law_label(run.pair)}" if len(study.pairs) > 1 else ""
             axes.set_title(panel_title(condition) + note, fontsize=8)
             log_axes(axes)
             times, relative = relative_spectrum(run, study.scheduled)
             for b, column in enumerate(relative.T):
                 (line,) = axes.plot(times[times > 0], column[times > 0], **_look(b, relative.shape[1]))
                 line.set_markevery((0.02 + 0.015 * b, 0.2))
+            _draw_least(axes, run)
         label_short_range(panels[0])
         keys = [
             Line2D([], [], **_look(b, len(edges) - 1), label=_ranks(first, after - 1))
             for b, (first, after) in enumerate(pairwise(edges.tolist()))
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=max(1, int(figure.get_figwidth() // 1.9)))
-    return Drawing("token_bins", "Loss by token frequency", _CAPTION, figure)
+    known = [analysis.load_least_by_bin(run.path) is not None for _, run in chosen]
+    floors = " ".join(text for text, told in ((_KNOWN, any(known)), (_UNKNOWN, not all(known))) if told)
+    return Drawing("token_bins", "Loss by token frequency", f"{_CAPTION} {floors}", figure)
+
+
+def _draw_least(axes: Axes, run: Run) -> None:
+    """A dash at the right edge for what the best prediction loses in each bin, where that is known."""
+    least, (_, loss) = analysis.load_least_by_bin(run.path), analysis.load_spectrum(run.path)
+    if least is None:
+        return
+    for b in np.flatnonzero(loss[0] > 0):
+        height = float(least[b] / loss[0, b])
+        look = {"color": _look(int(b), least.size)["color"], "lw": 2.0, "solid_capstyle": "butt"}
+        axes.plot([1.0, 1.04], [height, height], transform=axes.get_yaxis_transform(), clip_on=False, **look)
 
 
 def _look(b: int, bins: int) -> dict[str, Any]:
@@ -57,4 +74,13 @@ _CAPTION = (
     "light is frequent, dark is rare. Rank 1 is the most frequent token, by the exact frequencies of a synthetic "
     "language or by counts over the training files; bins are equally wide in the logarithm of the rank. Frequent "
     "tokens are learned first where their lines fall first."
+)
+_KNOWN = (
+    "Dashes at the right edge: what the true law of the next token loses in each bin of these very tokens. In all bins "
+    "together no model loses less, in one alone it can, where its tokens are predicted too often: a line may cross its "
+    "dash and come back to it."
+)
+_UNKNOWN = (
+    "Where there are no dashes it is not known: text from files, a hierarchy (of which only whole sentences are), runs "
+    "of older versions."
 )

@@ -17,7 +17,9 @@ from jaxtyping import Bool, Float
 from superdyn.analysis.claims.superposition_grid import SPREAD, local_exponents, width_exponent
 from superdyn.analysis.claims.token_width import LEAST_DIMENSIONS, RANK, RATE, STEPS, WIDTH, Arm, arm_of
 from superdyn.analysis.seeds import seed_interval
+from superdyn.report.all_runs import records
 from superdyn.report.conditions import PAIR_KEYS, condition_label
+from superdyn.report.data_law import DataLaw
 from superdyn.report.study import Study
 from superdyn.report.style import Pair
 from superdyn.runs.record import LEAST_LOSS
@@ -33,6 +35,7 @@ class WidthLine:
 
     condition: str
     pair: Pair
+    law: DataLaw
     dimension: str
     """`WIDTH` or `RANK`."""
     at: Float[np.ndarray, "d"]
@@ -133,9 +136,9 @@ def _least(runs: pd.DataFrame) -> pd.Series:
     return runs[LEAST_LOSS].astype(float)
 
 
-def _where(runs: pd.DataFrame) -> tuple[str, Pair]:
-    first = runs.iloc[0]
-    return str(first["label"]), (float(first[PAIR_KEYS[0]]), float(first[PAIR_KEYS[1]]))
+def _where(runs: pd.DataFrame) -> tuple[str, Pair, DataLaw]:
+    first = records(runs)[0]
+    return str(first["label"]), (float(first[PAIR_KEYS[0]]), float(first[PAIR_KEYS[1]])), DataLaw.of(first)
 
 
 def _complete(runs: pd.DataFrame) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
 from superdyn.analysis.claims.token_width import RANK
+from superdyn.report.data_law import DataLaw, law_columns
 from superdyn.report.study import spread
 from superdyn.report.style import INK, MUTED, Drawing, Pair, drawing_style
 from superdyn.report.width_lines import WidthLine
@@ -38,7 +39,7 @@ def width_map_figure(lines: Sequence[WidthLine]) -> Drawing | None:
         mesh = axes.pcolormesh(values, cmap=COLOURS, vmin=LOW, vmax=HIGH, edgecolors="white", lw=1.0)
         for (i, row), (j, pair) in ((r, c) for r in enumerate(rows) for c in enumerate(columns)):
             _draw_cell(axes, (j, i), found.get((row, pair)))
-        _label(axes, rows, columns)
+        _label(axes, rows, columns, [line.law for line in lines])
         bar = figure.colorbar(mesh, ax=axes, extend="both", pad=0.02, aspect=25)
         bar.set_label(r"width exponent  $\beta$")
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
@@ -69,11 +70,12 @@ def _draw_cell(axes: Axes, corner: tuple[int, int], line: WidthLine | None) -> N
     axes.text(corner[0] + 0.5, corner[1] + 0.5, words, ha="center", va="center", color=shade, fontsize=8, bbox=box)
 
 
-def _label(axes: Axes, rows: Sequence[str], columns: Sequence[Pair]) -> None:
+def _label(axes: Axes, rows: Sequence[str], columns: Sequence[Pair], laws: Sequence[DataLaw]) -> None:
     one_b = len({b for _, b in columns}) == 1
+    b = f"  ($b = {columns[0][1]:g}$)" if "b" in law_columns(laws) else ""
     axes.grid(False)
     axes.set_xticks(_middles(columns), [f"{a:g}" if one_b else f"{a:g}, {b:g}" for a, b in columns])
-    axes.set_xlabel(f"skew of the frequencies  $a$  ($b = {columns[0][1]:g}$)" if one_b else r"data law  $a,\ b$")
+    axes.set_xlabel(f"skew of the frequencies  $a${b}" if one_b else r"data law  $a,\ b$")
     axes.set_yticks(_middles(rows), [row.replace("$", r"\$") for row in rows])
     axes.tick_params(length=0)
     axes.invert_yaxis()

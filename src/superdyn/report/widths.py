@@ -69,7 +69,7 @@ def widths_figure(study: Study, lines: Sequence[WidthLine]) -> Drawing:
                 legend_beside(axes)
         _number_axes(grid[0], lines)
         more = TOKEN_MARKS if study.reads_tokens else ()
-        legend_below(figure, {} if alone else looks, (*MARKS, *more))
+        legend_below(figure, {} if alone else study.labelled(looks), (*MARKS, *more))
     caption = _TOKEN_CAPTION if study.reads_tokens else _CAPTION
     part = "" if len(shown) == len(panels) else f" {len(shown)} of {len(panels)} conditions, evenly chosen, are drawn."
     return Drawing("final_loss_by_width", "Final loss over width", caption + part, figure)

@@ -77,7 +77,11 @@ class RunFiles(Callback):
             raise ValueError(f"folders: {len(self.folders)} for {len(self._configs)} members, must be one each")
         for folder, config, signature in zip(self.folders, self._configs, self._signatures, strict=True):
             folder.prepare(config.to_mapping(), signature)
-        self._records = [Record.resumed(folder, module.step) for folder in self.folders]
+        least = [None] * len(self.folders) if module.least_by_bin is None else module.least_by_bin
+        self._records = [
+            Record.resumed(folder, module.step, of_member)
+            for folder, of_member in zip(self.folders, least, strict=True)
+        ]
         self._open = list(range(len(self.folders)))
         self._write_statuses("running", module.step)
         self._next_save = time.monotonic() + self._save_seconds()

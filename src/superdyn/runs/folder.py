@@ -2,8 +2,8 @@
 
 `config.yaml` the configuration; `status.json` the state; `environment.json` versions and code;
 `curve.parquet` one row per measurement (`step`, `lr_time` τ, `loss` L, superposition measures);
-`spectrum.parquet` (`step`, `loss` the per-feature losses ℓ_i); `result.json` the fit; `checkpoints/`. Axis
-legend: `t` measurement, `n` feature.
+`spectrum.parquet` (`step`, `loss` the per-feature losses ℓ_i, of tokens `least_loss` their parts in the least one);
+`result.json` the fit; `checkpoints/`. Axis legend: `t` measurement, `n` feature.
 """
 
 import hashlib
@@ -164,9 +164,9 @@ class RunFolder:
         self._write_table("spectrum.parquet", pa.table({"step": np.asarray(steps, dtype=np.int64)} | lists))
 
     def spectrum(self, column: str = "loss") -> tuple[Int[np.ndarray, "t"], Float[np.ndarray, "t n"]] | None:
-        """Steps (t,) and per-feature losses (t, n) float32, or another column of `spectrum.parquet`."""
+        """Steps (t,) and per-feature losses (t, n) float32, or another column of `spectrum.parquet`, None without."""
         table = self._read("spectrum.parquet", read_table)
-        if table is None:
+        if table is None or column not in table.column_names:
             return None
         lists = table[column].combine_chunks()
         loss = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)

@@ -17,9 +17,14 @@ LEAST_LOSS, EXCESS_ERROR = "least_loss", "excess_error"
 
 
 class Record:
-    """Rows by ascending step: (step, τ, L, superposition measures, least loss) and ℓ_i."""
+    """Rows by ascending step: (step, τ, L, superposition measures, least loss) and ℓ_i.
 
-    def __init__(self) -> None:
+    Args:
+        least: (n,) the part of each ℓ_i in the least loss, where that is known.
+    """
+
+    def __init__(self, least: Float[np.ndarray, "n"] | None = None) -> None:
+        self._least = least
         self._rows: list[dict[str, float]] = []
         self._spectra: list[Float[np.ndarray, "n"]] = []
 
@@ -27,13 +32,13 @@ class Record:
         return len(self._rows)
 
     @classmethod
-    def resumed(cls, folder: RunFolder, step: int) -> "Record":
+    def resumed(cls, folder: RunFolder, step: int, least: Float[np.ndarray, "n"] | None = None) -> "Record":
         """The rows on disk up to and including `step`; a run that starts at step 0 starts an empty record.
 
         Raises:
             ValueError: the run resumes, and its curve and spectrum do not hold the same steps or were altered.
         """
-        record = cls()
+        record = cls(least)
         if step == 0:
             return record
         for name in ("curve.parquet", "spectrum.parquet"):
@@ -88,4 +93,6 @@ class Record:
         if self._rows:
             curve = self.curve()
             folder.write_curve(curve)
-            folder.write_spectrum(curve["step"], np.stack(self._spectra))
+            spectra = np.stack(self._spectra)
+            others = {} if self._least is None else {LEAST_LOSS: np.broadcast_to(self._least, spectra.shape)}
+            folder.write_spectrum(curve["step"], spectra, others)

@@ -21,6 +21,8 @@ from superdyn.runs.schema import schema_fingerprint
 MAX_NAME_LENGTH = 120
 SIGNATURE_DIGITS = 8
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
 
 @dataclass(frozen=True)
 class SweepPoint:
@@ -126,7 +128,8 @@ def _write_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> None:
 
 
 def run_folders(path: str | Path) -> list[RunFolder]:
-    """The run folders at `path`: itself if it is one, else those one level down, sorted by name.
+    """The run folders at `path`: itself if it is one, else those one level down, by the swept values in their names:
+    numbers by size, then texts by alphabet.
 
     Raises:
         ValueError: `path` is not a folder.
@@ -136,4 +139,15 @@ def run_folders(path: str | Path) -> list[RunFolder]:
         raise ValueError(f"path={str(path)!r}: must be an existing run folder or sweep folder")
     if RunFolder(root).exists():
         return [RunFolder(root)]
-    return [RunFolder(config.parent) for config in sorted(root.glob("[!.]*/config.yaml"))]
+    found = root.glob("[!.]*/config.yaml")
+    return [RunFolder(root / name) for name in sorted((config.parent.name for config in found), key=_by_values)]
+
+
+def _by_values(name: str) -> list[tuple[str, bool, float, str]]:
+    """What sorts a folder's name: of each swept key itself and its value, then the whole name."""
+    swept = re.sub(rf"-[0-9a-f]{{{SIGNATURE_DIGITS}}}$", "", name)
+    places = []
+    for key, _, value in (part.partition("=") for part in swept.split(",")):
+        is_number = _NUMBER.fullmatch(value) is not None
+        places.append((key, not is_number, float(value) if is_number else 0.0, value))
+    return [*places, (name, True, 0.0, "")]

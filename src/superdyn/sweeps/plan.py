@@ -17,6 +17,7 @@ from superdyn.models.product import matmul_operands
 from superdyn.report.terminal import console
 from superdyn.runs.ownership import current_status
 from superdyn.sweeps.executors.slots import slots_of
+from superdyn.sweeps.idle_settings import warn_of_idle_settings
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.packing import Pack, make_packs, member_bytes
 from superdyn.sweeps.points import Point
@@ -55,6 +56,7 @@ def print_plan(points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool) 
     failed = {name for name, status in statuses.items() if status is not None and status.state == "failed"}
     launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
     waiting = launch.waiting()
+    warn_of_idle_settings(point.config for point in waiting)
     done = sum(status is not None and status.state == "done" for status in statuses.values())
     plans = plan_packs(waiting)
     kept = 0 if retry_failed else len(failed)

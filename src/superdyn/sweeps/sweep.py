@@ -17,6 +17,7 @@ from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 from superdyn.sweeps.executors import make_executor
+from superdyn.sweeps.idle_settings import warn_of_idle_settings
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
 from superdyn.sweeps.points import Grid, Point
@@ -104,6 +105,7 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
     skipped = len(done)
     launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
     warn_of_drift([p.folder for p in points if p.signature in done], [p.folder for p in launch.waiting()])
+    warn_of_idle_settings(point.config for point in launch.waiting())
     try:
         _train_all(launch, skipped)
     except KeyboardInterrupt:

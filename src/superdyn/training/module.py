@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float64
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig
@@ -86,6 +87,12 @@ class SuperpositionModule(pl.LightningModule):
         optimizer.step(lambda: self.train_chunk(chunk))
         self.step = chunk.stop
         return {"measurement": self.measure() if self.step in self._measured else None}
+
+    @property
+    def least_by_bin(self) -> Float64[np.ndarray, "r n"] | None:
+        """Each token bin's part in the least possible loss; None where that is not known."""
+        evaluation: Any = self.engine.evaluation if isinstance(self.engine, Engine) else None
+        return evaluation.least_by_bin if self.configs[0].data.kind == "tokens" else None
 
     def measure(self) -> Measurement:
         """Loss of every feature of every member now, on the host."""

@@ -3,7 +3,8 @@
 ℓ_b = (1/n) Σ loss of the evaluation tokens in bin b, so that Σ_b ℓ_b = L; the bin is that of the token to be predicted.
 Each member is measured on a fixed set of its own, block by block; of W ranks each takes every W-th block, and as many
 as the others, who may need its shards of the parameters: where the set has ended the first block again, uncounted.
-Where the least loss of these very tokens is known it is recorded with them, and how sure the excess over it is.
+Where the least loss of these very tokens is known it is recorded with them, in all and, where the law of the next token
+is that of the last one, bin by bin; and how sure the excess over it is.
 Axis legend: `r` run, `s` sample, `t` position, `v` token of the vocabulary, `b` bin.
 """
 
@@ -13,14 +14,14 @@ from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int
+from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig
 from superdyn.features.token_source import bin_of_token, language
 from superdyn.features.token_stream import evaluation_tokens
 from superdyn.features.tokens.batch import TokenBatch
-from superdyn.features.tokens.floors import least_mean_loss, least_mean_losses
+from superdyn.features.tokens.floors import best_token_losses, least_mean_loss, least_mean_losses
 from superdyn.models.decoder.losses import LossKind
 from superdyn.models.total import member_sum
 from superdyn.training.data_parallel import Ranks
@@ -34,6 +35,7 @@ class TokenEvaluation(nn.Module):
     """Measures the members of a pack; holds their evaluation sets.
 
     Attributes:
+        least_by_bin: (r, b) each bin's part in the least loss of the evaluation tokens; None where it is not known.
         references: what is recorded beside the losses, each (r,), where it is known: `loss_floor`, the least possible
             mean loss over the language; `least_loss`, that of the evaluation tokens; `excess_error`, the standard error
             of what the last measured loss exceeds it by.
@@ -58,6 +60,7 @@ class TokenEvaluation(nn.Module):
         self._block = max(1, _BLOCK_TOKENS // configs[0].data.length)
         least = _least(configs, sets)
         self.register_buffer("least", least, persistent=False)
+        self.least_by_bin = _least_by_bin(configs, sets, bins)
         self.references = _floor(configs)
         if least.numel():
             self.references["least_loss"] = torch.stack([of_member.mean() for of_member in least])
@@ -98,6 +101,22 @@ def _least(configs: Sequence[RunConfig], sets: Sequence[TokenBatch]) -> Float64[
     found = [least_mean_losses(language(c.data), batch, loss) for c, batch in zip(configs, sets, strict=True)]
     known = [torch.from_numpy(least) for least in found if least is not None]
     return torch.stack(known) if known else torch.zeros(len(configs), 0, dtype=torch.float64)
+
+
+def _least_by_bin(
+    configs: Sequence[RunConfig], sets: Sequence[TokenBatch], bins: Int64[np.ndarray, "r v"]
+) -> Float64[np.ndarray, "r b"] | None:
+    tokens = configs[0].data.tokens
+    if tokens is None or tokens.source == "files":
+        return None
+    loss, found = cast(LossKind, configs[0].loss), []
+    for config, batch, bin_of in zip(configs, sets, bins, strict=True):
+        of_token = best_token_losses(language(config.data), batch, loss)
+        if of_token is None:
+            return None
+        bin_of_target = bin_of[batch.targets.numpy().ravel()]
+        found.append(np.bincount(bin_of_target, of_token.ravel(), minlength=int(bins.max()) + 1) / of_token.size)
+    return np.stack(found)
 
 
 def _floor(configs: Sequence[RunConfig]) -> dict[str, Float[Tensor, "r"]]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from superdyn.features.tokens.bigram import BigramTokens
-from superdyn.features.tokens.floors import NextTokenLaw, least_mean_loss, least_mean_losses
+from superdyn.features.tokens.floors import NextTokenLaw, best_token_losses, least_mean_loss, least_mean_losses
 from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.synthetic import SyntheticTokens
 from superdyn.features.tokens.zipf import ZipfTokens
@@ -53,7 +53,11 @@ def test_the_least_losses_of_given_tokens_are_the_training_losses_at_the_true_la
     batch = SyntheticTokens(language, 16, 50, seed=3).batch(0)
     least = least_mean_losses(language, batch, loss)
     assert least is not None
-    np.testing.assert_allclose(least, losses_of(matrix(language), batch, loss).view(-1, 16).mean(dim=1), rtol=1e-9)
+    of_token = losses_of(matrix(language), batch, loss).view(-1, 16)
+    np.testing.assert_allclose(least, of_token.mean(dim=1), rtol=1e-9)
+    best = best_token_losses(language, batch, loss)
+    assert best is not None
+    np.testing.assert_allclose(best, of_token, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -85,6 +89,7 @@ def test_the_floor_of_a_run_is_left_out_where_it_is_not_known():
     assert least_mean_loss(grammar, "probability_error") is None
     batch = SyntheticTokens(grammar, 8, 20_000, seed=0).batch(0)
     assert least_mean_losses(grammar, batch, "logit_error") is None
+    assert best_token_losses(grammar, batch, "cross_entropy") is None
     least = least_mean_losses(grammar, batch, "cross_entropy")
     assert least is not None
     assert abs(least.mean() - grammar.cross_entropy()) < 4.5 * least.std() / np.sqrt(20_000)

@@ -62,6 +62,12 @@ class NextTokenLaw:
             return self._entropy
         return 0.5 * float(1 - self._q @ self.square_sum())
 
+    def token_losses_of(self, batch: TokenBatch, loss: Loss) -> Float64[np.ndarray, "s t"]:
+        """What the prediction P loses at each target."""
+        x, y = batch.inputs.numpy(), batch.targets.numpy()
+        p = self.probability(x, y)
+        return -np.log(p) if loss == "cross_entropy" else 0.5 * (1 - 2 * p + self.square_sum()[x])
+
     def least_losses_of(self, batch: TokenBatch, loss: Loss) -> Float64[np.ndarray, "s"]:
         """The mean over the targets of each sequence."""
         x, y = batch.inputs.numpy(), batch.targets.numpy()
@@ -85,6 +91,17 @@ def least_mean_losses(language: object, batch: TokenBatch, loss: Loss) -> Float6
             return None
         return -language.next_log_probabilities(batch.inputs, batch.targets).numpy() / batch.targets.shape[1]
     return NextTokenLaw(language).least_losses_of(batch, loss)
+
+
+def best_token_losses(language: object, batch: TokenBatch, loss: Loss) -> Float64[np.ndarray, "s t"] | None:
+    """What the best prediction loses at each of these targets; None where more than the last token counts.
+
+    Its sum over all tokens is the least there is. Over some of them, such as those of a frequency bin, it is not: who
+    predicts these tokens too often loses less at them, and more at the others.
+    """
+    if not isinstance(language, BigramTokens | ZipfTokens):
+        return None
+    return NextTokenLaw(language).token_losses_of(batch, loss)
 
 
 _NOTHING = Successors(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))

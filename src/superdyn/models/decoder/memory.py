@@ -17,7 +17,7 @@ from superdyn.models.decoder.block import fit_one_graph
 from superdyn.models.decoder.flops import parameter_count
 from superdyn.models.decoder.losses import TILE_BYTES, WHOLE_TILE_BYTES
 
-UPDATE_COPIES = {"sgd": 6, "normalized": 6, "adam": 8, "adamw": 6, "muon": 7}
+UPDATE_COPIES = {"sgd": 6, "normalized": 6, "adam": 8, "adamw": 6}
 """Arrays of the parameters' size that live in an update, or in a checkpoint of AdamW, whose update makes none."""
 
 _STATE_COPIES, _GATHERED_COPIES = 4, 2
@@ -72,10 +72,21 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
     return max(
         whole,  # every rank draws all initial parameters before it cuts them
-        UPDATE_COPIES[how.optimizer] * copy,
+        _muon_bytes(shape, how, copy) if how.optimizer == "muon" else UPDATE_COPIES[how.optimizer] * copy,
         backward + (_whole_tile_bytes if _one_graph(shape, how) else _tile_bytes)(how, how.tokens, vocabulary),
         3 * copy + gathered + layer + _tile_bytes(how, evaluated, vocabulary),
     )
+
+
+def _muon_bytes(shape: DecoderShape, how: Training, copy: int) -> int:
+    """Of an update by Muon: of the blocks' matrices parameters, momentum, and gradients as they came and as they become
+    steps; beside them the product of momentum and its factor, or one whole matrix being orthogonalised. The rest of the
+    parameters waits with its moments and gradients, and then has Adam's update, while those of the matrices wait."""
+    matrices = min(copy, how.word * shape.block_weights // how.shards)
+    rest, width, largest = copy - matrices, shape.width, max(shape.width, shape.mlp_width)
+    # X, a X and what is added to it, of shards also the whole that they were joined to; beside them G and b G + c G².
+    whole = how.word * width * ((3 + (how.shards > 1)) * largest + 2 * width)
+    return max(4 * matrices + max(matrices, whole) + 4 * rest, 3 * matrices + UPDATE_COPIES["adam"] * rest)
 
 
 def _block_bytes(shape: DecoderShape, how: Training) -> int:

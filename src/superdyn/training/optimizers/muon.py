@@ -83,8 +83,10 @@ class Muon(StackedOptimizer):
         gradient.mul_(1 - self._mu)
         momentum = self.get_buffer("momentum").mul_(self._mu).add_(gradient)
         direction = gradient.add_(momentum * self._mu) if self._nesterov else momentum
-        steps = {name: self._matrix_step(name, shard) for name, shard in self.layout.views(direction).items()}
-        return self.layout.gather(steps).mul_(per_member(lr, direction))
+        steps = self.layout.views(gradient)  # in its place, so that of all whole matrices only one is there at a time
+        for name, shard in self.layout.views(direction).items():
+            steps[name].copy_(self._matrix_step(name, shard))
+        return gradient.mul_(per_member(lr, gradient))
 
     def _matrix_step(self, name: str, shard: Float[Tensor, "r i j"]) -> Float[Tensor, "r i j"]:
         """√max(1, rows/columns) NS₅ of a whole matrix, of which this rank takes its shard."""
