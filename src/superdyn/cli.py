@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="the claims of the paper when none is named")
     reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
     reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
+    reproduce.add_argument("--config-dir", type=Path, default=None, help="your own conf/, with experiment/CLAIM.yaml")
     reproduce.set_defaults(run=_reproduce)
 
     add_tokens_verb(verbs)
@@ -149,7 +150,7 @@ def _report(options: argparse.Namespace) -> int:
 def _reproduce(options: argparse.Namespace) -> int:
     from superdyn.reproduce import reproduce
 
-    return reproduce(options.claims, options.tier, options.dir)
+    return reproduce(options.claims, options.tier, options.dir, options.config_dir)
 
 
 def _doctor(options: argparse.Namespace) -> int:
