@@ -2,7 +2,7 @@
 doctor`.
 
 Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
-by Ctrl-C, 143 by SIGTERM.
+by Ctrl-C, 141 when whoever read the output has gone, 143 by SIGTERM.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from superdyn.evaluate.verb import add_evaluate_verb
 from superdyn.tokens_command import add_tokens_verb
 from superdyn.verify.verb import add_verify_verb
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT, INTERRUPTED, READER_LEFT = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])
         options = _parser().parse_args(arguments)
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except USER_ERRORS as error:
         print(f"superdyn: {sentence(error)}", file=sys.stderr)
         return WRONG_INPUT
+    except BrokenPipeError:  # `superdyn status … | head` has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is left to write goes nowhere, at exit too
+        return READER_LEFT
     except OSError as error:
         return _storage_fault(error)
     except KeyboardInterrupt:
