@@ -83,9 +83,8 @@ class UnionSweeper(BasicSweeper):
         overrides = self._parse([f"{key}={value}" for key, value in grid.items()] + arguments)
         for override in overrides:
             if override.is_interval_sweep():
-                raise ValueError(
-                    f"{override.input_line}: a sweep is a grid of values, such as {override.key_or_group}=0.001,0.01,0.1."
-                )
+                like = f"{override.key_or_group}=0.001,0.01,0.1"
+                raise ValueError(f"{override.input_line}: a sweep is a grid of values, such as {like}.")
         jobs = self.split_arguments(overrides, None)[0]
         if not jobs:
             swept = " ".join(o.input_line for o in overrides if o.is_sweep_override())

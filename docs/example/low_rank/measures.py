@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig
+from superdyn.models.protocol import EmbeddingStudent
 
 
 def interference(student: nn.Module, configs: Sequence[RunConfig]) -> dict[str, Tensor]:
     """(r, n) values go to `spectrum.parquet`, numbers (r,) to `curve.parquet`, both to W&B."""
+    assert isinstance(student, EmbeddingStudent), "has a method embedding()"
     embedding = student.embedding()  # (r, k, n)
     norms = embedding.norm(dim=1)
     directions = embedding / norms.clamp_min(1e-12)[:, None]

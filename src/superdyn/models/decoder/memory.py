@@ -75,7 +75,9 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
     return max(
         whole,  # every rank draws all initial parameters before it cuts them
-        _muon_bytes(shape, how, copy) if how.optimizer == "muon" else UPDATE_COPIES.get(how.optimizer, _OWN_RULE) * copy,
+        _muon_bytes(shape, how, copy)
+        if how.optimizer == "muon"
+        else UPDATE_COPIES.get(how.optimizer, _OWN_RULE) * copy,
         backward + (_whole_tile_bytes if _one_graph(shape, how) else _tile_bytes)(how, how.tokens, vocabulary),
         3 * copy + gathered + layer + _tile_bytes(how, evaluated, vocabulary),
     )
