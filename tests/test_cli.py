@@ -20,7 +20,7 @@ REFUSED = {
     "train nokey=3": ["nokey", "optimizer"],
     "train model.options.rank=3": ["model.options.rank", "+model.options.rank"],
     "train model=foo": ["model=foo", "trained_embedding"],
-    "train experiment=foo": ["experiment=foo", "sequential"],
+    "train experiment=foo": ["experiment=foo", "sequential", "--config-dir"],
     "train -m experiment=sequential,foo": ["experiment=foo", "sequential"],
     "train data.data_exponent=-1": ["data.data_exponent=-1", "0"],
     "train -m data.data_exponent=1,-1": ["data.data_exponent=-1", "0"],
