@@ -26,10 +26,10 @@ def check_feasible(config: RunConfig) -> None:
             model are not as `training/token_feasible.py` needs them.
     """
     _check_device(config)
+    check_own_code(config)
     if config.data.kind == "tokens":
         check_tokens_feasible(config)
         return
-    check_own_code(config)
     _check_density(config)
     _check_descent(config, data_moments(config.data))
 

@@ -24,7 +24,7 @@ _TRIED: set[tuple[object, ...]] = set()
 
 
 def check_own_code(config: RunConfig) -> None:
-    """Try what the configuration names of the user's own.
+    """Try what the configuration names of the user's own; of a language model it is only found.
 
     Raises:
         ConfigError: naming the key and what is wrong, with file and line where the user's code raised.
@@ -34,7 +34,8 @@ def check_own_code(config: RunConfig) -> None:
     student_type, rule = student_class(config.model.target), rule_class(config.optimizer)
     measures = OwnMeasures(config.trainer.measures)
     own_student = student_type not in (Student, Transformer)
-    if not own_student and config.optimizer.name in UPDATE_RULES and not config.trainer.measures:
+    all_ours = not own_student and config.optimizer.name in UPDATE_RULES and not config.trainer.measures
+    if all_ours or config.data.kind == "tokens":
         return
     case = (config.pack_key(), student_type, rule, *measures.functions)
     if case in _TRIED:
