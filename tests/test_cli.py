@@ -20,13 +20,14 @@ REFUSED = {
     "train nokey=3": ["nokey", "optimizer"],
     "train model.options.rank=3": ["model.options.rank", "+model.options.rank"],
     "train model=foo": ["model=foo", "trained_embedding"],
-    "train experiment=foo": ["experiment=foo", "sequential"],
+    "train experiment=foo": ["experiment=foo", "sequential", "--config-dir"],
     "train -m experiment=sequential,foo": ["experiment=foo", "sequential"],
     "train data.data_exponent=-1": ["data.data_exponent=-1", "0"],
     "train -m data.data_exponent=1,-1": ["data.data_exponent=-1", "0"],
     "train data.n_features=many": ["data.n_features='many'", "integer"],
     "train data.data_exponent=1,2": ["data.data_exponent=1,2", "-m"],
     "train seed=range(3)": ["seed=range(3): to sweep over several values add -m."],
+    "train -m optimizer.lr=interval(0.1,1)": ["optimizer.lr=interval(0.1,1): a sweep is a grid of values"],
     "train -m seed=range(0) model.width=8,16": ["seed=range(0) model.width=8,16: sweeps over no value"],
     "train seed": ["seed: cannot be read", "KEY=VALUE"],
     "train -m name= seed=0,1": ["name=''", "at least 1 character"],
@@ -119,6 +120,16 @@ def one_curve(own_folder):
     path = own_folder / "one.csv"
     first.to_csv(path, index=False)
     return path
+
+
+def test_a_reader_that_has_left_is_no_error():
+    command = [sys.executable, "-m", "superdyn.cli", "train", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
 
 
 def test_fit_prints_the_table_as_json(one_curve, capsys):

@@ -1,4 +1,4 @@
-"""docs/example as a repository of its own: its student and its value law train with the command that its file shows."""
+"""docs/example as a repository of its own: what it adds trains and is judged with the commands that its file shows."""
 
 import json
 import shutil
@@ -27,17 +27,33 @@ def example(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def test_the_grid_of_the_example_trains_with_its_own_student_and_value_law(example):
+def test_the_grid_of_the_example_trains_with_what_is_its_own(example):
     assert main([*COMMAND, *TINY]) == 0
     runs: list[Any] = list(run_folders("runs/low_rank"))
     points = sorted((run.config()["model"]["options"]["rank"], run.config()["seed"]) for run in runs)
-    assert points == [(2, 0), (2, 1), (8, 0), (8, 1)]
+    assert points == [(rank, seed) for rank in (2, 8) for seed in range(3)]
     for run in runs:
         assert run.status().state == "done"
         assert run.config()["model"]["_target_"] == "low_rank.student.LowRankStudent"
         assert run.config()["data"]["value_law"] == "low_rank.values.Exponential"
+        assert run.config()["optimizer"]["name"] == "low_rank.rules.Lion"
         assert run.curve()["loss"][-1] < run.curve()["loss"][0]
+        assert run.spectrum("interference")[1].shape == (len(run.curve()["largest_norm"]), 16)
+        assert "low_rank" in run.environment()["packages"]
     assert sys.modules["low_rank.student"].__file__ == str(example / "low_rank" / "student.py")
+
+
+def test_the_claim_of_the_example_is_judged_by_its_own_judge(example):
+    experiment = example / "conf" / "experiment" / "low_rank.yaml"
+    tiny = {"max_steps: 2000": "max_steps: 20", "Exponential": "Exponential, n_features: 16, eval_size: 64"}
+    text = experiment.read_text().replace("range(3)", "0,1")
+    for whole, small in tiny.items():
+        text = text.replace(whole, small)
+    experiment.write_text(text)
+    assert main(["reproduce", "low_rank", "--config-dir", "conf", "--dir", "runs/claims"]) == 0
+    (row,) = json.loads((example / "runs" / "claims" / "claims.json").read_text())
+    assert (row["claim"], row["kind"]) == ("low_rank", "finding")
+    assert row["low"] <= row["measured"] <= row["high"]
 
 
 def test_a_run_of_the_example_can_be_retried_and_reported(example):

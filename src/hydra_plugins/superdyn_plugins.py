@@ -81,6 +81,10 @@ class UnionSweeper(BasicSweeper):
 
     def _product(self, grid: Mapping[str, Any], arguments: list[str]) -> list[list[str]]:
         overrides = self._parse([f"{key}={value}" for key, value in grid.items()] + arguments)
+        for override in overrides:
+            if override.is_interval_sweep():
+                like = f"{override.key_or_group}=0.001,0.01,0.1"
+                raise ValueError(f"{override.input_line}: a sweep is a grid of values, such as {like}.")
         jobs = self.split_arguments(overrides, None)[0]
         if not jobs:
             swept = " ".join(o.input_line for o in overrides if o.is_sweep_override())

@@ -2,7 +2,7 @@
 doctor`.
 
 Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
-by Ctrl-C, 143 by SIGTERM.
+by Ctrl-C, 141 when whoever read the output has gone, 143 by SIGTERM.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from superdyn.evaluate.verb import add_evaluate_verb
 from superdyn.tokens_command import add_tokens_verb
 from superdyn.verify.verb import add_verify_verb
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT, INTERRUPTED, READER_LEFT = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,10 +37,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if arguments[:1] == ["train"]:
             return _train(arguments[1:])
         options = _parser().parse_args(arguments)
-        return options.run(options)
+        code = options.run(options)
+        sys.stdout.flush()
+        return code
     except USER_ERRORS as error:
         print(f"superdyn: {sentence(error)}", file=sys.stderr)
         return WRONG_INPUT
+    except BrokenPipeError:  # `superdyn status … | head` has seen enough
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what is left to write goes nowhere, at exit too
+        return READER_LEFT
     except OSError as error:
         return _storage_fault(error)
     except KeyboardInterrupt:
@@ -85,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="the claims of the paper when none is named")
     reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
     reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
+    reproduce.add_argument("--config-dir", type=Path, default=None, help="your own conf/, with experiment/CLAIM.yaml")
     reproduce.set_defaults(run=_reproduce)
 
     add_tokens_verb(verbs)
@@ -149,7 +157,7 @@ def _report(options: argparse.Namespace) -> int:
 def _reproduce(options: argparse.Namespace) -> int:
     from superdyn.reproduce import reproduce
 
-    return reproduce(options.claims, options.tier, options.dir)
+    return reproduce(options.claims, options.tier, options.dir, options.config_dir)
 
 
 def _doctor(options: argparse.Namespace) -> int:

@@ -29,7 +29,8 @@ def sentence(error: BaseException) -> str:
         re.S,
     ):
         group, choice, options = match.groups()
-        return f"{group}={choice}: unknown choice; {group} allows {', '.join(options.split())}."
+        own = ", and those of your own folder with --config-dir" if group == "experiment" else ""
+        return f"{group}={choice}: unknown choice; {group} allows {', '.join(options.split())}{own}."
     if match := re.search(r"Ambiguous value for argument '([^']+)'|Sweep parameters '(.+)' requires --multirun", text):
         return f"{match.group(1) or match.group(2)}: to sweep over several values add -m."
     if match := re.search(r"Error parsing override '(.*)'\n(.*)", text):

@@ -26,13 +26,14 @@ PAPER = ("sequential", "travelling_wave", "bottleneck", "universality", "acceler
 """The claims of arXiv 2602.01045, in the order in which they build on each other; they share runs and a folder."""
 
 
-def claim_names() -> list[str]:
-    """The experiments that carry a claim: the paper's, then the others."""
-    present = sorted(path.stem for path in (conf_path() / "experiment").glob("*.yaml"))
+def claim_names(config_dir: Path | None = None) -> list[str]:
+    """The experiments that may be named: the paper's, the others, those of the user's own folder of configurations."""
+    folders = [conf_path(), *([config_dir] if config_dir else [])]
+    present = sorted({path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml")})
     return sorted(present, key=lambda name: (PAPER.index(name) if name in PAPER else len(PAPER), name))
 
 
-def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
+def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None, config_dir: Path | None = None) -> int:
     """Train, judge, print and report.
 
     Args:
@@ -40,6 +41,7 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
         tier: smoke, mini or full.
         sweep_dir: where the runs go; when None `runs/reproduce-<tier>`, and a folder of their own for claims on other
             models, whose runs share no figure with the paper's.
+        config_dir: the user's own configurations, searched besides superdyn's.
 
     Returns:
         0, or 1 when a check fails or a run that a claim needs is not done, or 130 when stopped.
@@ -47,10 +49,11 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None) -> int:
     Raises:
         ConfigError: an unknown claim or tier.
     """
-    names = _checked(claims, tier)
+    names = _checked(claims, tier, claim_names(config_dir))
     others = [name for name in names if name not in PAPER]
     folder = sweep_dir or Path("runs") / "-".join(["reproduce", *others, tier])
-    overrides = ["-m", f"experiment={','.join(names)}", f"tier={tier}", f"hydra.sweep.dir={folder}"]
+    own = ["--config-dir", str(config_dir)] if config_dir else []
+    overrides = ["-m", *own, f"experiment={','.join(names)}", f"tier={tier}", f"hydra.sweep.dir={folder}"]
     print(f"superdyn train {' '.join(overrides)}", flush=True)
     outcome = train(overrides)
     assert outcome is not None
@@ -79,11 +82,12 @@ def judge_claims(experiments: Mapping[str, Experiment], folder: Path) -> list[Cl
     return rows
 
 
-def _checked(claims: Sequence[str], tier: str) -> list[str]:
-    known = claim_names()
+def _checked(claims: Sequence[str], tier: str, known: Sequence[str]) -> list[str]:
     for name in claims:
         if name not in known:
-            raise ConfigError(f"claim={name!r}: unknown; allowed are {', '.join(known)}.")
+            raise ConfigError(
+                f"claim={name!r}: unknown; allowed are {', '.join(known)}, or your own with --config-dir."
+            )
     if tier not in TIERS:
         raise ConfigError(f"tier={tier!r}: must be one of {', '.join(TIERS)}.")
     return list(claims) or list(PAPER)

@@ -6,6 +6,8 @@ and W Λ Wᵀ. λ_i = p_i E[v²], p_i = min(1, E i^-a / Σ j^-a), A_ii = i^-b (S
 2602.01045). Axis legend: `t` time, `n` feature, `k` hidden.
 """
 
+from __future__ import annotations
+
 import math
 from typing import Literal
 

@@ -4,17 +4,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from matplotlib.image import imread
 from synthetic_sweep import MISSING, SMALL, add_run, run_config, write_run
 
 from superdyn.config import RunConfig
+from superdyn.models.measures import superposition_measures
 from superdyn.report.curves import curves_figure
 from superdyn.report.headline import headline_figure
 from superdyn.report.heatmap import binned, rank_bins
+from superdyn.report.own_measures import SUPERDYNS, own_measure_figures
 from superdyn.report.seeds import seed_band
 from superdyn.report.study import load_study
 from superdyn.report.style import pair_colours
 from superdyn.report.svg import write_figure
+from superdyn.runs.folder import CURVE_COLUMNS
+from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 
 NAMES = ["loss_curves", "local_slopes", "exponents", "exponent_list", "feature_heatmap", "half_times"]
@@ -100,3 +105,22 @@ def test_hostile_names_are_plain_text_in_the_figures(tmp_path: Path):
     svg = write_figure(curves_figure(load_study(tmp_path)), tmp_path)
     assert "<script" not in svg
     assert "broken{ -->" not in svg
+
+
+def test_a_measure_of_the_users_own_has_a_figure_and_those_of_superdyn_have_none(tmp_path: Path):
+    mapping = run_config("trained_embedding", (1.5, 0.0), 0, SMALL).to_mapping()
+    mapping["trainer"]["measures"] = ["mine.measures.norms"]
+    run = write_run(tmp_path, RunConfig.from_mapping(mapping))
+    curve = run.curve()
+    assert curve is not None
+    norms = 1.0 + curve["step"]
+    run.write_curve(curve | {"mean norm": norms, "represented_fraction": norms})
+    (drawing,) = own_measure_figures(load_study(tmp_path))
+    assert (drawing.name, drawing.heading) == ("measure_mean_norm", "Measure: mean norm")
+    np.testing.assert_allclose(np.asarray(drawing.figure.axes[0].lines[0].get_ydata(), float), norms[1:])
+
+
+def test_the_columns_of_superdyn_are_known_to_the_figures():
+    recorded = superposition_measures(torch.ones(1, 2, 3)).keys()
+    assert recorded <= SUPERDYNS
+    assert {"loss_floor", LEAST_LOSS, EXCESS_ERROR, *CURVE_COLUMNS} == SUPERDYNS - recorded

@@ -13,7 +13,7 @@ from superdyn.analysis.overlay import TheoryCurve, exact_loss, null_loss, reads_
 from superdyn.analysis.plane import window_plane
 from superdyn.analysis.result import PowerLawFit
 from superdyn.analysis.run_result import run_result
-from superdyn.analysis.seeds import pool_seeds
+from superdyn.analysis.seeds import pool_seeds, seed_interval
 from superdyn.analysis.slope import flat_stretch, local_slope, running_exponent
 from superdyn.analysis.table import fit_table
 from superdyn.runs.sweep_folder import run_folders
@@ -43,5 +43,6 @@ __all__ = [
     "run_folders",
     "run_result",
     "running_exponent",
+    "seed_interval",
     "window_plane",
 ]

@@ -7,6 +7,8 @@ given, a theory curve with nothing to fit. All share the window rule, the log re
 Axis legend: `t` point.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from itertools import product
 from typing import NamedTuple

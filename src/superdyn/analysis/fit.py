@@ -8,6 +8,8 @@ rule), `projection` (grid search), `polish`
 (flatness). Axis legend: `t` point.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import numpy as np

@@ -91,13 +91,17 @@ def load_curve(run: str | Path) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-def load_spectrum(run: str | Path) -> tuple[Int64[np.ndarray, "m"], Float32[np.ndarray, "m n"]]:
-    """Steps (m,) and per-feature losses (m, n) float32.
+def load_spectrum(run: str | Path, column: str = "loss") -> tuple[Int64[np.ndarray, "m"], Float32[np.ndarray, "m n"]]:
+    """Steps (m,) and per-feature losses (m, n) float32, or what a measure of the user's own recorded per feature.
 
     Raises:
-        ValueError: the run has not measured yet.
+        ValueError: the run has not measured yet, or has no such column.
     """
-    spectrum = RunFolder(run).spectrum()
+    folder = RunFolder(run)
+    known = ["loss", *folder.feature_measures()]
+    if column not in known:
+        raise ValueError(f"column={column!r}: spectrum.parquet of run={str(run)!r} allows {', '.join(known)}")
+    spectrum = folder.spectrum(column)
     if spectrum is None:
         raise ValueError(f"run={str(run)!r} has no spectrum.parquet; allowed: a run that has measured at least once")
     return spectrum

@@ -5,6 +5,8 @@ features learned all at once z = 0. A loss with a floor of its own, as the cross
 above that floor. Axis legend: `m` measurement, `n` feature.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np

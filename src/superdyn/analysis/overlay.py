@@ -7,6 +7,8 @@ slope that a finite number of features gives with no superposition at all. Axis 
 `k` hidden.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -3,6 +3,8 @@
 The form (with or without t0 and L_inf) is chosen once, on the window of the rule, and refitted in every window.
 """
 
+from __future__ import annotations
+
 from itertools import product
 
 import numpy as np

@@ -4,6 +4,8 @@ A power law is claimed only where the local slope varies by less than 0.1 over a
 number for logging, `running_exponent`, is the slope of the last stretch of the curve. Axis legend: `t` point.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike

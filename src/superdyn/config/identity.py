@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 MEMBER_FIELDS = (
     "seed",
@@ -45,10 +46,19 @@ INCIDENTAL_FIELDS = (
 """Fields that cannot change a run's result and so are left out of its signature."""
 
 
+LATER_FIELDS = {"trainer.measures": [], "optimizer.options": {}}
+"""Fields that runs once did without: at these values they are left out of the signature, which stays what it was."""
+
+
 @cache
 def is_incidental(key: str) -> bool:
     """Whether a dotted key is left out of the signature."""
     return is_under(key, INCIDENTAL_FIELDS)
+
+
+def counts(key: str, value: Any) -> bool:
+    """Whether a dotted key with this plain value is part of the signature."""
+    return not is_incidental(key) and not (key in LATER_FIELDS and value == LATER_FIELDS[key])
 
 
 def is_under(key: str, roots: Sequence[str]) -> bool:

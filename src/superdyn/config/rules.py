@@ -4,7 +4,7 @@ Physics that needs the feature moments (the stability of exact descent, the dens
 `training/feasible.py`.
 """
 
-from superdyn.config.schema import ModelConfig, RunSettings
+from superdyn.config.schema import UPDATE_RULES, ModelConfig, RunSettings
 from superdyn.config.validation import ConfigError
 
 
@@ -35,6 +35,16 @@ def check_run(config: RunSettings) -> None:
             f"optimizer.weight_decay={config.optimizer.weight_decay}: a negative weight decay grows the rows of a "
             f"trained embedding, and model.train_encoder=False; use 0 or a positive value."
         )
+    if config.optimizer.options and config.optimizer.name in UPDATE_RULES:
+        raise ConfigError(
+            f"optimizer.options={config.optimizer.options}: are for an update rule of your own; optimizer.name="
+            f"{config.optimizer.name} has none."
+        )
+    if config.trainer.measures and config.trainer.shards:
+        raise ConfigError(
+            f"trainer.measures={list(config.trainer.measures)}: need whole parameters, and trainer.strategy=fsdp "
+            f"shards them; allowed with single and ddp."
+        )
     a, b = config.data.data_exponent, config.data.importance_exponent
     if config.claim is not None and config.claim.needs_power_law and a + 2 * b <= 1:
         raise ConfigError(
@@ -42,7 +52,7 @@ def check_run(config: RunSettings) -> None:
             f"{a + 2 * b:g}; without it the sum over features does not converge and there is no exponent."
         )
     for key in ("momentum", "nesterov"):
-        if config.optimizer.name not in ("sgd", "normalized", "muon") and getattr(config.optimizer, key):
+        if config.optimizer.name in ("adam", "adamw") and getattr(config.optimizer, key):
             raise ConfigError(
                 f"optimizer.{key}={getattr(config.optimizer, key)}: optimizer={config.optimizer.name} has no "
                 f"momentum of this kind; allowed with optimizer=sgd, normalized or muon."

@@ -16,7 +16,7 @@ from superdyn.config.identity import (
     MEMBER_FIELDS,
     PACK_FIELDS,
     SWITCH_FIELDS,
-    is_incidental,
+    counts,
     is_under,
 )
 from superdyn.config.rules import check_run
@@ -83,7 +83,7 @@ class RunConfig(RunSettings):
 
 def signature_of(mapping: Mapping[str, Any]) -> str:
     """The signature of a run, from the content of its `config.yaml`."""
-    return _digest({key: value for key, value in _flatten(mapping) if not is_incidental(key)})
+    return _digest({key: value for key, value in _flatten(mapping) if counts(key, value)})
 
 
 def _flatten(mapping: Mapping[str, Any], prefix: str = ""):

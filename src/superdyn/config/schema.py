@@ -4,7 +4,7 @@ arXiv 2602.01045.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from superdyn.config.decoder import DecoderSettings
 from superdyn.config.launcher import LauncherConfig
@@ -70,10 +70,22 @@ class ModelConfig(Section):
     decoder: DecoderSettings | None = None
 
 
-class OptimizerConfig(Section):
-    """One update rule, its learning-rate schedule and its weight decay (negative: row-norm growth of the embedding)."""
+UPDATE_RULES = ("sgd", "normalized", "adam", "adamw", "muon")
 
-    name: Literal["sgd", "normalized", "adam", "adamw", "muon"]
+
+def _known_or_own(name: str) -> str:
+    if name not in UPDATE_RULES and "." not in name:
+        raise ValueError(f"should be {', '.join(map(repr, UPDATE_RULES))}, or your own as 'package.module.Class'")
+    return name
+
+
+class OptimizerConfig(Section):
+    """One update rule, its learning-rate schedule and its weight decay (negative: row-norm growth of the embedding).
+
+    `options` are for a rule of the user's own.
+    """
+
+    name: Annotated[str, AfterValidator(_known_or_own)]
     lr: Positive
     momentum: Beta = 0.0
     nesterov: bool = False
@@ -86,6 +98,7 @@ class OptimizerConfig(Section):
     final_fraction: Fraction = 0.0
     decay_power: NonNegative = 0.5
     decay_start: Positive = 1.0
+    options: dict[str, Any] = Field(default_factory=dict)
 
 
 class TrainerConfig(Section):
@@ -104,6 +117,7 @@ class TrainerConfig(Section):
     checkpoint_activations: bool = False
     chunk_steps: Count = 64
     points_per_decade: Annotated[int, Field(ge=1, le=50)] = 25
+    measures: Annotated[tuple[str, ...], Field(strict=False)] = ()
     checkpoint_minutes: Positive = 1.0
     checkpoint_schedule: Literal["latest", "public"] = "latest"
     progress: bool = True

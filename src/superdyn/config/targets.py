@@ -5,14 +5,17 @@ code. So it may name superdyn, torch's optimizers, and packages that the user na
 in the `pyproject.toml` of the working directory or a folder above it, or in SUPERDYN_PACKAGES. Imports no torch.
 """
 
+import importlib
 import os
 import pkgutil
 import re
+import sysconfig
 import tomllib
+import traceback
 from pathlib import Path
 from typing import Any
 
-from superdyn.config.validation import ConfigError
+from superdyn.config.validation import ConfigError, one_sentence
 
 BUILT_IN = ("superdyn", "torch.optim")
 VARIABLE = "SUPERDYN_PACKAGES"
@@ -32,8 +35,10 @@ def resolve_target(key: str, name: str) -> Any:
     _check_allowed(key, name, name.replace(":", "."))
     try:
         found = pkgutil.resolve_name(name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{key}={name!r}: cannot be imported ({error}).") from error
+    except AttributeError as error:
+        raise ConfigError(f"{key}={name!r}: cannot be imported ({_import_error(name) or error}).") from error
+    except Exception as error:  # whatever the user's module raises when it is imported
+        raise ConfigError(f"{key}={name!r}: cannot be imported ({described(error)}).") from error
     home = getattr(found, "__module__", None)
     if not isinstance(home, str):
         raise ConfigError(f"{key}={name!r}: must be a class or a function.")
@@ -61,6 +66,30 @@ def user_package(name: str) -> str | None:
     if "." not in dotted or any(_is_in(dotted, package) for package in BUILT_IN):
         return None
     return next((package for package in allowed_packages() if _is_in(dotted, package)), None)
+
+
+def _import_error(name: str) -> str | None:
+    """Why the module that should hold `name` cannot be imported, which `pkgutil.resolve_name` keeps to itself."""
+    module = name.partition(":")[0] if ":" in name else name.rpartition(".")[0]
+    try:
+        importlib.import_module(module)
+    except Exception as error:
+        return described(error)
+    return None
+
+
+def described(error: BaseException) -> str:
+    """The user's error in one sentence: where in their code, what kind, and its message."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_of_user(frame.filename)]
+    kind = type(error).__name__
+    text = str(error) if kind in ("ImportError", "ModuleNotFoundError") else one_sentence(error)
+    place = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""
+    return f"{place}{text}" if kind == "ModuleNotFoundError" else f"{place}{kind}: {text}"
+
+
+def _is_of_user(path: str) -> bool:
+    others = (str(Path(__file__).parents[1]), sysconfig.get_path("stdlib"))
+    return os.path.isfile(path) and "site-packages" not in path and not path.startswith(others)
 
 
 def _check_allowed(key: str, name: str, dotted: str) -> None:

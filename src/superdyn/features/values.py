@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from scipy.integrate import quad
 from scipy.special import ndtri
 
-from superdyn.config.targets import resolve_target
+from superdyn.config.targets import described, resolve_target
 
 
 @runtime_checkable
@@ -109,7 +109,12 @@ def value_law(name: str) -> ValueLaw:
     found = resolve_target("data.value_law", name)
     if not isinstance(found, type):
         raise ValueError(f"data.value_law={name!r}: must be a class with `mean`, `second_moment` and `quantile(u)`.")
-    return _checked(found(), name)
+    try:
+        return _checked(found(), name)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the user's class raises
+        raise ValueError(f"data.value_law={name!r}: {described(error)}.") from error
 
 
 def _checked(law: object, name: str) -> ValueLaw:

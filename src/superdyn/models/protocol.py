@@ -118,3 +118,9 @@ def _check_run_axis(student: nn.Module, target: str, n_members: int) -> None:
                 f"model._target_={target!r}: parameter {name} has shape {tuple(parameter.shape)}; allowed are shapes "
                 f"with the run axis first, here ({n_members}, ...), and at least one more axis."
             )
+    for name, buffer in student.state_dict().items():
+        if buffer.ndim < 1 or buffer.shape[0] != n_members:
+            raise ConfigError(
+                f"model._target_={target!r}: buffer {name} has shape {tuple(buffer.shape)}; allowed are shapes with "
+                f"the run axis first, here ({n_members}, ...), or register_buffer(..., persistent=False)."
+            )

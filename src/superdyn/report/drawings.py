@@ -12,6 +12,7 @@ from superdyn.report.exponent_list import forest_figure
 from superdyn.report.exponents import exponents_figure
 from superdyn.report.halftimes import halftimes_figure
 from superdyn.report.heatmap import heatmap_figure
+from superdyn.report.own_measures import own_measure_figures
 from superdyn.report.slopes import slopes_figure
 from superdyn.report.study import Study
 from superdyn.report.style import Absent, Drawing
@@ -38,6 +39,7 @@ def _of_trainings(part: Study, lines: list[WidthLine], alone: bool) -> list[Draw
     of_width = (widths_figure(part, lines), width_map_figure(lines)) if lines else ()
     others = (draw(part) for draw in (TOKEN_FIGURES if part.reads_tokens else FIGURES))
     drawings = [curves_figure(part), *(drawing for drawing in of_width if drawing is not None), *others]
+    drawings += own_measure_figures(part)
     return [_named_for_tokens(drawing) for drawing in drawings] if part.reads_tokens and not alone else drawings
 
 

@@ -20,7 +20,7 @@ def pooled_rows(path: Path) -> Table | None:
         return None
     pooled = exponents_table(study)
     fitted = " and of ".join(sorted({WHOLE if known_least(run.curve) is None else EXCESS for run in study.runs}))
-    null = "" if all(run.reads_tokens for run in study.runs) else "; null: the K = N curve of the same N"
+    null = "" if all(run.reads_tokens for run in study.runs) else "; null: K = N, same N, by gradient descent"
     title = f"pooled over seeds, exponents of {fitted}{null}"
     table = Table(title=title, title_justify="left")
     for column in pooled.columns:

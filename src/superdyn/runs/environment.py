@@ -70,8 +70,9 @@ def keep_code(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def user_packages(config: Mapping[str, Any]) -> list[str]:
-    """The packages of the user's own from which a run's student and value law come."""
-    targets = (config.get("model", {}).get("_target_"), config.get("data", {}).get("value_law"))
+    """The packages of the user's own from which a run's student, value law, update rule and measures come."""
+    targets = [config.get("model", {}).get("_target_"), config.get("data", {}).get("value_law")]
+    targets += [config.get("optimizer", {}).get("name"), *config.get("trainer", {}).get("measures", ())]
     found = [user_package(target) for target in targets if isinstance(target, str)]
     return sorted({package for package in found if package is not None})
 

@@ -184,6 +184,7 @@ class RunFiles(Callback):
                     loss=float(measurement.loss[member]),
                     feature_loss=measurement.feature_loss[member],
                     measures={name: float(values[member]) for name, values in measurement.measures.items()},
+                    feature_measures={n: values[member] for n, values in measurement.feature_measures.items()},
                 )
 
     def _fail(self, member: int, step: int) -> None:

@@ -168,9 +168,14 @@ class RunFolder:
         table = self._read("spectrum.parquet", read_table)
         if table is None or column not in table.column_names:
             return None
-        lists = table[column].combine_chunks()
-        loss = lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
-        return table["step"].to_numpy(), loss
+        return table["step"].to_numpy(), _matrix(table[column])
+
+    def feature_measures(self) -> dict[str, Float[np.ndarray, "t _"]]:
+        """The columns of `spectrum.parquet` beside `step` and `loss`."""
+        table = self._read("spectrum.parquet", read_table)
+        if table is None:
+            return {}
+        return {name: _matrix(table[name]) for name in table.column_names if name not in ("step", "loss")}
 
     def replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         """Give a file the bytes that `write(file)` produces, all at once, and keep the manifest true."""
@@ -219,6 +224,11 @@ def _digest(text: str) -> str:
 def _lists(values: Float[np.ndarray, "t _"]) -> pa.FixedSizeListArray:
     flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+
+
+def _matrix(column: pa.ChunkedArray) -> Float[np.ndarray, "t _"]:
+    lists = column.combine_chunks()
+    return lists.flatten().to_numpy().reshape(-1, lists.type.list_size)
 
 
 def _read_json(path: Path) -> Any:

@@ -16,8 +16,11 @@ LEAST_LOSS, EXCESS_ERROR = "least_loss", "excess_error"
 """Columns that runs begun by an older version do not have in the rows before they were resumed."""
 
 
+LOSS = "loss"
+
+
 class Record:
-    """Rows by ascending step: (step, τ, L, superposition measures, least loss) and ℓ_i.
+    """Rows by ascending step: (step, τ, L, measures, least loss), and ℓ_i with what else has a value per feature.
 
     Args:
         least: (n,) the part of each ℓ_i in the least loss, where that is known.
@@ -26,7 +29,7 @@ class Record:
     def __init__(self, least: Float[np.ndarray, "n"] | None = None) -> None:
         self._least = least
         self._rows: list[dict[str, float]] = []
-        self._spectra: list[Float[np.ndarray, "n"]] = []
+        self._spectra: list[dict[str, Float[np.ndarray, "n"]]] = []
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -52,7 +55,8 @@ class Record:
             raise ValueError(f"{folder.path} cannot resume: curve and spectrum hold different steps")
         columns = {name: column[kept].tolist() for name, column in curve.items()}
         record._rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        record._spectra = list(spectrum[1][steps <= step])
+        matrices = {LOSS: spectrum[1]} | {n: m for n, m in folder.feature_measures().items() if n != LEAST_LOSS}
+        record._spectra = [{name: m[i] for name, m in matrices.items()} for i in np.flatnonzero(steps <= step)]
         return record
 
     def append(
@@ -62,11 +66,12 @@ class Record:
         loss: float,
         feature_loss: Float[np.ndarray, "n"],
         measures: Mapping[str, float],
+        feature_measures: Mapping[str, Float[np.ndarray, "n"]] | None = None,
     ) -> None:
         """Add a row; rows at this step or later, left from before a resume, give way to it.
 
         Raises:
-            ValueError: the superposition measures are not those of the rows before.
+            ValueError: the measures are not those of the rows before.
         """
         while self._rows and self._rows[-1]["step"] >= step:
             self._rows.pop()
@@ -79,8 +84,12 @@ class Record:
         if self._rows and row.keys() != self._rows[0].keys():
             expected = [name for name in self._rows[0] if name not in CURVE_COLUMNS]
             raise ValueError(f"measures={list(measures)}: must be {expected}, as in the rows before step {step}")
+        spectra = {LOSS: feature_loss} | dict(feature_measures or {})
+        if self._spectra and spectra.keys() != self._spectra[0].keys():
+            expected = list(self._spectra[0])[1:]
+            raise ValueError(f"feature measures={list(spectra)[1:]}: must be {expected}, as before step {step}")
         self._rows.append(row)
-        self._spectra.append(np.asarray(feature_loss, dtype=np.float32))
+        self._spectra.append({name: np.asarray(values, dtype=np.float32) for name, values in spectra.items()})
 
     def curve(self) -> dict[str, Shaped[np.ndarray, "t"]]:
         """Columns by name, as in `curve.parquet`."""
@@ -93,6 +102,7 @@ class Record:
         if self._rows:
             curve = self.curve()
             folder.write_curve(curve)
-            spectra = np.stack(self._spectra)
-            others = {} if self._least is None else {LEAST_LOSS: np.broadcast_to(self._least, spectra.shape)}
-            folder.write_spectrum(curve["step"], spectra, others)
+            matrices = {name: np.stack([row[name] for row in self._spectra]) for name in self._spectra[0]}
+            if self._least is not None:
+                matrices[LEAST_LOSS] = np.broadcast_to(self._least, matrices[LOSS].shape)
+            folder.write_spectrum(curve["step"], matrices.pop(LOSS), matrices)

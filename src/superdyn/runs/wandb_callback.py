@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from superdyn.config import RunConfig
@@ -119,11 +119,12 @@ class WandbRuns(Callback):
         times, losses = np.array(self._curves[member]).T
         least = float(measurement.measures[LEAST_LOSS][member]) if LEAST_LOSS in measurement.measures else 0.0
         fitted = dict(zip(FIT_KEYS, self._fit(times, losses - least), strict=True))
-        binned: Float[np.ndarray, "m"] = binned_mean(measurement.feature_loss[member], self._edges[member])
+        spectra = {"feature_loss": measurement.feature_loss} | measurement.feature_measures
+        binned = {name: binned_mean(values[member], self._edges[member]) for name, values in spectra.items()}
         return (
             {"step": measurement.step, "lr_time": float(times[-1]), "loss": float(losses[-1])}
             | {key: float(value) for key, value in fitted.items() if math.isfinite(value)}
-            | {f"feature_loss/bin_{j:02d}": float(value) for j, value in enumerate(binned)}
+            | {f"{name}/bin_{j:02d}": float(value) for name, bins in binned.items() for j, value in enumerate(bins)}
             | {name: float(values[member]) for name, values in measurement.measures.items()}
         )
 

@@ -32,6 +32,7 @@ from superdyn.training.graph import CapturedStep, ChunkBuffer
 from superdyn.training.kinds import make_evaluation, make_objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
+from superdyn.training.own_measures import OwnMeasures
 from superdyn.training.schedules import learning_rates
 from superdyn.training.sharding import UNSHARDED, Place, load_in_place, local
 
@@ -65,6 +66,7 @@ class Engine(nn.Module):
         )
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
         self._chunk_batches = ChunkBatches(self.configs)
+        self.own_measures = OwnMeasures(configs[0].trainer.measures)
         self._all_alive = True
         self._captured: CapturedStep | None = None
         self._buffer: ChunkBuffer | None = None
@@ -169,8 +171,8 @@ class Engine(nn.Module):
         self.diverged_at.copy_(torch.where(just_now, step, self.diverged_at))
         return self.diverged_at < 0
 
-    def measure(self, step: int) -> tuple[Float[Tensor, "r n"], dict[str, Float[Tensor, "r"]]]:
-        """ℓ_i (float64) and the superposition measures of every member now.
+    def measure(self, step: int) -> tuple[Float[Tensor, "r n"], dict[str, Float[Tensor, "r ..."]]]:
+        """ℓ_i (float64), the superposition measures and the user's own of every member now.
 
         A member whose loss is beyond float32's range has diverged at `step`.
         """
@@ -180,7 +182,9 @@ class Engine(nn.Module):
         alive = self.check_health(feature_loss.sum(dim=1), step)
         self._all_alive = alive.is_cpu and bool(alive.all())
         measures = self._superposition(self.student) if isinstance(self.student, EmbeddingStudent) else {}
-        return feature_loss, measures | self.evaluation.references
+        measures = measures | self.evaluation.references
+        own = self.own_measures(self.student, self.configs, tuple(feature_loss.shape), taken=measures)
+        return feature_loss, measures | own
 
     def _superposition(self, student: EmbeddingStudent) -> dict[str, Tensor]:
         """The measures of the embedding, which need computing once where it is frozen."""

@@ -8,15 +8,12 @@ eigenvalue of its curvature: λ_max(Σ) for K = N with the identity embedding, g
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import nn
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.features.moments import Moments, data_moments, top_eigenvalue
 from superdyn.features.probabilities import density_limit, feature_probabilities
 from superdyn.models.embedding import initial_embedding
-from superdyn.models.protocol import DTYPES, build_student, student_class
-from superdyn.models.student import Student
-from superdyn.models.transformer import Transformer
+from superdyn.training.own_code import check_own_code
 from superdyn.training.token_feasible import check_tokens_feasible
 
 
@@ -24,16 +21,15 @@ def check_feasible(config: RunConfig) -> None:
     """Refuse what cannot train.
 
     Raises:
-        ConfigError: the device is not there, the student or value law cannot be found, a student of the user's own
-            refuses its options or gives outputs of another shape, the density cannot be met, exact descent would
-            diverge, or tokens and language model are not as `training/token_feasible.py` needs them.
+        ConfigError: the device is not there, code of the user's own cannot be found or does not do what it must
+            (`training/own_code.py`), the density cannot be met, exact descent would diverge, or tokens and language
+            model are not as `training/token_feasible.py` needs them.
     """
     _check_device(config)
+    check_own_code(config)
     if config.data.kind == "tokens":
         check_tokens_feasible(config)
         return
-    if student_class(config.model.target) not in (Student, Transformer):
-        _check_output(build_student([config]), config)
     _check_density(config)
     _check_descent(config, data_moments(config.data))
 
@@ -48,20 +44,6 @@ def _check_device(config: RunConfig) -> None:
         raise ConfigError(
             f"trainer.devices={trainer.devices}: this machine has {torch.cuda.device_count()} GPUs; at most as many "
             f"are allowed, or more ranks on CPUs with trainer.accelerator=cpu."
-        )
-
-
-def _check_output(student: nn.Module, config: RunConfig) -> None:
-    shape = (1, 2 * config.data.length, config.data.n_features)
-    try:
-        with torch.no_grad():
-            found = tuple(student(torch.zeros(shape, dtype=DTYPES[config.trainer.precision])).shape)
-    except Exception:  # what fails on zeros is the run's to tell, with its traceback
-        return
-    if found != shape:
-        raise ConfigError(
-            f"model._target_={config.model.target!r}: makes outputs of shape {found} of inputs of shape {shape}, axes "
-            f"run, sample and feature; allowed is the same shape."
         )
 
 

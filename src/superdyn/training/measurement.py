@@ -3,7 +3,7 @@
 Axis legend: `r` run, `n` feature.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ class Measurement:
         loss: L, summed over features.
         feature_loss: ℓ_i, with Σ_i ℓ_i = L.
         measures: superposition measures by name, and what is known of the least possible loss.
+        feature_measures: the user's own measures that have a value for every feature, by name.
         diverged_at: the step at which a member's loss was first not finite, −1 while it is alive.
     """
 
@@ -28,3 +29,4 @@ class Measurement:
     feature_loss: Float[np.ndarray, "r n"]
     measures: dict[str, Float[np.ndarray, "r"]]
     diverged_at: Int[np.ndarray, "r"]
+    feature_measures: dict[str, Float[np.ndarray, "r n"]] = field(default_factory=dict)

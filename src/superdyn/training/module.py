@@ -98,13 +98,15 @@ class SuperpositionModule(pl.LightningModule):
         """Loss of every feature of every member now, on the host."""
         feature_loss, measures = self.engine.measure(self.step)
         losses = feature_loss.cpu().numpy()
+        found = {name: value.double().cpu().numpy() for name, value in measures.items()}
         return Measurement(
             step=self.step,
             lr_time=self.lr_times[self.step],
             loss=losses.sum(axis=1),
             feature_loss=losses,
-            measures={name: value.double().cpu().numpy() for name, value in measures.items()},
+            measures={name: values for name, values in found.items() if values.ndim == 1},
             diverged_at=self.engine.diverged_at.cpu().numpy(),
+            feature_measures={name: values for name, values in found.items() if values.ndim == 2},
         )
 
     def member_state(self, r: int) -> dict[str, Tensor]:

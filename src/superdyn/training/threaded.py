@@ -94,7 +94,7 @@ class ThreadedEngine(nn.Module):
 
         self._together(train)
 
-    def measure(self, step: int) -> tuple[Float[Tensor, "r n"], dict[str, Float[Tensor, "r"]]]:
+    def measure(self, step: int) -> tuple[Float[Tensor, "r n"], dict[str, Float[Tensor, "r ..."]]]:
         """As `Engine.measure`."""
         losses, measures = zip(*self._together(lambda engine, _: engine.measure(step)), strict=True)
         return torch.cat(losses), {name: torch.cat([found[name] for found in measures]) for name in measures[0]}

@@ -24,7 +24,7 @@ from superdyn.analysis.claims.transformer_lag import transformer_lag
 from superdyn.analysis.claims.universality import universality
 from superdyn.analysis.claims.universality_controls import universality_controls
 from superdyn.config import ClaimConfig
-from superdyn.config.targets import resolve_target
+from superdyn.config.targets import described, resolve_target
 
 Judge = Callable[[str, ClaimConfig, pd.DataFrame], list[ClaimRow]]
 
@@ -53,16 +53,29 @@ def judge(name: str, claim: ClaimConfig, frame: pd.DataFrame, signatures: Sequen
     """The rows of one claim; runs that are not done are named in a `missing` row and left out.
 
     Raises:
-        ValueError: `claim.judge` names no judge, or one that may not be named.
+        ValueError: `claim.judge` names no judge, one that may not be named, or one that raises or gives no rows.
     """
     own = frame[frame["signature"].isin(signatures) & (frame["state"] == "done")]
-    rows = _find(claim.judge)(name, claim, own) if len(own) else []
+    rows = _judged(name, claim, own) if len(own) else []
     absent = len(signatures) - len(own)
     if absent:
         note = "superdyn status shows why; superdyn retry trains them"
         rows.append(
             ClaimRow(name, "runs not done", claim.statement, float(absent), "missing", claim.kind, 0.0, note=note)
         )
+    return rows
+
+
+def _judged(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:
+    found, again = _find(claim.judge), "; the runs are kept, and the same command judges them again"
+    try:
+        rows = found(name, claim, frame)
+    except Exception as error:
+        if claim.judge in JUDGES:
+            raise
+        raise ValueError(f"claim.judge={claim.judge!r}: {described(error)}{again}.") from error
+    if not isinstance(rows, list) or not all(isinstance(row, ClaimRow) for row in rows):
+        raise ValueError(f"claim.judge={claim.judge!r}: must return a list of ClaimRow{again}.")
     return rows
 
 

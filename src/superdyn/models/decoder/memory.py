@@ -20,6 +20,9 @@ from superdyn.models.decoder.losses import TILE_BYTES, WHOLE_TILE_BYTES
 UPDATE_COPIES = {"sgd": 6, "normalized": 6, "adam": 8, "adamw": 6}
 """Arrays of the parameters' size that live in an update, or in a checkpoint of AdamW, whose update makes none."""
 
+_OWN_RULE = max(UPDATE_COPIES.values())
+"""The same of a rule of the user's own, as a guess."""
+
 _STATE_COPIES, _GATHERED_COPIES = 4, 2
 _EVALUATED_TOKENS = 8192
 """Of a block of the evaluation (`training/token_evaluation.py`)."""
@@ -72,7 +75,9 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
     layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
     return max(
         whole,  # every rank draws all initial parameters before it cuts them
-        _muon_bytes(shape, how, copy) if how.optimizer == "muon" else UPDATE_COPIES[how.optimizer] * copy,
+        _muon_bytes(shape, how, copy)
+        if how.optimizer == "muon"
+        else UPDATE_COPIES.get(how.optimizer, _OWN_RULE) * copy,
         backward + (_whole_tile_bytes if _one_graph(shape, how) else _tile_bytes)(how, how.tokens, vocabulary),
         3 * copy + gathered + layer + _tile_bytes(how, evaluated, vocabulary),
     )

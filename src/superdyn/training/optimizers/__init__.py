@@ -1,11 +1,12 @@
-"""Stacked update rules, one file each; `make_optimizer` picks the one that a configuration names."""
+"""Stacked update rules, one file each; `make_optimizer` picks the one that a configuration names, or the user's own."""
 
 from collections.abc import Mapping, Sequence
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from superdyn.config import OptimizerConfig
+from superdyn.config import ConfigError, OptimizerConfig
+from superdyn.config.targets import resolve_target
 from superdyn.models.decoder.groups import Group
 from superdyn.training.optimizers.adam import Adam, AdamW
 from superdyn.training.optimizers.decay import EMBEDDINGS
@@ -16,7 +17,32 @@ from superdyn.training.optimizers.protocol import StackedOptimizer
 from superdyn.training.optimizers.sgd import SGD
 from superdyn.training.sharding import UNSHARDED, Sharding
 
-_RULES = {"sgd": SGD, "normalized": NormalizedDescent, "adam": Adam, "adamw": AdamW, "muon": Muon}
+_RULES: dict[str, type[StackedOptimizer]] = {
+    "sgd": SGD,
+    "normalized": NormalizedDescent,
+    "adam": Adam,
+    "adamw": AdamW,
+    "muon": Muon,
+}
+
+
+def rule_class(config: OptimizerConfig) -> type[StackedOptimizer]:
+    """The update rule that `optimizer.name` names.
+
+    Raises:
+        ConfigError: it may not be named, cannot be imported, or is no `StackedOptimizer` with all it needs.
+    """
+    if config.name in _RULES:
+        return _RULES[config.name]
+    found = resolve_target("optimizer.name", config.name)
+    if not (isinstance(found, type) and issubclass(found, StackedOptimizer)):
+        raise ConfigError(
+            f"optimizer.name={config.name!r}: must be a subclass of {StackedOptimizer.__module__}.StackedOptimizer."
+        )
+    missing = sorted(found.__abstractmethods__) + ["coupled_decay"] * (not hasattr(found, "coupled_decay"))
+    if missing:
+        raise ConfigError(f"optimizer.name={config.name!r}: lacks {', '.join(missing)}.")
+    return found
 
 
 def make_optimizer(
@@ -45,7 +71,7 @@ def make_optimizer(
     if configs[0].name == "muon" and groups is not None:
         optimizer = Muon(parameters, configs, sharding, elementwise=(*groups["embedding"], *groups["position"]))
     else:
-        rule = FusedAdamW if fused and configs[0].name == "adamw" else _RULES[configs[0].name]
+        rule = FusedAdamW if fused and configs[0].name == "adamw" else rule_class(configs[0])
         optimizer = rule(parameters, configs, sharding)
     if groups is not None:
         optimizer.spare(groups["vector"])

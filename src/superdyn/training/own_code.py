@@ -1,0 +1,153 @@
+"""A student, update rule or measure of the user's own, tried on two samples before anything is launched.
+
+What would fail in a run, or quietly break a promise (initial values that differ from launch to launch, members of a
+pack that see each other), is refused in one sentence. Axis legend: `r` run, `s` sample, `n` feature.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from superdyn.config import ConfigError, RunConfig
+from superdyn.config.schema import UPDATE_RULES
+from superdyn.config.targets import described, resolve_target
+from superdyn.models.measures import superposition_measures
+from superdyn.models.protocol import DTYPES, EmbeddingStudent, ExplicitStudent, build_student, student_class
+from superdyn.models.student import Student
+from superdyn.models.transformer import Transformer
+from superdyn.training.optimizers import make_optimizer, rule_class
+from superdyn.training.own_measures import OwnMeasures
+
+_TRIED: set[tuple[object, ...]] = set()
+"""What has passed: a sweep has many points of one shape."""
+
+
+def check_own_code(config: RunConfig) -> None:
+    """Try what the configuration names of the user's own; of a language model it is only found.
+
+    Raises:
+        ConfigError: naming the key and what is wrong, with file and line where the user's code raised.
+    """
+    if config.claim is not None and ":" in config.claim.judge:
+        resolve_target("claim.judge", config.claim.judge)
+    student_type, rule = student_class(config.model.target), rule_class(config.optimizer)
+    measures = OwnMeasures(config.trainer.measures)
+    own_student = student_type not in (Student, Transformer)
+    all_ours = not own_student and config.optimizer.name in UPDATE_RULES and not config.trainer.measures
+    if all_ours or config.data.kind == "tokens":
+        return
+    case = (config.pack_key(), student_type, rule, *measures.functions)
+    if case in _TRIED:
+        return
+    student = _made(config)
+    if own_student:
+        _check_student(student, config)
+    if config.optimizer.name not in UPDATE_RULES:
+        _check_rule(config)
+    try:
+        measures(student, [config], (1, config.data.n_features))
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"trainer.measures={list(config.trainer.measures)}: {described(error)}.") from error
+    _TRIED.add(case)
+
+
+def _made(*configs: RunConfig) -> nn.Module:
+    try:
+        return build_student(configs)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"model._target_={configs[0].model.target!r}: {described(error)}; a student is made by Student(configs)."
+        ) from error
+
+
+def _check_student(student: nn.Module, config: RunConfig) -> None:
+    named, dtype = f"model._target_={config.model.target!r}", DTYPES[config.trainer.precision]
+    for name, parameter in student.named_parameters():
+        if parameter.dtype != torch.float32 and parameter.dtype != dtype:
+            raise ConfigError(f"{named}: parameter {name} is {parameter.dtype}; allowed is torch.float32.")
+    pair = _made(config, config.model_copy(update={"seed": config.seed + 1}))
+    for name, value in student.state_dict().items():
+        if not torch.equal(value[0], pair.state_dict()[name][0]):
+            raise ConfigError(
+                f"{named}: {name} of one configuration starts with other values each time; allowed are values drawn "
+                f"from the member's own seed, by superdyn.features.generator.normals(config.seed, shape, tag)."
+            )
+    if config.trainer.accelerator == "cpu":  # what needs a GPU fails here and may work there
+        _check_forward(student.to(dtype), pair.to(dtype), config)
+    if isinstance(student, EmbeddingStudent):
+        try:
+            superposition_measures(student.embedding().detach())
+        except Exception as error:
+            raise ConfigError(
+                f"{named}: embedding() must return a tensor of axes run, hidden and feature, and its measures end in "
+                f"{type(error).__name__}: {error}."
+            ) from error
+
+
+def _check_forward(student: nn.Module, pair: nn.Module, config: RunConfig) -> None:
+    named = f"model._target_={config.model.target!r}"
+    n_samples, n_features = 2 * config.data.length, config.data.n_features
+    x = torch.linspace(0, 1, n_samples * n_features, dtype=DTYPES[config.trainer.precision])
+    x = x.reshape(1, n_samples, n_features)
+    output = _output(student, x, named)
+    if output.shape != x.shape:
+        raise ConfigError(
+            f"{named}: makes outputs of shape {tuple(output.shape)} of inputs of shape {tuple(x.shape)}, axes run, "
+            f"sample and feature; allowed is the same shape."
+        )
+    if not torch.isfinite(output).all():
+        raise ConfigError(f"{named}: makes outputs that are not finite before any step, of inputs between 0 and 1.")
+    if not isinstance(student, ExplicitStudent):
+        idle = _without_effect(student, output)
+        if idle:
+            raise ConfigError(
+                f"{named}: the output does not depend on {', '.join(idle)}; detach nothing that trains, and give other "
+                f"parameters requires_grad=False."
+            )
+    beside = _output(pair, torch.cat([x, 3 * x]), named)[:1].detach()
+    if not torch.allclose(beside, output.detach(), rtol=1e-3, atol=1e-5 * float(output.detach().abs().max())):
+        raise ConfigError(
+            f"{named}: a run's output depends on the other runs of its pack; allowed are operations that keep the run "
+            f"axis apart."
+        )
+
+
+def _output(student: nn.Module, x: Tensor, named: str) -> Tensor:
+    try:
+        output = student(x)
+    except Exception as error:
+        raise ConfigError(f"{named}: {described(error)}, on inputs of shape {tuple(x.shape)}.") from error
+    if not isinstance(output, Tensor):
+        raise ConfigError(
+            f"{named}: forward returns {type(output).__name__}; allowed is a tensor of the input's shape."
+        )
+    return output
+
+
+def _without_effect(student: nn.Module, output: Tensor) -> list[str]:
+    trained: Mapping[str, Tensor] = {n: p for n, p in student.named_parameters() if p.requires_grad}
+    if not output.requires_grad:
+        return list(trained)
+    found = torch.autograd.grad(output.sum(), list(trained.values()), allow_unused=True)
+    return [name for name, gradient in zip(trained, found, strict=True) if gradient is None]
+
+
+def _check_rule(config: RunConfig) -> None:
+    """One step from made-up gradients."""
+    trained = {name: p for name, p in _made(config).named_parameters() if p.requires_grad}
+    named = f"optimizer.name={config.optimizer.name!r}"
+    rate = torch.full((1,), config.optimizer.lr, dtype=next(iter(trained.values())).dtype)
+    try:
+        rule = make_optimizer(trained, [config.optimizer])
+        rule.update({name: torch.full_like(p, 1e-3) for name, p in trained.items()}, rate)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{named}: {described(error)}.") from error
+    if not torch.isfinite(rule.flat).all():
+        raise ConfigError(f"{named}: parameters are not finite after a first step of gradients 0.001.")
