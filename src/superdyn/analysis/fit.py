@@ -73,19 +73,17 @@ def fit_power_law(
         return no_fit(_too_little(curve, kept, notes), kept.t.size, method, least)
     # The richest form comes last: it sets the noise scale and carries the bootstrap.
     ordered = tuple(sorted(forms, key=lambda form: sum(FORMS[form])))
-    best, fits, kept = _fit_before_floor(kept, ordered, rule=window is None)
-    if not kept.t.size:
-        return no_fit("; ".join([*notes, "no fit: no decay stands out of the noise"]), 0, method, least)
-    decades = np.log10(kept.t[-1] / kept.t[0])
-    if decades < LONG_DECADES:
-        notes.append(f"the long window has {decades:.2f} of {LONG_DECADES} decades")
+    best, fits, fitted = _fit_before_floor(kept, ordered, rule=window is None)
+    if not _enough(fitted):
+        return no_fit(_lost_in_noise(curve, kept, fitted, notes), fitted.t.size, method, least)
+    notes += _remarks(fitted, float(best.x[0]))
     chosen = {"form": best.form, "noise": best.noise, "robust_scale": ROBUST_SCALES * fits[-1].noise}
-    numbers = _numbers(kept, best, fits, n_boot, np.random.default_rng(seed))
+    numbers = _numbers(fitted, best, fits, n_boot, np.random.default_rng(seed))
     numbers["L_inf"] += least or 0.0
     return PowerLawFit(
         **numbers,
         least_loss=least,
-        n_points=int(kept.t.size),
+        n_points=int(fitted.t.size),
         note="; ".join(notes),
         method=method | chosen,
     )
@@ -134,8 +132,27 @@ def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
     return "; ".join([*notes, f"no fit: {found}, {needed}"])
 
 
+def _remarks(fitted: Curve, alpha: float) -> list[str]:
+    decades, remarks = np.log10(fitted.t[-1] / fitted.t[0]), []
+    if decades < LONG_DECADES:
+        remarks.append(f"the long window has {decades:.2f} of {LONG_DECADES} decades")
+    if alpha > (1.0 - 1e-6) * ALPHA_BOUNDS[1]:
+        remarks.append(
+            f"alpha is at the end of its bounds, {ALPHA_BOUNDS[1]:g}: the decay is steeper than a power law's"
+        )
+    return remarks
+
+
+def _lost_in_noise(curve: Curve, kept: Curve, fitted: Curve, notes: list[str]) -> str:
+    if not fitted.t.size:
+        return "; ".join([*notes, "no fit: no decay stands out of the noise"])
+    remark = f"from t = {kept.t[fitted.t.size]:.4g} on the decay is lost in the noise on its floor"
+    return _too_little(curve, fitted, [*notes, remark])
+
+
 def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tuple[Polished, list[Polished], Curve]:
-    """Best form, all forms, and the curve they were fitted to: refitted where the rule cuts a drowned end."""
+    """Best form, all forms, and the curve up to where the rule cuts a drowned end, to which they are refitted if there
+    is enough of it."""
     best, all_forms = polish(curve.t, curve.loss, curve.weight, forms)
     if not rule:
         return best, all_forms, curve
@@ -143,8 +160,8 @@ def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tu
     total = np.exp(log_model(curve.t, best.x[None], scales)[0][0])
     stop = floor_start(curve.t, total - scales.parameters(best.x)[2], total, best.noise)
     shorter = curve.within(np.arange(curve.t.size) < stop)
-    if stop in (0, curve.t.size) or not _enough(shorter):
-        return best, all_forms, curve if stop else shorter
+    if stop == curve.t.size or not _enough(shorter):
+        return best, all_forms, shorter
     return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
 
 
