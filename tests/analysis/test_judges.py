@@ -27,7 +27,8 @@ def runs(exponents, *, width=16, seeds=(0, 1)):
     """Trained embeddings of N = 32 with the long-window exponent of each (a, b), the same for all seeds."""
     return pd.DataFrame(
         {A: float(a), B: float(b), "seed": seed, "data.n_features": 32, "model.width": width,
-         "model.train_encoder": True, **{f"{name}{end}": alpha for name in ("alpha", "alpha_long") for end in ("", "_low", "_high")},
+         "model.train_encoder": True,
+         **{f"{name}{end}": alpha for name in ("alpha", "alpha_long") for end in ("", "_low", "_high")},
          "alpha_strict": np.nan, "alpha_sequential": 0.3, "alpha_rich": 0.4, "exact_deviation": np.nan,
          "signature": f"{a}-{b}-{seed}-{width}", "state": "done"}
         for (a, b), alpha in exponents.items() for seed in seeds
