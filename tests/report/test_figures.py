@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.image import imread
-from synthetic_sweep import MISSING, SMALL, add_run, run_config, write_run
+from synthetic_sweep import MISSING, SMALL, Plan, add_run, run_config, write_run, write_sweep
 
 from superdyn.config import RunConfig
 from superdyn.report.curves import curves_figure
+from superdyn.report.exponents import exponents_figure
 from superdyn.report.headline import headline_figure
 from superdyn.report.heatmap import binned, rank_bins
 from superdyn.report.seeds import seed_band
 from superdyn.report.study import load_study
-from superdyn.report.style import pair_colours
+from superdyn.report.style import Drawing, pair_colours
 from superdyn.report.svg import write_figure
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
 
@@ -90,6 +92,35 @@ def test_rank_bins_hold_every_feature_once_and_average_it():
 def test_colours_tell_all_pairs_apart():
     pairs = [(a, b) for b in (0.0, 0.5, 1.0) for a in (1.1, 1.5, 2.0)]
     assert len(set(pair_colours(pairs).values())) == len(pairs)
+
+
+@pytest.mark.parametrize("cone", ["protan", "deutan"])
+def test_hues_of_different_b_stay_apart_where_red_and_green_do_not(cone: str):
+    """Colours as Viénot, Brettel & Mollon (1999) say that they are seen; told by differences in CIE Lab above 8."""
+    pairs = [(a, b) for b in (0.0, 0.25, 0.5, 1.0) for a in (1.1, 1.5, 2.0)]
+    seen = {pair: _lab(colour, cone) for pair, colour in pair_colours(pairs).items()}
+    apart = [np.linalg.norm(seen[p] - seen[q]) for p in pairs for q in pairs if p[1] < q[1]]
+    assert min(apart) > 8
+
+
+def _lab(colour: str, cone: str) -> np.ndarray:
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    share = {"protan": (0.11238, 0.88762, 0.00401), "deutan": (0.29275, 0.70725, -0.02234)}[cone]
+    red = share[0] * linear[0] + share[1] * linear[1]
+    seen = np.array([red, red, share[2] * (linear[0] - linear[1]) + linear[2]])
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen.clip(0, 1)
+    x, y, z = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_numbers_of_nulls_beyond_the_axis_do_not_lie_on_each_other(tmp_path: Path):
+    write_sweep(tmp_path, Plan(pairs=((1.1, 0.5), (1.5, 0.5)), n_seeds=1, models=("trained_embedding",)))
+    drawing = exponents_figure(load_study(tmp_path))
+    assert isinstance(drawing, Drawing)
+    one, other = (text.get_position() for text in drawing.figure.axes[0].texts)
+    assert one[0] == pytest.approx(other[0])
+    assert abs(one[1] - other[1]) > 0.05
 
 
 def test_hostile_names_are_plain_text_in_the_figures(tmp_path: Path):

@@ -5,6 +5,7 @@ universal exponent on the horizontal line 1. In it stand α_rich = (a + 2b − 1
 exact K = N curve of the same finite N.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -56,9 +57,12 @@ def exponents_figure(study: Study) -> Drawing | Absent:
             axes.set_title(panel_title(condition))
             axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)), zorder=1.5)
             axes.axhline(1, color=MUTED, lw=1.0, zorder=1.5)
+            beyond: Counter[float] = Counter()
             for row in records(pooled.loc[pooled["condition"] == condition]):
                 pair = (row["data.data_exponent"], row["data.importance_exponent"])
-                draw_marks(axes, row, colours[pair], row["alpha_sequential"], top, upright=True)
+                place = row["alpha_sequential"]
+                draw_marks(axes, row, colours[pair], place, top, upright=True, written=beyond[round(place, 2)])
+                beyond[round(place, 2)] += row["alpha_null_long"] > top
         panels[0].set_xlim(0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0)))
         panels[0].set_ylim(0, top)
         plain = {pair: (colour, "") for pair, colour in colours.items()}
@@ -67,8 +71,11 @@ def exponents_figure(study: Study) -> Drawing | Absent:
     return Drawing("exponents", "Exponents against theory", caption, figure)
 
 
-def draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool) -> None:
-    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α."""
+def draw_marks(
+    axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool, written: int = 0
+) -> None:
+    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α, and so many nulls
+    beyond it are written there already."""
 
     def mark(value: float, **look: Any) -> None:
         axes.plot(*((place, value) if upright else (value, place)), color=colour, ls="", **look)
@@ -87,7 +94,7 @@ def draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: 
         mark(row["alpha_null_long"], marker="x", ms=8, mew=1.2, zorder=3.5)
     elif row["alpha_null_long"] > top:
         mark(0.99 * top, marker="^" if upright else ">", ms=5, zorder=3.5)
-        where = (place, 0.95 * top) if upright else (0.975 * top, place)
+        where = (place, (0.95 - 0.055 * written) * top) if upright else (0.975 * top, place)
         align: dict[str, Any] = {"ha": "center", "va": "top"} if upright else {"ha": "right", "va": "center"}
         axes.text(*where, f"{row['alpha_null_long']:.1f}", fontsize=7, **align)
 
