@@ -10,10 +10,12 @@ from synthetic_sweep import MISSING, SMALL, Plan, add_run, run_config, write_run
 
 from superdyn.config import RunConfig
 from superdyn.report.curves import curves_figure
+from superdyn.report.exponent_list import forest_figure
 from superdyn.report.exponents import exponents_figure
 from superdyn.report.headline import headline_figure
 from superdyn.report.heatmap import binned, rank_bins
 from superdyn.report.seeds import seed_band
+from superdyn.report.slopes import slopes_figure
 from superdyn.report.study import load_study
 from superdyn.report.style import Drawing, pair_colours
 from superdyn.report.svg import write_figure
@@ -112,6 +114,21 @@ def _lab(colour: str, cone: str) -> np.ndarray:
     xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen.clip(0, 1)
     x, y, z = np.cbrt(xyz / [0.9505, 1.0, 1.089])
     return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_the_axes_of_exponents_hold_whole_intervals_and_the_slope_names_its_time(tmp_path: Path):
+    config = run_config("trained_embedding", (1.5, 0.0), 0, SMALL)
+    scheduled = {**config.to_mapping(), "optimizer": {"name": "sgd", "lr": 1.0, "schedule": "cosine"}}
+    run = write_run(tmp_path, RunConfig.from_mapping(scheduled))
+    run.write_result((run.result() or {}) | {"alpha_long": 0.1, "alpha_long_ci": [-0.5, 0.7]})
+    study = load_study(tmp_path)
+    chart, rows, slopes = exponents_figure(study), forest_figure(study), slopes_figure(study)
+    assert isinstance(chart, Drawing)
+    assert isinstance(rows, Drawing)
+    assert isinstance(slopes, Drawing)
+    assert chart.figure.axes[0].get_ylim()[0] < -0.5
+    assert rows.figure.axes[0].get_xlim()[0] < -0.5
+    assert r"\log \tau" in slopes.figure.axes[0].get_ylabel()
 
 
 def test_numbers_of_nulls_beyond_the_axis_do_not_lie_on_each_other(tmp_path: Path):

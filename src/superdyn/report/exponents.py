@@ -64,7 +64,7 @@ def exponents_figure(study: Study) -> Drawing | Absent:
                 draw_marks(axes, row, colours[pair], place, top, upright=True, written=beyond[round(place, 2)])
                 beyond[round(place, 2)] += row["alpha_null_long"] > top
         panels[0].set_xlim(0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0)))
-        panels[0].set_ylim(0, top)
+        panels[0].set_ylim(lower_limit(pooled), top)
         plain = {pair: (colour, "") for pair, colour in colours.items()}
         legend_below(figure, study.labelled(plain), (*MARKS, *LEVELS))
     caption = _MAP_CAPTION + study.selection + (f" {NO_PLACE.format(named(left_out))}" if left_out else "")
@@ -103,6 +103,11 @@ def upper_limit(pooled: pd.DataFrame) -> float:
     """End of the axis of α: room for all but the null, which has no bound where its curve is exponential."""
     drawn = pooled[["alpha_long_high", "alpha_strict_high", "alpha_rich", "alpha_long", "alpha_sequential"]]
     return 1.15 * float(np.nanmax(drawn.to_numpy(float), initial=1.2))
+
+
+def lower_limit(pooled: pd.DataFrame) -> float:
+    """The other end: 0, or below the intervals that reach farther."""
+    return 1.1 * float(np.nanmin(pooled[["alpha_long_low", "alpha_strict_low"]].to_numpy(float), initial=0.0))
 
 
 NO_PLACE = "Not drawn, since no (a, b) has both an exponent and an α_seq, which needs a + 2b > 1: {}."
