@@ -107,6 +107,14 @@ def test_the_plateau_is_cut_at_half_the_initial_loss():
     assert fit.alpha == pytest.approx(1, abs=1e-3)
 
 
+def test_a_sparse_curve_keeps_points_on_its_floor_to_make_up_the_least_number():
+    t = np.geomspace(10, 1e3, 12)
+    loss = (0.3 + (1 + t / 20) ** -1.5) * np.exp(0.02 * np.random.default_rng(1).standard_normal(t.size))
+    fit = fit_power_law(t, loss, n_boot=2)
+    assert np.isfinite(fit.alpha)
+    assert fit.n_points == 10
+
+
 def test_a_decay_steeper_than_the_bounds_is_said_to_be_no_power_law():
     fit = fit_power_law(T, 0.03 + np.exp(-T / 50), n_boot=2)
     assert fit.alpha == pytest.approx(10, abs=1e-4)

@@ -121,21 +121,24 @@ def _check(window: Interval | None, n_boot: int, forms: tuple[str, ...]) -> None
         raise ValueError(f"forms={forms} names {unknown or 'nothing'}; allowed: {', '.join(FORMS)}")
 
 
+def _decades(curve: Curve) -> float:
+    return float(np.log10(curve.t[-1] / curve.t[0])) if curve.t.size else 0.0
+
+
 def _enough(curve: Curve) -> bool:
-    return curve.t.size >= LEAST_POINTS and bool(np.log10(curve.t[-1] / curve.t[0]) >= LEAST_DECADES)
+    return curve.t.size >= LEAST_POINTS and _decades(curve) >= LEAST_DECADES
 
 
 def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
-    decades = np.log10(kept.t[-1] / kept.t[0]) if kept.t.size else 0.0
-    found = f"{kept.t.size} of {curve.t.size} usable points over {decades:.2f} decades are left in the window"
+    found = f"{kept.t.size} of {curve.t.size} usable points over {_decades(kept):.2f} decades are left in the window"
     needed = f"a fit needs {LEAST_POINTS} points and {LEAST_DECADES} decades"
     return "; ".join([*notes, f"no fit: {found}, {needed}"])
 
 
 def _remarks(fitted: Curve, alpha: float) -> list[str]:
-    decades, remarks = np.log10(fitted.t[-1] / fitted.t[0]), []
-    if decades < LONG_DECADES:
-        remarks.append(f"the long window has {decades:.2f} of {LONG_DECADES} decades")
+    remarks = []
+    if _decades(fitted) < LONG_DECADES:
+        remarks.append(f"the long window has {_decades(fitted):.2f} of {LONG_DECADES} decades")
     if alpha > (1.0 - 1e-6) * ALPHA_BOUNDS[1]:
         remarks.append(
             f"alpha is at the end of its bounds, {ALPHA_BOUNDS[1]:g}: the decay is steeper than a power law's"
@@ -151,8 +154,8 @@ def _lost_in_noise(curve: Curve, kept: Curve, fitted: Curve, notes: list[str]) -
 
 
 def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tuple[Polished, list[Polished], Curve]:
-    """Best form, all forms, and the curve up to where the rule cuts a drowned end, to which they are refitted if there
-    is enough of it."""
+    """Best form, all forms, and the curve before the drowned end that the rule cuts, to which they are refitted if it
+    is long enough."""
     best, all_forms = polish(curve.t, curve.loss, curve.weight, forms)
     if not rule:
         return best, all_forms, curve
@@ -160,8 +163,10 @@ def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tu
     total = np.exp(log_model(curve.t, best.x[None], scales)[0][0])
     stop = floor_start(curve.t, total - scales.parameters(best.x)[2], total, best.noise)
     shorter = curve.within(np.arange(curve.t.size) < stop)
-    if stop == curve.t.size or not _enough(shorter):
+    if stop == curve.t.size or _decades(shorter) < LEAST_DECADES:
         return best, all_forms, shorter
+    # Of a sparse curve some drowned points stay, to make up the number that a fit needs.
+    shorter = curve.within(np.arange(curve.t.size) < max(stop, LEAST_POINTS))
     return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
 
 
