@@ -102,10 +102,10 @@ def loss_limits(runs: Sequence[Run]) -> tuple[float, float]:
     """Both ends of the axis of L(t)/L(0): below the least measured value and the least possible one, `FLOOR` at the
     latest; above the largest, but no higher than a diverging run may take it."""
     losses = np.concatenate([_positive(run.relative_loss()) for run in runs])
-    lowest = min(float(np.nanmin(losses)), *(run.floor() for run in runs if np.isfinite(run.floor())), 1.0)
+    lowest = min(float(np.nanmin(losses, initial=1.0)), *(run.floor() for run in runs if np.isfinite(run.floor())), 1.0)
     if lowest < 0.1:
         return max(FLOOR, 0.4 * lowest), HIGHEST
-    return 0.8 * lowest, min(HIGHEST, 1.1 * float(np.nanmax(losses)))
+    return 0.8 * lowest, min(HIGHEST, 1.1 * float(np.nanmax(losses, initial=1.0)))
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
