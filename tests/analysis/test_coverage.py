@@ -90,4 +90,4 @@ def test_intervals_of_half_time_exponents(n_features, sigma):
     found = [half_time_exponent(rank**1.5 * np.exp(sigma * rng.standard_normal(n_features))) for _ in range(1000)]
     covered = np.mean([low <= 1.5 <= high for _, (low, high), _ in found])
     print(f"\nz of {n_features} features, half-times scattered by {sigma:.0%}: covered {covered:.3f}")
-    assert 0.9 < covered < 0.98
+    assert 0.88 < covered < 0.98
