@@ -34,13 +34,15 @@ def test_fit_reads_it(measured, capsys):
 def test_the_line_of_z_covers_the_ranks_that_it_was_fitted_to(measured):
     result = json.loads((measured / "result.json").read_text())
     (line,) = [
-        line for line in token_halftimes_figure(load_study(measured)).figure.axes[0].lines if "z =" in line.get_label()
+        line
+        for line in token_halftimes_figure(load_study(measured)).figure.axes[0].lines
+        if "z =" in str(line.get_label())
     ]
     first, last = result["half_time_features"]
     ranks = np.asarray(line.get_xdata(), dtype=float)
     assert first <= ranks.min()
     assert int(ranks.max()) == last
-    assert "[" in line.get_label()
+    assert "[" in str(line.get_label())
 
 
 def test_status_and_table_of_runs(measured, capsys):

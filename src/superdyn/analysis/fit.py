@@ -3,9 +3,8 @@ bootstrap.
 
 Where the least possible loss is known, all of this is done with L − L_least, so that L_inf ≥ L_least, and α is the
 exponent of the excess. The pieces, each in its file: `excess` (what is fitted), `curve` (clean, bin), `window` (the
-rule), `projection` (grid search), `polish`
-(scipy least squares, choice among the nested forms by AICc), `interval` (bootstrap, trimmed windows), `slope`
-(flatness). Axis legend: `t` point.
+rule), `projection` (grid search), `polish` (scipy least squares, choice among the nested forms by AICc), `interval`
+(bootstrap, trimmed windows), `slope` (flatness). Axis legend: `t` point.
 """
 
 from typing import Any
@@ -175,15 +174,15 @@ def _flatness(curve: Curve, floor: float, n_boot: int, rng: np.random.Generator)
     t_mid, slope = local_slope(curve.t, curve.loss)
     visible = floor <= FLOOR_SHARE * np.exp(np.interp(np.log(t_mid), np.log(curve.t), np.log(curve.loss)))
     low, high, decades = flat_stretch(t_mid, np.where(visible, slope, np.nan))
-    flat = decades >= FLAT_DECADES
-    inside = curve.within((curve.t >= low) & (curve.t <= high)) if flat else curve
-    strict, interval = line_with_interval(inside, n_boot, rng)
+    strict, interval = None, None
+    if decades >= FLAT_DECADES:
+        strict, interval = line_with_interval(curve.within((curve.t >= low) & (curve.t <= high)), n_boot, rng)
     return {
-        "flat": flat,
+        "flat": strict is not None,
         "flat_decades": decades,
         "flat_window": (low, high),
-        "alpha_strict": strict if flat else None,
-        "alpha_strict_ci": interval if flat else None,
+        "alpha_strict": strict,
+        "alpha_strict_ci": interval,
     }
 
 
