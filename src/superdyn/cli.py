@@ -2,7 +2,7 @@
 doctor`.
 
 Each verb is a thin call into its room. Exit codes: 0 done, 1 a run, claim or check failed, 2 wrong input, 130 stopped
-by Ctrl-C, 141 when whoever read the output has gone, 143 by SIGTERM.
+by Ctrl-C, 141 nobody reads what is printed any more (`| head`), 143 by SIGTERM.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from superdyn.evaluate.verb import add_evaluate_verb
 from superdyn.tokens_command import add_tokens_verb
 from superdyn.verify.verb import add_verify_verb
 
-WRONG_INPUT, INTERRUPTED, READER_LEFT = 2, 130, 141
+WRONG_INPUT, INTERRUPTED, UNREAD = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,11 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except USER_ERRORS as error:
         print(f"superdyn: {sentence(error)}", file=sys.stderr)
         return WRONG_INPUT
-    except BrokenPipeError:  # `superdyn status … | head` has seen enough
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what is left to write goes nowhere, at exit too
-        return READER_LEFT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more as it ends
+        return UNREAD
     except OSError as error:
         return _storage_fault(error)
     except KeyboardInterrupt:
@@ -169,12 +167,12 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _storage_fault(error: OSError) -> int:
-    """A disk that cannot be written is no bug; any other system error is."""
+    """A disk that cannot be read or written is no bug; any other system error is."""
     from superdyn.runs.faults import fault_of
 
     if fault_of(error) != "storage":
         raise error
-    print(f"superdyn: {error.filename or 'a folder'}: cannot be written ({error.strerror}).", file=sys.stderr)
+    print(f"superdyn: {error.filename or 'a folder'}: {(error.strerror or str(error)).lower()}.", file=sys.stderr)
     return WRONG_INPUT
 
 

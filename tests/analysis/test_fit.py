@@ -107,6 +107,20 @@ def test_the_plateau_is_cut_at_half_the_initial_loss():
     assert fit.alpha == pytest.approx(1, abs=1e-3)
 
 
+def test_a_sparse_curve_keeps_points_on_its_floor_to_make_up_the_least_number():
+    t = np.geomspace(10, 1e3, 12)
+    loss = (0.3 + (1 + t / 20) ** -1.5) * np.exp(0.02 * np.random.default_rng(1).standard_normal(t.size))
+    fit = fit_power_law(t, loss, n_boot=2)
+    assert np.isfinite(fit.alpha)
+    assert fit.n_points == 10
+
+
+def test_a_decay_steeper_than_the_bounds_is_said_to_be_no_power_law():
+    fit = fit_power_law(T, 0.03 + np.exp(-T / 50), n_boot=2)
+    assert fit.alpha == pytest.approx(10, abs=1e-4)
+    assert "steeper than a power law" in fit.note
+
+
 def test_unusable_points_are_dropped_and_counted():
     loss = 1 / T
     loss[[3, 50, 90]] = np.nan, 0.0, -1.0
@@ -116,6 +130,12 @@ def test_unusable_points_are_dropped_and_counted():
     assert fit.alpha == pytest.approx(1, abs=1e-6)
 
 
+def noisy_floor() -> np.ndarray:
+    """Falls from half of L(0) to its floor within half a decade, then stays there for two."""
+    noise = np.random.default_rng(0).standard_normal(151)
+    return (0.6 + np.exp(-np.r_[0, T] / 50)) * np.exp(0.02 * noise)
+
+
 @pytest.mark.parametrize(
     ("loss", "reason"),
     [
@@ -123,6 +143,7 @@ def test_unusable_points_are_dropped_and_counted():
         (np.full(151, np.nan), "0 of 0 usable points"),
         (1 / (1 + np.r_[0, T] / 5e3), "no fit"),
         (np.exp(-np.r_[0, T] / 500), "the closing bend"),
+        (noisy_floor(), "lost in the noise on its floor"),
     ],
 )
 def test_a_curve_without_a_power_law_gives_nan_and_says_why(loss, reason):

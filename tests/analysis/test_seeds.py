@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from superdyn.analysis import pool_seeds
+from superdyn.analysis.seeds import seed_interval
 
 
 def frame(alphas: list[float], **columns) -> pd.DataFrame:
@@ -39,3 +40,8 @@ def test_interval_covers_the_mean_with_few_seeds(n_seeds):
 def test_unknown_column_is_named():
     with pytest.raises(ValueError, match="by=\\['depth'\\] names \\['depth'\\]"):
         pool_seeds(frame([1.0]), by=["depth"])
+
+
+def test_the_order_of_seeds_does_not_matter():
+    values = np.random.default_rng(0).standard_normal(5)
+    assert seed_interval(values) == seed_interval(values[::-1])

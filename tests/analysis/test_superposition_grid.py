@@ -39,3 +39,9 @@ def test_a_bent_line_is_no_power_law_though_its_mean_slope_is_one():
     strong = [row for row in rows if row.quantity == "β in superposition"]
     assert all(row.measured == pytest.approx(1.0) and row.verdict == "not held" for row in strong)
     assert all("no power law" in row.note for row in strong)
+
+
+def test_two_widths_or_one_weight_decay_decide_nothing():
+    table = frame(lambda k, decay, a: 1 / k)
+    for part in (table[table["model.width"] < 32], table[table["optimizer.weight_decay"] > 0]):
+        assert set(verdicts(grid_rows("grid", CLAIM, part)).values()) == {"inconclusive"}

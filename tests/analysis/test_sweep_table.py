@@ -124,3 +124,22 @@ def test_fit_table_of_a_sweep_names_its_runs(tmp_path, make_config):
     frame = fit_table(tmp_path, n_boot=10)
     assert frame["run"].tolist() == ["one"]
     assert np.isfinite(frame["alpha"]).all()
+
+
+def test_a_run_that_has_not_measured_yet_does_not_keep_the_others_from_being_fitted(tmp_path, make_config):
+    write(tmp_path / "one", make_config(**EXACT), done=False)
+    begun = make_config(seed=1)
+    RunFolder(tmp_path / "two").prepare(begun.to_mapping(), begun.signature())
+    frame = fit_table(tmp_path, n_boot=10)
+    assert np.isfinite(frame["alpha"]).tolist() == [True, False]
+    assert "no measurement yet" in frame["note"][1]
+    with pytest.raises(ValueError, match=r"has no curve\.parquet"):
+        fit_table(tmp_path / "two")
+
+
+def test_a_run_whose_status_is_cut_short_counts_as_failed(tmp_path, make_config):
+    write(tmp_path / "one", make_config(**EXACT))
+    (tmp_path / "one" / "status.json").write_text("{")
+    (row,) = load_sweep(tmp_path).to_dict("records")
+    assert row["state"] == "failed"
+    assert "cut short" in row["error"]

@@ -29,6 +29,13 @@ def test_small_numbers_group_and_measurements_do_not(tmp_path):
     assert frame["alpha"].tolist() == pytest.approx([0.5, 0.5], abs=1e-6)
 
 
+def test_an_epoch_is_a_part_of_a_curve_and_no_curve_of_its_own(tmp_path):
+    steps = np.arange(1, 401)
+    pd.DataFrame({"step": steps, "loss": steps**-0.5, "epoch": steps // 100}).to_csv(tmp_path / "curve.csv")
+    (row,) = fit_table(tmp_path / "curve.csv", n_boot=5).to_dict("records")
+    assert row["window_end"] > 300
+
+
 def test_plain_table_is_one_curve_and_equals_the_direct_fit(tmp_path):
     loss = np.exp(0.02 * np.random.default_rng(0).standard_normal(T.size)) / T
     pd.DataFrame({"step": T, "loss": loss}).to_csv(tmp_path / "curve.csv", index=False)
@@ -45,6 +52,7 @@ def test_plain_table_is_one_curve_and_equals_the_direct_fit(tmp_path):
         (b"step,loss\n", "has no row below its header"),
         (b"", "is empty"),
         (b"PK\0\0\x01", "is not text"),
+        (b"step,loss\n1,0.5\n2,0.4,0.3\n", "Expected 2 fields in line 3, saw 3"),
     ],
 )
 def test_wrong_files_are_refused_with_one_sentence(tmp_path, content, message):

@@ -77,6 +77,23 @@ def test_the_rank_is_compared_with_the_width(rank_beta, verdict):
     assert rows[-1].measured == pytest.approx(rank_beta - 1.0)
 
 
+@pytest.mark.parametrize(
+    "lost", [{"trainer.max_steps": 400}, {"trainer.max_steps": 100}, {"trainer.max_steps": 400, "seed": 1}]
+)
+def test_a_width_with_lost_runs_costs_a_width_or_a_seed_and_no_verdict(lost):
+    table = widths(1.0)
+    gone = (table["model.width"] == 8) & (table[list(lost)] == pd.Series(lost)).all(axis=1)
+    rows = width_rows("c", claim(1.0, 0.25), table[~gone])
+    assert verdicts(rows) == ["held"]
+    assert rows[-1].measured == pytest.approx(1.0)
+
+
+def test_ranks_that_are_no_widths_are_not_compared():
+    table = widths(1.0, rank_beta=1.0)
+    table["model.decoder.head_rank"] *= 3
+    assert verdicts(width_rows("c", claim(1.0, 0.25), table)) == ["held", "inconclusive"]
+
+
 def half_times(narrow, wide, rule="sgd", a=2.0):
     """A table of runs with the half-time exponents z·a of the two arms, one per seed."""
     arms = [(16, True, narrow), (64, True, wide), (64, False, wide)]
@@ -107,6 +124,14 @@ def test_z_in_superposition_is_compared_with_both_controls(narrow, verdict):
         assert rows[-1].low <= rows[-1].measured <= rows[-1].high
     else:
         assert "1 of 6 runs have no z" in rows[-1].note
+
+
+def test_the_difference_of_z_is_of_seeds_that_both_have_two_at_least():
+    table = half_times([0.5, 0.52, 0.48], [1.0, 1.02, 0.98])
+    narrow = table["model.width"] == 16
+    for seeds, verdict in (({0, 1}, "held"), ({0}, "inconclusive")):
+        part = table[~narrow | table["seed"].isin(seeds)]
+        assert verdicts(token_half_times("c", claim(0.0, 0.1), part)) == [verdict, verdict]
 
 
 def test_optimizers_are_judged_apart_and_frequencies_not_ranks_are_meant():

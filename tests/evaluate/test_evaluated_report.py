@@ -12,6 +12,8 @@ pytest.importorskip("transformers", reason="the package transformers (extra llm)
 
 from superdyn.analysis import load_sweep
 from superdyn.cli import main
+from superdyn.report.evaluated.halftimes import token_halftimes_figure
+from superdyn.report.study import load_study
 
 TRAININGS = ("loss_curves", "local_slopes", "exponents", "exponent_list", "feature_heatmap", "half_times")
 EVALUATIONS = ("evaluation_loss", "evaluation_bins", "evaluation_half_times", "evaluation_superposition")
@@ -27,6 +29,20 @@ def test_fit_reads_it(measured, capsys):
     result = json.loads((measured / "result.json").read_text())
     assert row["alpha"] == pytest.approx(result["alpha"])
     assert [row["window_start"], row["window_end"]] == result["window"]
+
+
+def test_the_line_of_z_covers_the_ranks_that_it_was_fitted_to(measured):
+    result = json.loads((measured / "result.json").read_text())
+    (line,) = [
+        line
+        for line in token_halftimes_figure(load_study(measured)).figure.axes[0].lines
+        if "z =" in str(line.get_label())
+    ]
+    first, last = result["half_time_features"]
+    ranks = np.asarray(line.get_xdata(), dtype=float)
+    assert first <= ranks.min()
+    assert int(ranks.max()) == last
+    assert "[" in str(line.get_label())
 
 
 def test_status_and_table_of_runs(measured, capsys):

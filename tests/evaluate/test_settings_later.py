@@ -59,8 +59,9 @@ def test_a_schedule_makes_lr_time_the_axis(again, tmp_path):
     curve = load_curve(out).set_index("step")
     assert curve["lr_time"][4] == pytest.approx(0.05 * (0 + 1 + 2 + 3))
     assert curve["lr_time"][192] == pytest.approx(0.05 * sum(range(10)) + 0.5 * 182)
-    assert run_result(out, n_boot=2)["axis"] == "lr_time"
-    assert run_result(out, n_boot=2)["window"][1] == pytest.approx(curve["lr_time"][192])
+    result = run_result(out, n_boot=2)
+    assert result["axis"] == "lr_time"
+    assert set(result["window"]) <= set(curve["lr_time"])
 
 
 def test_other_steps(again):

@@ -5,18 +5,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.image import imread
-from synthetic_sweep import MISSING, SMALL, add_run, run_config, write_run
+from synthetic_sweep import MISSING, SMALL, Plan, add_run, run_config, write_run, write_sweep
 
 from superdyn.config import RunConfig
 from superdyn.models.measures import superposition_measures
 from superdyn.report.curves import curves_figure
+from superdyn.report.exponent_list import forest_figure
+from superdyn.report.exponents import exponents_figure
 from superdyn.report.headline import headline_figure
 from superdyn.report.heatmap import binned, rank_bins
 from superdyn.report.own_measures import SUPERDYNS, own_measure_figures
 from superdyn.report.seeds import seed_band
+from superdyn.report.slopes import slopes_figure
 from superdyn.report.study import load_study
-from superdyn.report.style import pair_colours
+from superdyn.report.style import Drawing, pair_colours
 from superdyn.report.svg import write_figure
 from superdyn.runs.folder import CURVE_COLUMNS
 from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
@@ -95,6 +99,50 @@ def test_rank_bins_hold_every_feature_once_and_average_it():
 def test_colours_tell_all_pairs_apart():
     pairs = [(a, b) for b in (0.0, 0.5, 1.0) for a in (1.1, 1.5, 2.0)]
     assert len(set(pair_colours(pairs).values())) == len(pairs)
+
+
+@pytest.mark.parametrize("cone", ["protan", "deutan"])
+def test_hues_of_different_b_stay_apart_where_red_and_green_do_not(cone: str):
+    """Colours as Viénot, Brettel & Mollon (1999) say that they are seen; told by differences in CIE Lab above 8."""
+    pairs = [(a, b) for b in (0.0, 0.25, 0.5, 1.0) for a in (1.1, 1.5, 2.0)]
+    seen = {pair: _lab(colour, cone) for pair, colour in pair_colours(pairs).items()}
+    apart = [np.linalg.norm(seen[p] - seen[q]) for p in pairs for q in pairs if p[1] < q[1]]
+    assert min(apart) > 8
+
+
+def _lab(colour: str, cone: str) -> np.ndarray:
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    share = {"protan": (0.11238, 0.88762, 0.00401), "deutan": (0.29275, 0.70725, -0.02234)}[cone]
+    red = share[0] * linear[0] + share[1] * linear[1]
+    seen = np.array([red, red, share[2] * (linear[0] - linear[1]) + linear[2]])
+    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen.clip(0, 1)
+    x, y, z = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_the_axes_of_exponents_hold_whole_intervals_and_the_slope_names_its_time(tmp_path: Path):
+    config = run_config("trained_embedding", (1.5, 0.0), 0, SMALL)
+    scheduled = {**config.to_mapping(), "optimizer": {"name": "sgd", "lr": 1.0, "schedule": "cosine"}}
+    run = write_run(tmp_path, RunConfig.from_mapping(scheduled))
+    run.write_result((run.result() or {}) | {"alpha_long": 0.1, "alpha_long_ci": [-0.5, 0.7]})
+    study = load_study(tmp_path)
+    chart, rows, slopes = exponents_figure(study), forest_figure(study), slopes_figure(study)
+    assert isinstance(chart, Drawing)
+    assert isinstance(rows, Drawing)
+    assert isinstance(slopes, Drawing)
+    assert chart.figure.axes[0].get_ylim()[0] < -0.5
+    assert rows.figure.axes[0].get_xlim()[0] < -0.5
+    assert r"\log \tau" in slopes.figure.axes[0].get_ylabel()
+
+
+def test_numbers_of_nulls_beyond_the_axis_do_not_lie_on_each_other(tmp_path: Path):
+    write_sweep(tmp_path, Plan(pairs=((1.1, 0.5), (1.5, 0.5)), n_seeds=1, models=("trained_embedding",)))
+    drawing = exponents_figure(load_study(tmp_path))
+    assert isinstance(drawing, Drawing)
+    one, other = (text.get_position() for text in drawing.figure.axes[0].texts)
+    assert one[0] == pytest.approx(other[0])
+    assert abs(one[1] - other[1]) > 0.05
 
 
 def test_hostile_names_are_plain_text_in_the_figures(tmp_path: Path):

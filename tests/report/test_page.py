@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
-from synthetic_sweep import ATTACK, MISSING, SMALL, Plan, add_run, run_config, write_sweep
+from synthetic_sweep import ATTACK, MISSING, SMALL, Plan, add_run, run_config, write_run, write_sweep
 
+from superdyn import analysis
 from superdyn.config import RunConfig
 from superdyn.report.page import symbols, write_report
 from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
@@ -107,3 +109,12 @@ def test_notes_that_all_runs_share_stand_once_above_the_tables(tmp_path: Path):
         add_run(tmp_path, RunConfig.from_mapping(config), state="interrupted")
     page = write_report(tmp_path).read_text(encoding="utf-8")
     assert page.count("Notes: a &amp; b") == page.count("a &amp; b") == 1
+
+
+def test_a_student_without_any_loss_at_the_start_is_reported(tmp_path: Path):
+    run = write_run(tmp_path / "run", run_config("trained_embedding", (1.5, 0.0), 0, SMALL))
+    steps = np.array([0, 1, 10])
+    run.write_curve({"step": steps, "lr_time": steps * 1.0, "loss": np.zeros(3)})
+    run.write_spectrum(steps, np.zeros((3, 32)))
+    run.write_result(analysis.run_result(run.path, n_boot=2))
+    assert write_report(run.path).is_file()

@@ -3,9 +3,8 @@ bootstrap.
 
 Where the least possible loss is known, all of this is done with L − L_least, so that L_inf ≥ L_least, and α is the
 exponent of the excess. The pieces, each in its file: `excess` (what is fitted), `curve` (clean, bin), `window` (the
-rule), `projection` (grid search), `polish`
-(scipy least squares, choice among the nested forms by AICc), `interval` (bootstrap, trimmed windows), `slope`
-(flatness). Axis legend: `t` point.
+rule), `projection` (grid search), `polish` (scipy least squares, choice among the nested forms by AICc), `interval`
+(bootstrap, trimmed windows), `slope` (flatness). Axis legend: `t` point.
 """
 
 from __future__ import annotations
@@ -75,19 +74,17 @@ def fit_power_law(
         return no_fit(_too_little(curve, kept, notes), kept.t.size, method, least)
     # The richest form comes last: it sets the noise scale and carries the bootstrap.
     ordered = tuple(sorted(forms, key=lambda form: sum(FORMS[form])))
-    best, fits, kept = _fit_before_floor(kept, ordered, rule=window is None)
-    if not kept.t.size:
-        return no_fit("; ".join([*notes, "no fit: no decay stands out of the noise"]), 0, method, least)
-    decades = np.log10(kept.t[-1] / kept.t[0])
-    if decades < LONG_DECADES:
-        notes.append(f"the long window has {decades:.2f} of {LONG_DECADES} decades")
+    best, fits, fitted = _fit_before_floor(kept, ordered, rule=window is None)
+    if not _enough(fitted):
+        return no_fit(_lost_in_noise(curve, kept, fitted, notes), fitted.t.size, method, least)
+    notes += _remarks(fitted, float(best.x[0]))
     chosen = {"form": best.form, "noise": best.noise, "robust_scale": ROBUST_SCALES * fits[-1].noise}
-    numbers = _numbers(kept, best, fits, n_boot, np.random.default_rng(seed))
+    numbers = _numbers(fitted, best, fits, n_boot, np.random.default_rng(seed))
     numbers["L_inf"] += least or 0.0
     return PowerLawFit(
         **numbers,
         least_loss=least,
-        n_points=int(kept.t.size),
+        n_points=int(fitted.t.size),
         note="; ".join(notes),
         method=method | chosen,
     )
@@ -125,19 +122,41 @@ def _check(window: Interval | None, n_boot: int, forms: tuple[str, ...]) -> None
         raise ValueError(f"forms={forms} names {unknown or 'nothing'}; allowed: {', '.join(FORMS)}")
 
 
+def _decades(curve: Curve) -> float:
+    return float(np.log10(curve.t[-1] / curve.t[0])) if curve.t.size else 0.0
+
+
 def _enough(curve: Curve) -> bool:
-    return curve.t.size >= LEAST_POINTS and bool(np.log10(curve.t[-1] / curve.t[0]) >= LEAST_DECADES)
+    return curve.t.size >= LEAST_POINTS and _decades(curve) >= LEAST_DECADES
 
 
 def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
-    decades = np.log10(kept.t[-1] / kept.t[0]) if kept.t.size else 0.0
-    found = f"{kept.t.size} of {curve.t.size} usable points over {decades:.2f} decades are left in the window"
+    found = f"{kept.t.size} of {curve.t.size} usable points over {_decades(kept):.2f} decades are left in the window"
     needed = f"a fit needs {LEAST_POINTS} points and {LEAST_DECADES} decades"
     return "; ".join([*notes, f"no fit: {found}, {needed}"])
 
 
+def _remarks(fitted: Curve, alpha: float) -> list[str]:
+    remarks = []
+    if _decades(fitted) < LONG_DECADES:
+        remarks.append(f"the long window has {_decades(fitted):.2f} of {LONG_DECADES} decades")
+    if alpha > (1.0 - 1e-6) * ALPHA_BOUNDS[1]:
+        remarks.append(
+            f"alpha is at the end of its bounds, {ALPHA_BOUNDS[1]:g}: the decay is steeper than a power law's"
+        )
+    return remarks
+
+
+def _lost_in_noise(curve: Curve, kept: Curve, fitted: Curve, notes: list[str]) -> str:
+    if not fitted.t.size:
+        return "; ".join([*notes, "no fit: no decay stands out of the noise"])
+    remark = f"from t = {kept.t[fitted.t.size]:.4g} on the decay is lost in the noise on its floor"
+    return _too_little(curve, fitted, [*notes, remark])
+
+
 def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tuple[Polished, list[Polished], Curve]:
-    """Best form, all forms, and the curve they were fitted to: refitted where the rule cuts a drowned end."""
+    """Best form, all forms, and the curve before the drowned end that the rule cuts, to which they are refitted if it
+    is long enough."""
     best, all_forms = polish(curve.t, curve.loss, curve.weight, forms)
     if not rule:
         return best, all_forms, curve
@@ -145,8 +164,10 @@ def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tu
     total = np.exp(log_model(curve.t, best.x[None], scales)[0][0])
     stop = floor_start(curve.t, total - scales.parameters(best.x)[2], total, best.noise)
     shorter = curve.within(np.arange(curve.t.size) < stop)
-    if stop in (0, curve.t.size) or not _enough(shorter):
-        return best, all_forms, curve if stop else shorter
+    if stop == curve.t.size or _decades(shorter) < LEAST_DECADES:
+        return best, all_forms, shorter
+    # Of a sparse curve some drowned points stay, to make up the number that a fit needs.
+    shorter = curve.within(np.arange(curve.t.size) < max(stop, LEAST_POINTS))
     return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
 
 
@@ -155,15 +176,15 @@ def _flatness(curve: Curve, floor: float, n_boot: int, rng: np.random.Generator)
     t_mid, slope = local_slope(curve.t, curve.loss)
     visible = floor <= FLOOR_SHARE * np.exp(np.interp(np.log(t_mid), np.log(curve.t), np.log(curve.loss)))
     low, high, decades = flat_stretch(t_mid, np.where(visible, slope, np.nan))
-    flat = decades >= FLAT_DECADES
-    inside = curve.within((curve.t >= low) & (curve.t <= high)) if flat else curve
-    strict, interval = line_with_interval(inside, n_boot, rng)
+    strict, interval = None, None
+    if decades >= FLAT_DECADES:
+        strict, interval = line_with_interval(curve.within((curve.t >= low) & (curve.t <= high)), n_boot, rng)
     return {
-        "flat": flat,
+        "flat": strict is not None,
         "flat_decades": decades,
         "flat_window": (low, high),
-        "alpha_strict": strict if flat else None,
-        "alpha_strict_ci": interval if flat else None,
+        "alpha_strict": strict,
+        "alpha_strict_ci": interval,
     }
 
 

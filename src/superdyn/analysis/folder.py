@@ -56,7 +56,8 @@ def load_sweep(path: str | Path) -> pd.DataFrame:
     text). Exponents are those of L − L_least where `least_loss` is not NaN, else of L; L_inf is always that of L.
 
     Raises:
-        ValueError: `path` holds no run, or a file of a run is not whole.
+        ValueError: `path` holds no run, or a configuration or result is not whole. A run whose status is not whole
+            counts as failed, as in `superdyn status`.
     """
     return pd.DataFrame([_row(run) for run in existing_runs(path)])
 
@@ -127,16 +128,17 @@ def result_columns(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(run: RunFolder) -> dict[str, Any]:
-    status, result = run.status(), run.result() or {}
-    known = {
-        "run": run.name,
-        "path": str(run.path),
-        "signature": None if status is None else status.signature,
-        "state": None if status is None else status.state,
-        "step": np.nan if status is None else status.step,
-        "error": None if status is None else status.error,
-    }
-    return known | load_config(run.path) | result_columns(result)
+    known = {"run": run.name, "path": str(run.path), **_state(run)}
+    return known | load_config(run.path) | result_columns(run.result() or {})
+
+
+def _state(run: RunFolder) -> dict[str, Any]:
+    nothing = {"signature": None, "state": None, "step": np.nan, "error": None}
+    try:
+        status = run.status()
+    except ValueError as error:
+        return nothing | {"state": "failed", "error": str(error)}
+    return nothing if status is None else {key: getattr(status, key) for key in nothing}
 
 
 def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

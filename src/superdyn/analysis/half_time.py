@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike
+from scipy import stats
 
 BINS_PER_DECADE = 8
 HALVED_SHARE = 0.9
@@ -90,7 +91,8 @@ def half_time_exponent(
     evenly.
 
     `rank` (n,) are the ranks i, ascending; 1 … n if left out. The first few features are left out by default: their
-    half-times are a step or two. The interval is a bootstrap over the bins.
+    half-times are a step or two. The interval is a bootstrap over the bins, which also takes into account that bins of
+    few features scatter more.
     """
     rank = np.arange(1.0, half_time.size + 1) if rank is None else rank
     label = np.floor(np.log10(rank) * BINS_PER_DECADE).astype(np.int64)
@@ -111,11 +113,15 @@ def half_time_exponent(
 
 
 def _bootstrap(x: Float[np.ndarray, "d"], y: Float[np.ndarray, "d"], seed: int) -> tuple[float, float]:
-    """Interval of the slope from residuals resampled over the bins."""
+    """Interval of the slope by the wild bootstrap: each bin's residual keeps its size and takes a random sign.
+
+    Residuals are divided by 1 − leverage, and the interval is widened by the ratio of Student's to the normal quantile.
+    """
     slope, intercept = np.polyfit(x, y, 1)
     centred = x - x.mean()
-    residual = (y - slope * x - intercept) * np.sqrt(x.size / (x.size - 2))
-    drawn = np.random.default_rng(seed).choice(residual, size=(_REPLICATES, x.size))
-    slopes = slope + drawn @ centred / (centred @ centred)
-    low, high = np.quantile(slopes, (0.025, 0.975))
-    return float(low), float(high)
+    leverage = 1.0 / x.size + centred**2 / (centred @ centred)
+    residual = (y - slope * x - intercept) / (1.0 - leverage)
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(_REPLICATES, x.size))
+    widening = stats.t.ppf(0.975, x.size - 2) / stats.norm.ppf(0.975)
+    low, high = widening * np.quantile((signs * residual) @ centred / (centred @ centred), (0.025, 0.975))
+    return float(slope + low), float(slope + high)

@@ -53,12 +53,10 @@ def exact_loss(
     lr_time: ArrayLike,
     *,
     per_feature: bool = False,
-    encoder: Float[np.ndarray, "k n"] | None = None,
 ) -> TheoryCurve | None:
     """The theory of this run at its measurements, or None where there is none.
 
-    `config` has dotted keys. A frozen embedding that is not the identity needs its `encoder` and gives totals
-    only.
+    `config` has dotted keys. A frozen embedding other than the identity, which the seed gives, has totals only.
     """
     if config.get("model._target_", _OUR_STUDENT) != _OUR_STUDENT or reads_tokens(config):
         return None

@@ -12,7 +12,7 @@ from scipy.stats import norm, t
 from superdyn.runs.record import LEAST_LOSS
 
 EXPONENTS = ("alpha", "alpha_long")
-_REPLICATES, _COVERAGE = 1000, 0.975
+_REPLICATES, _COVERAGE = 4000, 0.975
 
 
 def pool_seeds(frame: pd.DataFrame, by: list[str], *, seed: int = 0) -> pd.DataFrame:
@@ -60,10 +60,14 @@ def _pooled(group: pd.DataFrame, name: str, seed: int) -> dict[str, float]:
 
 
 def seed_interval(values: Float[np.ndarray, "s"], seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean of a number that was measured once per seed; NaN for fewer than two."""
+    """95 % interval of the mean of a number that was measured once per seed; NaN for fewer than two.
+
+    The order of the values, which is that of folder names, does not matter.
+    """
     n = values.size
     if n < 2:
         return np.nan, np.nan
+    values = np.sort(values)
     drawn = np.random.default_rng(seed).choice(values, size=(_REPLICATES, n)).mean(axis=1) - values.mean()
     widening = np.sqrt(n / (n - 1)) * t.ppf(_COVERAGE, n - 1) / norm.ppf(_COVERAGE)
     low, high = np.quantile(drawn, (1 - _COVERAGE, _COVERAGE)) * widening

@@ -11,12 +11,13 @@ import pandas as pd
 
 from superdyn.analysis.fit import fit_curve
 from superdyn.analysis.folder import existing_runs, load_config, load_curve, result_columns
-from superdyn.analysis.result import PowerLawFit
+from superdyn.analysis.result import PowerLawFit, no_fit
 from superdyn.analysis.run_result import fit_run
 from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
 
 POINTS_PER_GROUP = 10
-"""A numeric column groups a CSV's rows when it has at least this many rows per value (a seed, a width)."""
+"""A numeric column groups a CSV's rows when it has at least this many rows per value (a seed, a width), unless its
+values follow each other in time (an epoch)."""
 
 _CURVE = ("step", "loss")
 _KNOWN = (LEAST_LOSS, EXCESS_ERROR)
@@ -31,18 +32,24 @@ def fit_table(path: str | Path, *, n_boot: int = 200, seed: int = 0) -> pd.DataF
     """One row per curve: what identifies it (`run`, or the CSV's grouping columns), then the fit.
 
     A CSV is grouped by every column besides those of the curve (`step`, `loss`, `least_loss`, `excess_error`) that
-    holds text or few distinct numbers. `fitted` says whether the exponents are of L or of L − L_least.
+    holds text or few distinct numbers. `fitted` says whether the exponents are of L or of L − L_least. A run of a sweep
+    that has not measured yet has a row without numbers, whose note says so.
 
     Raises:
-        ValueError: `path` is missing, holds no run, or is a file without the two columns, or a curve has several least
-            losses.
+        ValueError: `path` is missing, holds no run that has measured, or is a file without the two columns, or a curve
+            has several least losses.
     """
     root = Path(path)
     if not root.exists():
         raise ValueError(f"{path} does not exist; allowed: a run folder, a sweep folder or a CSV file")
     if root.is_file():
         return _fit_csv(root, n_boot, seed)
-    rows = [{"run": run.name} | _columns(_fit_run(run.path, n_boot, seed)) for run in existing_runs(root)]
+    runs = existing_runs(root)
+    measured = {run.name for run in runs if (run.path / "curve.parquet").is_file()} or {runs[0].name}  # which refuses
+    rows = []
+    for run in runs:
+        fit = _fit_run(run.path, n_boot, seed) if run.name in measured else no_fit("no fit: no measurement yet", 0, {})
+        rows.append({"run": run.name} | _columns(fit))
     return pd.DataFrame(rows)
 
 
@@ -52,7 +59,7 @@ def _fit_run(run: Path, n_boot: int, seed: int) -> PowerLawFit:
 
 def _fit_csv(file: Path, n_boot: int, seed: int) -> pd.DataFrame:
     frame = _read_csv(file)
-    by = [str(name) for name in frame if name not in (*_CURVE, *_KNOWN) and _groups(frame[str(name)])]
+    by = [str(name) for name in frame if name not in (*_CURVE, *_KNOWN) and _groups(frame, str(name))]
     # Without grouping columns all rows are one group.
     label = frame.groupby(by, dropna=False, sort=False).ngroup() if by else pd.Series(0, index=frame.index)
     rows = []
@@ -68,9 +75,11 @@ def _read_csv(file: Path) -> pd.DataFrame:
         if b"\0" in stream.read(4096):
             raise ValueError(f"{file} is not text; allowed: a run folder, a sweep folder or a CSV file")
     try:
-        frame = pd.read_csv(file, on_bad_lines="skip", encoding_errors="replace")
+        frame = pd.read_csv(file, encoding_errors="replace")
     except pd.errors.EmptyDataError:
         raise ValueError(f"{file} is empty; allowed: CSV with step, loss") from None
+    except pd.errors.ParserError as error:  # a line with more fields than the header
+        raise ValueError(f"{file} is no CSV with step, loss: {str(error).strip()}") from None
     missing = [name for name in _CURVE if name not in frame]
     if missing:
         found = ", ".join(map(str, frame.columns[:8]))
@@ -84,10 +93,15 @@ def _read_csv(file: Path) -> pd.DataFrame:
     return frame
 
 
-def _groups(column: pd.Series) -> bool:
+def _groups(frame: pd.DataFrame, name: str) -> bool:
+    column = frame[name]
     if not pd.api.types.is_numeric_dtype(column):
         return True
-    return column.nunique(dropna=False) * POINTS_PER_GROUP <= len(column)
+    if column.nunique(dropna=False) * POINTS_PER_GROUP > len(column):
+        return False
+    spans = frame.groupby(name, dropna=False)["step"].agg(["min", "max"]).sort_values("min")
+    follow = spans["min"].to_numpy()[1:] > spans["max"].to_numpy()[:-1]
+    return len(spans) == 1 or not follow.all()
 
 
 def _columns(fit: PowerLawFit) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from superdyn.report.style import (
 LOSS_LABEL = r"relative loss  $L(t)/L(0)$"
 FLOOR = 1e-8
 """The axis ends here at the latest: below lies only the exponential end of exact finite-N curves."""
+HIGHEST = 1.6
 EXACT: dict[str, Any] = {"color": INK, "lw": 0.9, "ls": (0, (3, 4)), "zorder": 2.6}
 APPROXIMATE: dict[str, Any] = EXACT | {"ls": (0, (4, 2.5, 1, 2.5))}
 NULL: dict[str, Any] = {"lw": 1.0, "ls": (0, (1, 1.6)), "zorder": 1.8}
@@ -56,7 +57,7 @@ def curves_figure(study: Study) -> Drawing:
             log_axes(axes)
             for pair, runs in by_pair.items():
                 draw_loss(axes, runs, looks[pair], study.scheduled)
-        panels[0].set_ylim(lowest_loss(study.runs), 1.6)
+        panels[0].set_ylim(*loss_limits(study.runs))
         label_short_range(panels[0])
         has_floor = any(np.isfinite(run.floor()) for run in study.runs)
         marks = TOKEN_MARKS[: 1 + has_floor] if study.reads_tokens else THEORY_MARKS
@@ -97,12 +98,14 @@ def theory_line(run: Run, colour: str) -> tuple[Float[np.ndarray, "t"], dict[str
     return np.full(len(run.curve), np.nan), {}
 
 
-def lowest_loss(runs: Sequence[Run]) -> float:
-    """The end of the axis of L(t)/L(0): below the least measured value and the least possible one, `FLOOR` at the
-    latest."""
-    measured = min(float(np.nanmin(_positive(run.relative_loss()), initial=1.0)) for run in runs)
-    lowest = min(measured, *(run.floor() for run in runs if np.isfinite(run.floor())), 1.0)
-    return max(FLOOR, (0.4 if lowest < 0.1 else 0.8) * lowest)
+def loss_limits(runs: Sequence[Run]) -> tuple[float, float]:
+    """Both ends of the axis of L(t)/L(0): below the least measured value and the least possible one, `FLOOR` at the
+    latest; above the largest, but no higher than a diverging run may take it."""
+    losses = np.concatenate([_positive(run.relative_loss()) for run in runs])
+    lowest = min(float(np.nanmin(losses, initial=1.0)), *(run.floor() for run in runs if np.isfinite(run.floor())), 1.0)
+    if lowest < 0.1:
+        return max(FLOOR, 0.4 * lowest), HIGHEST
+    return 0.8 * lowest, min(HIGHEST, 1.1 * float(np.nanmax(losses, initial=1.0)))
 
 
 def _positive(values: np.ndarray) -> np.ndarray:

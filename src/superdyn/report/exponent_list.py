@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 
 from superdyn.report.all_runs import records
 from superdyn.report.curves import panel_title
-from superdyn.report.exponents import LEVELS, MARKS, draw_marks, upper_limit
+from superdyn.report.exponents import LEVELS, MARKS, draw_marks, lower_limit, upper_limit
 from superdyn.report.sparse_curves import ENOUGH, POINTS, named
 from superdyn.report.study import Study, spread
 from superdyn.report.style import GRID, INK, MUTED, Absent, Drawing, drawing_style, pair_colours
@@ -32,7 +32,7 @@ def forest_figure(study: Study) -> Drawing | Absent:
         axes = figure.subplots()
         axes.axvline(1, color=MUTED, lw=1.0, zorder=1.5)
         _draw_rows(axes, rows, study)
-        axes.set_xlim(min(0.0, 1.1 * rows["alpha_long"].min()), upper_limit(rows))
+        axes.set_xlim(lower_limit(rows), upper_limit(rows))
         axes.grid(axis="y", color=GRID)
         axes.set_xlabel(r"exponent  $\alpha$")
         handles = [*MARKS[:2], LEVELS[1]] if study.reads_tokens else [*MARKS, SEQUENTIAL_MARK, LEVELS[1]]

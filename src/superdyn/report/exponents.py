@@ -5,6 +5,7 @@ universal exponent on the horizontal line 1. In it stand α_rich = (a + 2b − 1
 exact K = N curve of the same finite N.
 """
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -56,19 +57,25 @@ def exponents_figure(study: Study) -> Drawing | Absent:
             axes.set_title(panel_title(condition))
             axes.axline((0, 0), slope=1, color=MUTED, lw=1.0, ls=(0, (4, 2)), zorder=1.5)
             axes.axhline(1, color=MUTED, lw=1.0, zorder=1.5)
+            beyond: Counter[float] = Counter()
             for row in records(pooled.loc[pooled["condition"] == condition]):
                 pair = (row["data.data_exponent"], row["data.importance_exponent"])
-                draw_marks(axes, row, colours[pair], row["alpha_sequential"], top, upright=True)
+                place = row["alpha_sequential"]
+                draw_marks(axes, row, colours[pair], place, top, upright=True, written=beyond[round(place, 2)])
+                beyond[round(place, 2)] += row["alpha_null_long"] > top
         panels[0].set_xlim(0, 1.12 * float(np.nanmax(pooled["alpha_sequential"].to_numpy(float), initial=1.0)))
-        panels[0].set_ylim(0, top)
+        panels[0].set_ylim(lower_limit(pooled), top)
         plain = {pair: (colour, "") for pair, colour in colours.items()}
         legend_below(figure, study.labelled(plain), (*MARKS, *LEVELS))
     caption = _MAP_CAPTION + study.selection + (f" {NO_PLACE.format(named(left_out))}" if left_out else "")
     return Drawing("exponents", "Exponents against theory", caption, figure)
 
 
-def draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool) -> None:
-    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α."""
+def draw_marks(
+    axes: Axes, row: dict[str, Any], colour: str, place: float, top: float, *, upright: bool, written: int = 0
+) -> None:
+    """All marks of one (a, b): over `place` (`upright`) or along that row; `top` ends the axis of α, and so many nulls
+    beyond it are written there already."""
 
     def mark(value: float, **look: Any) -> None:
         axes.plot(*((place, value) if upright else (value, place)), color=colour, ls="", **look)
@@ -87,7 +94,7 @@ def draw_marks(axes: Axes, row: dict[str, Any], colour: str, place: float, top: 
         mark(row["alpha_null_long"], marker="x", ms=8, mew=1.2, zorder=3.5)
     elif row["alpha_null_long"] > top:
         mark(0.99 * top, marker="^" if upright else ">", ms=5, zorder=3.5)
-        where = (place, 0.95 * top) if upright else (0.975 * top, place)
+        where = (place, (0.95 - 0.055 * written) * top) if upright else (0.975 * top, place)
         align: dict[str, Any] = {"ha": "center", "va": "top"} if upright else {"ha": "right", "va": "center"}
         axes.text(*where, f"{row['alpha_null_long']:.1f}", fontsize=7, **align)
 
@@ -96,6 +103,11 @@ def upper_limit(pooled: pd.DataFrame) -> float:
     """End of the axis of α: room for all but the null, which has no bound where its curve is exponential."""
     drawn = pooled[["alpha_long_high", "alpha_strict_high", "alpha_rich", "alpha_long", "alpha_sequential"]]
     return 1.15 * float(np.nanmax(drawn.to_numpy(float), initial=1.2))
+
+
+def lower_limit(pooled: pd.DataFrame) -> float:
+    """The other end: 0, or below the intervals that reach farther."""
+    return 1.1 * float(np.nanmin(pooled[["alpha_long_low", "alpha_strict_low"]].to_numpy(float), initial=0.0))
 
 
 NO_PLACE = "Not drawn, since no (a, b) has both an exponent and an α_seq, which needs a + 2b > 1: {}."

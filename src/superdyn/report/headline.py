@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from superdyn.report.all_runs import records
-from superdyn.report.curves import LOSS_LABEL, THEORY_MARKS, draw_loss, lowest_loss
+from superdyn.report.curves import LOSS_LABEL, THEORY_MARKS, draw_loss, loss_limits
 from superdyn.report.exponents import LEVELS
 from superdyn.report.study import Run, Study, load_study
 from superdyn.report.style import (
@@ -83,7 +83,7 @@ def _draw(study: Study, reference: str, compared: str, name: str) -> Drawing:
         middle.sharex(left)
         middle.sharey(left)
         runs = [*_draw_condition(left, study, reference), *_draw_condition(middle, study, compared)]
-        left.set_ylim(lowest_loss(runs), 1.6)
+        left.set_ylim(*loss_limits(runs))
         left.set_ylabel(LOSS_LABEL)
         _draw_exponents(right, study, reference, compared)
         marks = (

@@ -20,7 +20,7 @@ from superdyn.report.evaluated.table import evaluations_table
 from superdyn.report.provenance import provenance
 from superdyn.report.study import Study, load_study
 from superdyn.report.style import Absent, Drawing
-from superdyn.report.svg import write_figure
+from superdyn.report.svg import write_figure, write_whole
 from superdyn.report.tables import claims_table, exponents_table, runs_table, unfinished_table
 from superdyn.report.width_lines import WidthLine, width_lines
 from superdyn.report.width_table import width_table
@@ -61,7 +61,7 @@ def write_report(path: Path) -> Path:
     drawings = drawings_of(study, parts)
     target = root / "report.html"
     figures = _write_figures(drawings, root / "figures")
-    target.write_text(_render(study, figures, [line for _, lines in parts for line in lines]), encoding="utf-8")
+    write_whole(target, _render(study, figures, [line for _, lines in parts for line in lines]).encode())
     return target
 
 

@@ -30,8 +30,8 @@ from superdyn.report.style import (
     panel_grid,
 )
 
-SLOPE_LABEL = r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$"
-TOKEN_SLOPE_LABEL = r"local exponent  $-\mathrm{d}\log (L-L_{\rm least})/\mathrm{d}\log t$"
+SLOPE_LABEL = r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log %s$"
+TOKEN_SLOPE_LABEL = r"local exponent of  $L-L_{\rm least}$"
 HIGHEST = 4.0
 """Slopes above this belong to the exponential end of a finite-N curve, where no power law is at issue."""
 REFERENCE_MARKS = (
@@ -47,7 +47,8 @@ def slopes_figure(study: Study) -> Drawing | Absent:
         return Absent("local_slopes", "Local exponents", sparse)
     with drawing_style():
         looks = pair_looks(study.pairs)
-        label = TOKEN_SLOPE_LABEL if study.reads_tokens else SLOPE_LABEL
+        time = r"\tau" if study.scheduled else "t"
+        label = TOKEN_SLOPE_LABEL if study.reads_tokens else SLOPE_LABEL % time
         figure, panels = panel_grid(len(shown), study.time_label, label)
         for axes, (condition, by_pair) in zip(panels, shown.items(), strict=True):
             axes.set_title(panel_title(condition))
@@ -110,9 +111,9 @@ _CAPTION = (
 )
 
 _TOKEN_CAPTION = (
-    "Local exponent −d log(L − L_least)/d log t of the curves of figure 1, where L_least is the least loss that their "
-    "evaluation tokens allow any model; where it is not known, of the loss itself. A power law is claimed only where a "
-    "line is flat (spread below 0.1) over a decade or more. There is no theory of these exponents to draw beside them. "
-    "A line ends where the difference is below five times its standard error; before that its slope is noisier the "
-    "smaller it is."
+    "Local exponent −d log(L − L_least)/d log t of the curves of figure 1, t the time on the axis and L_least the "
+    "least loss that their evaluation tokens allow any model; where it is not known, of the loss itself. A power law "
+    "is claimed only where a line is flat (spread below 0.1) over a decade or more. There is no theory of these "
+    "exponents to draw beside them. A line ends where the difference is below five times its standard error; before "
+    "that its slope is noisier the smaller it is."
 )

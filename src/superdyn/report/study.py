@@ -63,7 +63,13 @@ class Run:
         least = known_least(self.curve)
         if least is None:  # of the language, in runs from before that of their evaluation tokens was recorded
             least = self.curve["loss_floor"].iloc[-1] if "loss_floor" in self.curve else np.nan
-        return float(least / self.curve["loss"].to_numpy(float)[0])
+        return float(least / self.initial_loss)
+
+    @property
+    def initial_loss(self) -> float:
+        """L(0), NaN where a student begins without any loss, of which nothing can be a part."""
+        first = float(self.curve["loss"].iloc[0])
+        return first if first > 0 else np.nan
 
     def time(self, scheduled: bool) -> Float[np.ndarray, "t"]:
         """Optimizer steps, or learning-rate time τ where a schedule makes steps unequal."""
@@ -71,13 +77,12 @@ class Run:
 
     def relative_loss(self) -> Float[np.ndarray, "t"]:
         """L(t)/L(0)."""
-        loss = self.curve["loss"].to_numpy(float)
-        return loss / loss[0]
+        return self.curve["loss"].to_numpy(float) / self.initial_loss
 
     def relative_excess(self) -> Float[np.ndarray, "t"]:
         """(L(t) − L_least)/(L(0) − L_least), NaN where it is drowned; L(t)/L(0) where the least loss is not known."""
         excess = told_excess(self.curve)
-        return excess / excess[0]
+        return excess / (excess[0] if excess[0] > 0 else np.nan)
 
     def theory(self) -> analysis.TheoryCurve | None:
         """The theory of this very student, exact or approximate, or None where there is none."""

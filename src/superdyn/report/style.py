@@ -26,8 +26,9 @@ RAMPS = (
     ("#86bdec", "#0d4377"),  # blues
     ("#f6b052", "#9c3503"),  # oranges
     ("#7fcdb2", "#075c49"),  # greens
-    ("#d9a6dd", "#632777"),  # purples
+    ("#c9ab8a", "#5b3a1a"),  # browns
 )
+"""Light to dark; the hues stay apart for readers who do not tell red from green."""
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,

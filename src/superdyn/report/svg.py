@@ -1,4 +1,4 @@
-"""Writing figures: SVG and PNG files, and the SVG text as it stands inside an HTML page.
+"""Writing figures: SVG and PNG files, each at once, and the SVG text as it stands inside an HTML page.
 
 Inside a page the figures share one document, so every id gets the figure's name as a prefix; namespace
 declarations and metadata, which HTML does not need, are dropped, and with them the last mention of an address
@@ -9,6 +9,7 @@ import io
 import re
 from pathlib import Path
 
+from superdyn.atomic import write_atomically
 from superdyn.report.style import Drawing, drawing_style
 
 _COORDINATES = re.compile(r'(?<= )((?:d|x|y)=")([^"]*)"')
@@ -18,15 +19,21 @@ _METADATA = {"Date": None, "Creator": "superdyn"}
 
 def write_figure(drawing: Drawing, folder: Path) -> str:
     """Write `folder/NAME.svg` and `folder/NAME.png`; return the SVG for use inside an HTML page."""
+    png, buffer = io.BytesIO(), io.StringIO()
     with drawing_style():
-        drawing.figure.savefig(folder / f"{drawing.name}.png", metadata={"Software": "superdyn"})
+        drawing.figure.savefig(png, format="png", metadata={"Software": "superdyn"})
         # The layout found for the first file also serves the second: computing it takes most of the time.
         drawing.figure.set_layout_engine("none")
-        buffer = io.StringIO()
         drawing.figure.savefig(buffer, format="svg", metadata=_METADATA)
     text = _COORDINATES.sub(_shortened, buffer.getvalue())
-    (folder / f"{drawing.name}.svg").write_text(text, encoding="utf-8")
+    for suffix, content in (("png", png.getvalue()), ("svg", text.encode())):
+        write_whole(folder / f"{drawing.name}.{suffix}", content)
     return inline_svg(text, drawing.name)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A reader sees the old file or the new one; what can be drawn again need not wait for the disk."""
+    write_atomically(path, lambda file: file.write(content), durable=False)
 
 
 def _shortened(attribute: re.Match[str]) -> str:

@@ -159,7 +159,7 @@ def _run_row(row: dict[str, Any], of_data: list[Cell]) -> list[Cell]:
         *of_data,
         number(row["seed"], ".0f"),
         number(row["step"], ".0f"),
-        number(row["loss_final"] / row["loss_initial"], ".2e"),
+        number(row["loss_final"] / row["loss_initial"] if row["loss_initial"] else None, ".2e"),
         _with_interval(row, "alpha_long"),
         number(row["alpha_null_long"], ".3f"),
         _with_interval(row, "alpha_strict"),

@@ -112,7 +112,7 @@ def _of_tokens(dimension: str, runs: pd.DataFrame) -> WidthLine | None:
     if runs.groupby("d")[STEPS].nunique().max() == 1:  # a length of its own for each dimension
         runs = runs.assign(**{STEPS: runs[STEPS].max()})
     reached = runs.groupby(STEPS)["d"].nunique()
-    runs = _complete(runs[runs[STEPS].isin(reached.index[reached >= LEAST_DIMENSIONS])])
+    runs = runs[runs[STEPS].isin(reached.index[reached >= LEAST_DIMENSIONS])]
     if not len(runs):
         return None
     longest, *shorter = sorted(set(runs[STEPS]), reverse=True)
@@ -139,12 +139,6 @@ def _least(runs: pd.DataFrame) -> pd.Series:
 def _where(runs: pd.DataFrame) -> tuple[str, Pair, DataLaw]:
     first = records(runs)[0]
     return str(first["label"]), (float(first[PAIR_KEYS[0]]), float(first[PAIR_KEYS[1]])), DataLaw.of(first)
-
-
-def _complete(runs: pd.DataFrame) -> pd.DataFrame:
-    """The seeds that have as many dimensions as any, since a β of each is wanted."""
-    reached = runs[runs[STEPS] == runs[STEPS].max()].groupby("seed")["d"].nunique()
-    return runs[runs["seed"].isin(reached.index[reached == reached.max()])]
 
 
 def _local(arm: Arm) -> list[float]:

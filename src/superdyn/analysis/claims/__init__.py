@@ -55,7 +55,8 @@ def judge(name: str, claim: ClaimConfig, frame: pd.DataFrame, signatures: Sequen
     Raises:
         ValueError: `claim.judge` names no judge, one that may not be named, or one that raises or gives no rows.
     """
-    own = frame[frame["signature"].isin(signatures) & (frame["state"] == "done")]
+    done = frame[frame["signature"].isin(signatures) & (frame["state"] == "done")]
+    own = done.drop_duplicates("signature")  # a copy of a run folder is no second seed
     rows = _judged(name, claim, own) if len(own) else []
     absent = len(signatures) - len(own)
     if absent:

@@ -13,7 +13,7 @@ from superdyn.analysis.claims.arms import (
     time_to_reach,
     with_arms,
 )
-from superdyn.analysis.claims.row import ClaimRow, finding, reported
+from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
 from superdyn.config import ClaimConfig
 
 LEVELS = (0.1, 0.03, 0.01)
@@ -48,12 +48,13 @@ def _speed_up(slow: pd.DataFrame, fast: pd.DataFrame, level: float) -> float:
 
 
 def _summary(name: str, claim: ClaimConfig, ratios: dict[str, float]) -> ClaimRow:
+    quantity, levels = "largest time ratio K = N identity / K < N", ", ".join(f"{level:g}" for level in LEVELS)
     reached = {where: ratio for where, ratio in ratios.items() if np.isfinite(ratio)}
-    where = max(reached, key=reached.__getitem__) if reached else "no level was reached by both"
-    largest = reached.get(where, float("nan"))
-    least = min(reached.values()) if reached else float("nan")
-    levels = ", ".join(f"{level:g}" for level in LEVELS)
-    note = f"range over the grid and levels {levels}; held from {claim.expected - claim.tolerance:g} on"
-    return finding(name, "largest time ratio K = N identity / K < N", where, largest,
-                   held=largest >= claim.expected - claim.tolerance, expected=claim.expected, low=least, high=largest,
-                   note=note)  # fmt: skip
+    if not reached:
+        note = f"no L/L(0) of {levels} was reached by both"
+        return inconclusive(name, quantity, "all (a, b)", float("nan"), note, expected=claim.expected)
+    where = max(reached, key=reached.__getitem__)
+    largest, needed = reached[where], claim.expected - claim.tolerance
+    note = f"range over the grid and levels {levels}; held from {needed:g} on"
+    return finding(name, quantity, where, largest, held=largest >= needed, expected=claim.expected,
+                   low=min(reached.values()), high=largest, note=note)  # fmt: skip

@@ -18,6 +18,8 @@ ORTHOGONAL = "K = N, identity embedding"
 FROZEN = "K < N, frozen embedding"
 
 A, B = "data.data_exponent", "data.importance_exponent"
+NO_EVIDENCE = 0.5
+"""The b at which α_seq = 1 for every a."""
 
 
 def with_arms(frame: pd.DataFrame) -> pd.DataFrame:

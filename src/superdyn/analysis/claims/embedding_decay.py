@@ -5,7 +5,7 @@ A token is represented where its row has norm above 1/2, the φ of Liu, Liu, Gor
 
 import pandas as pd
 
-from superdyn.analysis.claims.row import ClaimRow, finding, reported
+from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
 from superdyn.analysis.folder import load_curve
 from superdyn.config import ClaimConfig
 
@@ -22,12 +22,15 @@ def embedding_decay(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[
         for decay, mean in means.iterrows()
         for measure in MEASURES
     ]
-    share = means["represented_fraction"]
+    quantity, share = "change of the represented share", means["represented_fraction"]
+    if len(share) < 2:
+        where, note = f"decay {share.index[0]:g}", "one weight decay only"
+        return [*rows, inconclusive(name, quantity, where, float("nan"), note, expected=claim.expected)]
     drop = float(share.iloc[0] - share.iloc[-1])
     where = f"decay {share.index[0]:g} minus decay {share.index[-1]:g}"
     held = drop >= claim.expected - claim.tolerance
     note = f"held from {claim.expected - claim.tolerance:g} on"
     return [
         *rows,
-        finding(name, "change of the represented share", where, drop, held, expected=claim.expected, note=note),
+        finding(name, quantity, where, drop, held, expected=claim.expected, note=note),
     ]

@@ -11,13 +11,15 @@ import pandas as pd
 from jaxtyping import Float
 
 from superdyn.analysis.claims.arms import A
-from superdyn.analysis.claims.row import ClaimRow, finding, reported
+from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
 from superdyn.analysis.folder import load_curve
 from superdyn.config import ClaimConfig
 
 DECAY, WIDTH = "optimizer.weight_decay", "model.width"
 SPREAD = 0.5
 """A power law's local exponents differ by no more than this."""
+LEAST_WIDTHS = 3
+"""Two points lie on a power law whatever they are."""
 
 
 def superposition_grid(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:
@@ -37,7 +39,10 @@ def grid_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> Iterator[Cl
         yield reported(
             name, "width exponent β", where, width_exponent(runs), low=min(local), high=max(local), note=note
         )
-        if decay == least:
+        if least == largest:
+            note = "one weight decay only, so that neither end is known"
+            yield inconclusive(name, "β in superposition", where, width_exponent(runs), note, expected=claim.expected)
+        elif decay == least:
             yield _judged(name, claim, "β in superposition", where, runs, claim.expected)
         elif decay == largest and a > 1:
             yield _judged(name, claim, "β without superposition", where, runs, a - 1)
@@ -45,7 +50,10 @@ def grid_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> Iterator[Cl
 
 def _judged(name: str, claim: ClaimConfig, quantity: str, where: str, runs: pd.DataFrame, expected: float) -> ClaimRow:
     """Held where β is as expected and a power law: its local exponents are that of one line."""
-    value, local = width_exponent(runs), local_exponents(runs)
+    value, local, widths = width_exponent(runs), local_exponents(runs), runs[WIDTH].nunique()
+    if widths < LEAST_WIDTHS:
+        note = f"finished runs of {widths} widths, and {LEAST_WIDTHS} are needed"
+        return inconclusive(name, quantity, where, value, note, expected=expected)
     straight = bool(np.ptp(local) <= SPREAD)
     doubt = "" if straight else "no power law; "
     note = f"{doubt}interval: local exponents between neighbouring widths; held within ±{claim.tolerance:g}"

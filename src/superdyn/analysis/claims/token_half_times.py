@@ -25,7 +25,7 @@ def token_half_times(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list
     rows: list[ClaimRow] = []
     verdicts: list[ClaimRow] = []
     for rule, runs in frame.groupby(RULE):
-        by_arm = {arm: runs[runs["arm"] == arm].set_index("seed")["z"] for arm in ARMS}
+        by_arm = {arm: runs[runs["arm"] == arm].set_index([A, "seed"])["z"] for arm in ARMS}
         rows += [_reported(name, f"{rule}, {arm}", z) for arm, z in by_arm.items() if len(z)]
         for arm in (CONTROL, WIDE_FROZEN):
             if len(by_arm[BOTTLENECK]) and len(by_arm[arm]):
@@ -43,12 +43,16 @@ def _reported(name: str, condition: str, z: pd.Series) -> ClaimRow:
 
 def _difference(name: str, claim: ClaimConfig, condition: str, narrow: pd.Series, wide: pd.Series) -> ClaimRow:
     quantity, where = "z without superposition minus z in superposition", f"{condition} against K < N"
-    difference = (wide - narrow).to_numpy(np.float64)
-    if np.isnan(difference).any():
-        absent = int(narrow.isna().sum() + wide.isna().sum())
+    absent = int(narrow.isna().sum() + wide.isna().sum())
+    if absent:
         note = f"{absent} of {len(narrow) + len(wide)} runs have no z: the losses of too few bins have come to a floor"
         return inconclusive(name, quantity, where, float("nan"), note, expected=claim.expected)
-    mean, (low, high), least = float(difference.mean()), seed_interval(difference), claim.expected + claim.tolerance
+    difference = (wide - narrow).dropna().to_numpy(np.float64)  # of the seeds that both have
+    mean = float(difference.mean()) if difference.size else float("nan")
+    if difference.size < 2:
+        note = f"an interval needs two seeds that both have, and there are {difference.size}"
+        return inconclusive(name, quantity, where, mean, note, expected=claim.expected)
+    (low, high), least = seed_interval(difference), claim.expected + claim.tolerance
     if low <= claim.expected and high >= least:
         note = (
             f"the interval has {claim.expected:g} and {least:g}, from where the claim would hold: more seeds are needed"

@@ -74,13 +74,19 @@ def width_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Claim
 
 
 def arm_of(runs: pd.DataFrame) -> Arm:
-    """The arm of runs with columns `d` and `excess`: the longest training, each d at its best learning rate."""
+    """The arm of runs with columns `d` and `excess`: the longest training, each d at its best learning rate.
+
+    A β of each seed is wanted: the seeds that have most dimensions count, and the dimensions that all of these have.
+    """
     mean = runs.groupby(["d", STEPS, RATE], as_index=False)["excess"].mean()
     best = mean.loc[mean.groupby(["d", STEPS])["excess"].idxmin()].set_index("d")
     first, last = best[STEPS].min(), best[STEPS].max()
     short, long = (best[best[STEPS] == steps].sort_index() for steps in (first, last))
     chosen = runs.merge(long[[STEPS, RATE]].reset_index(), on=["d", STEPS, RATE])
-    excess = chosen.pivot(index="seed", columns="d", values="excess").sort_index(axis=1)
+    excess = chosen.pivot(index="seed", columns="d", values="excess")
+    reached = excess.notna().sum(axis=1)
+    excess = excess[reached == reached.max()].dropna(axis=1)
+    long, short = long.loc[excess.columns], short.reindex(excess.columns)
     ratio = long["excess"] / short["excess"] if first < last else long["excess"] * np.nan
     return Arm(long.index.to_numpy(float), excess.to_numpy(), ratio.to_numpy(float), long[RATE].to_numpy(float))
 
@@ -114,6 +120,9 @@ def _width_row(name: str, claim: ClaimConfig, arm: Arm) -> ClaimRow:
 def _rank_row(name: str, claim: ClaimConfig, widths: Arm, ranks: Arm) -> ClaimRow:
     """Over the dimensions that both have, each trained out."""
     quantity, shared = "β of the rank minus β of the width", np.intersect1d(widths.dimension, ranks.dimension)
+    if not shared.size:
+        note = "no rank is also a width"
+        return inconclusive(name, quantity, _span(RANKS, ranks), float("nan"), note, expected=0.0)
     widths, ranks = (arm.at(np.isin(arm.dimension, shared)) for arm in (widths, ranks))
     out = (widths.shrank_to >= CONVERGED) & (ranks.shrank_to >= CONVERGED)
     one, other = widths.at(out), ranks.at(out)

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, A, B, label, with_arms
+from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, NO_EVIDENCE, A, B, label, with_arms
 from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
 from superdyn.analysis.fit import LONG_DECADES
 from superdyn.analysis.seeds import pool_seeds
 from superdyn.config import ClaimConfig
 
 LAG, RULE = "data.lag", "optimizer.name"
-NO_EVIDENCE = 0.5
-"""The b at which α_seq = 1 for every a."""
 
 
 def transformer_lag(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[ClaimRow]:

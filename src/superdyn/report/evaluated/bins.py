@@ -15,7 +15,7 @@ from superdyn.report.evaluated.loss import LOSS_LABEL, log_loss_axes
 from superdyn.report.study import Run, Study
 from superdyn.report.style import MARKERS, RAMPS, Drawing, drawing_style, panel_grid
 
-_COMMON_TO_RARE = LinearSegmentedColormap.from_list("rarity", [*RAMPS[1], RAMPS[3][1]])
+_COMMON_TO_RARE = LinearSegmentedColormap.from_list("rarity", [*RAMPS[1], "#632777"])
 
 
 def bins_figure(study: Study) -> Drawing:

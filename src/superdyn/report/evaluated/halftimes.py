@@ -7,8 +7,9 @@ from matplotlib.lines import Line2D
 
 from superdyn.analysis.evaluated import half_times_by_rank
 from superdyn.report.evaluated.lines import MAX_MODELS, label, legend, model_colours, model_marks, time_label
+from superdyn.report.halftimes import fitted_ranks
 from superdyn.report.study import Run, Study
-from superdyn.report.style import INK, Drawing, drawing_style, label_short_range, log_axes
+from superdyn.report.style import INK, Drawing, drawing_style, label_short_range, log_axes, with_interval
 
 _MARKS = (
     Line2D([], [], color=INK, ls="", marker="o", ms=4, label="half-time of a bin"),
@@ -41,12 +42,14 @@ def _draw(axes: Axes, run: Run, colour: str, mark: str) -> bool:
     rank, times = half_times_by_rank(run.path, run.curve, run.row["axis"])
     halved = np.isfinite(times) & (times > 0)
     axes.plot(rank[halved], times[halved], mark, ms=4, color=colour)
-    z = run.row["half_time_exponent"]
-    if np.isfinite(z) and halved.any():
-        centre = np.median(np.log(times[halved]) - z * np.log(rank[halved]))
+    z, low, high = (float(run.row[f"half_time_exponent{end}"]) for end in ("", "_low", "_high"))
+    first, last = fitted_ranks([run])
+    fitted = halved & (rank >= first) & (np.floor(rank) <= last)
+    if np.isfinite(z) and fitted.any():
+        centre = np.median(np.log(times[fitted]) - z * np.log(rank[fitted]))
         missing = "" if halved.all() else f", {np.sum(~halved)} of {halved.size} bins not halved"
-        text = f"{label(run)}: z = {z:.2f}{missing}"
-        axes.plot(rank[halved], np.exp(centre) * rank[halved] ** z, color=colour, lw=1.3, label=text)
+        text = f"{label(run)}: z = {with_interval(z, (low, high))}{missing}"
+        axes.plot(rank[fitted], np.exp(centre) * rank[fitted] ** z, color=colour, lw=1.3, label=text)
     return bool(halved.any())
 
 
@@ -55,5 +58,6 @@ _CAPTION = (
     "frequency rank of the bin (geometric, weighted with occurrences). These bins are equally wide in log rank, so "
     "that they spread evenly over this axis. The loss counts as it is, with the part that no model can remove: a bin "
     "whose tokens cannot be predicted to half of ln V never halves and has no point. Without a revision of step 0 "
-    "there are no half-times. z is fitted from rank 4 on and needs four bins."
+    "there are no half-times. z is fitted from rank 4 to the first bin that has not halved and needs four bins; its "
+    "line covers those, brackets are its 95 % interval."
 )

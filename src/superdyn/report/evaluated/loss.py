@@ -43,7 +43,7 @@ def loss_figure(study: Study) -> Drawing:
         left.set(xlabel=time_label(runs), ylabel=LOSS_LABEL)
         for axes in right:
             _draw_slopes(axes, slopes, looks)
-            axes.set_xlabel(time_label(runs))
+            axes.set(xlabel=time_label(runs), ylabel=r"local exponent of  $L$")
         legend(figure, runs, _MARKS if has_slopes else _MARKS[:2])
     return Drawing("evaluation_loss", "Loss of the checkpoints", _CAPTION + (_RIGHT if has_slopes else _ABSENT), figure)
 
@@ -78,7 +78,6 @@ def _draw_slopes(axes: Axes, slopes: list[tuple[np.ndarray, np.ndarray]], looks:
         axes.plot(middle, slope, **look)
     axes.axhline(THIRD, color=MUTED, lw=1.0, zorder=1)
     axes.set_xscale("log")
-    axes.set_ylabel(r"local exponent  $-\mathrm{d}\log L/\mathrm{d}\log t$")
 
 
 _CAPTION = (
@@ -87,8 +86,8 @@ _CAPTION = (
     "No theory is drawn beside these curves, since none of the closed forms of this library is about a language model. "
 )
 _RIGHT = (
-    "Right: the local exponent of the loss as it is, floor included; a power law without a floor is a horizontal "
-    "stretch, and a floor bends the line down. The grey level is α = 1/3, which has been reported for language models "
-    "under softmax and cross-entropy against learning-rate time."
+    "Right: the local exponent −d log L/d log t of the loss as it is, floor included, t being the time on the axis; a "
+    "power law without a floor is a horizontal stretch, and a floor bends the line down. The grey level is α = 1/3, "
+    "which has been reported for language models under softmax and cross-entropy against learning-rate time."
 )
 _ABSENT = "Not drawn is the local exponent: no model has four revisions within 0.4 decade of its training time."
