@@ -140,15 +140,6 @@ def test_fit_prints_the_table_as_json(one_curve, capsys):
     assert row["alpha_low"] < row["alpha"] < row["alpha_high"]
 
 
-def test_a_reader_that_has_left_gets_no_traceback(one_curve):
-    read, write = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "superdyn.cli", "fit", str(one_curve), "--json"]
-    shown = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, timeout=300)
-    os.close(write)
-    assert (shown.returncode, shown.stderr) == (141, b"")
-
-
 def test_fit_prints_a_table(one_curve, capsys):
     assert main(["fit", str(one_curve)]) == 0
     shown = capsys.readouterr().out
