@@ -105,6 +105,7 @@ class StackedOptimizer(nn.Module, ABC):
             bits = step.view(_INTEGERS[step.dtype])
             bits.bitwise_and_(-(lr != 0).to(bits.dtype).unsqueeze(1))
         self._decay.decouple(lr)
+        self._decay.grow_embeddings(lr)
         self.flat.sub_(step)
 
     @torch.no_grad()
