@@ -34,6 +34,14 @@ REFUSED = {
         {"model__train_encoder": False, "model__core": "identity"},
         r"model\.train_encoder=False, model\.core=identity, model\.bias=False: leave the student nothing to train",
     ),
+    "decay of frozen rows": (
+        {"optimizer__weight_decay": 0.1, "optimizer__weight_decay_on": "encoder", "model__train_encoder": False},
+        r"optimizer\.weight_decay=0\.1: acts on the embedding .* or optimizer\.weight_decay_on=all",
+    ),
+    "muon of a bias": (
+        {"model__train_encoder": False, "model__core": "identity", "model__bias": True, "optimizer__name": "muon"},
+        r"optimizer=muon: .* only the bias trains; allowed are sgd",
+    ),
 }
 
 
