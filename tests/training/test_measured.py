@@ -1,4 +1,4 @@
-"""Superposition measures are those of the embedding at that step, however a student of one's own makes it."""
+"""A measurement is of its own step: measures of the embedding as it is now, and nothing that changes later."""
 
 import pytest
 import torch
@@ -8,6 +8,7 @@ from superdyn.features.datamodule import FeatureDataModule
 from superdyn.models.measures import superposition_measures
 from superdyn.training import engine as engine_module
 from superdyn.training.engine import Engine
+from superdyn.training.module import SuperpositionModule
 
 
 class Factorised(nn.Module):
@@ -45,3 +46,13 @@ def test_measures_are_those_of_the_embedding_now(student, make_config, monkeypat
     for name, value in superposition_measures(engine.student.embedding().detach()).items():
         torch.testing.assert_close(measures[name], value, rtol=0, atol=0)
     assert (engine.measure(20)[1]["participation_ratio"] is measures["participation_ratio"]) == (student != "trained")
+
+
+def test_a_measurement_does_not_change_when_its_member_diverges_later(make_config):
+    module = SuperpositionModule([make_config(optimizer__lr=1e12, model__activation="linear")])
+    module.engine.prepare()
+    before = module.measure()
+    for chunk in FeatureDataModule(module.configs, module.boundaries).train_dataloader():
+        module.train_chunk(chunk)
+    assert module.measure().diverged_at > 0
+    assert before.diverged_at == -1

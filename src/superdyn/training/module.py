@@ -105,7 +105,7 @@ class SuperpositionModule(pl.LightningModule):
             loss=losses.sum(axis=1),
             feature_loss=losses,
             measures={name: values for name, values in found.items() if values.ndim == 1},
-            diverged_at=self.engine.diverged_at.cpu().numpy(),
+            diverged_at=self.engine.diverged_at.cpu().numpy().copy(),
             feature_measures={name: values for name, values in found.items() if values.ndim == 2},
         )
 
