@@ -1,7 +1,8 @@
 """Which points train together: those of one pack key, one batch form and one resume step, in packs that fit in memory.
 
-A member's memory is estimated from shapes: parameters and optimizer state, the evaluation set, and the activations of
-the larger of a training batch and an evaluation block; a chunk of batches has a limit of its own.
+A member's memory is estimated from shapes: parameters and optimizer state, the learning rate of every step, the
+evaluation set, and the activations of the larger of a training batch and an evaluation block; a chunk of batches has a
+limit of its own.
 """
 
 import warnings
@@ -150,11 +151,12 @@ def member_bytes(config: RunConfig) -> int:
         return token_bytes(config)
     n, k, data = config.data.n_features, config.model.width, config.data
     word = 8 if config.trainer.precision == "64-true" else 4
-    state = _STATE_COPIES * word * (2 * k * n + k * k)
+    rates = word * config.trainer.max_steps
+    state = rates + _STATE_COPIES * word * (2 * k * n + k * k)
     evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
     batch = max(data.batch_size, _EVALUATION_BLOCK)
     if config.model.target == TRANSFORMER:
-        state = _STATE_COPIES * word * transformer_parameters(config)
+        state = rates + _STATE_COPIES * word * transformer_parameters(config)
         return state + evaluation + activation_bytes(config, word, _EVALUATION_BLOCK)
     batch *= data.length
     if config.model.target != ModelConfig.model_fields["target"].default:

@@ -9,7 +9,6 @@ of the global batch, so that they take the same way. Axis legend: `r` run, `n` f
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -59,17 +58,18 @@ class Engine(nn.Module):
         self.student = build_student(configs)
         self.objective: Any = make_objective(configs)
         self.evaluation: Any = make_evaluation(configs, self.student, self.objective)
-        rates = np.stack([learning_rates(c.optimizer, c.trainer.max_steps) for c in configs], axis=1)
-        self.register_buffer(
-            "rates", torch.from_numpy(rates).to(DTYPES[configs[0].trainer.precision]), persistent=False
-        )
+        trainer = configs[0].trainer
+        rates = torch.empty(trainer.max_steps, len(configs), dtype=DTYPES[trainer.precision])
+        for r, config in enumerate(configs):
+            rates[:, r] = torch.from_numpy(learning_rates(config.optimizer, trainer.max_steps))
+        self.register_buffer("rates", rates, persistent=False)
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
         self._chunk_batches = ChunkBatches(self.configs)
         self.own_measures = OwnMeasures(configs[0].trainer.measures)
         self._all_alive = True
         self._captured: CapturedStep | None = None
         self._buffer: ChunkBuffer | None = None
-        self._measured: tuple[Tensor, dict[str, Tensor]] | None = None
+        self._kept_measures: tuple[Tensor, dict[str, Tensor]] | None = None
         """An embedding that is no trained parameter, and its measures."""
 
     def shard(self, mesh: DeviceMesh) -> None:
@@ -193,9 +193,9 @@ class Engine(nn.Module):
         embedding = student.embedding().detach()
         if any(p.requires_grad and p.data_ptr() == embedding.data_ptr() for p in self.student.parameters()):
             return superposition_measures(embedding)  # changes in place
-        if self._measured is None or not torch.equal(embedding, self._measured[0]):
-            self._measured = embedding, superposition_measures(embedding)
-        return self._measured[1]
+        if self._kept_measures is None or not torch.equal(embedding, self._kept_measures[0]):
+            self._kept_measures = embedding, superposition_measures(embedding)
+        return self._kept_measures[1]
 
     def member_state(self, r: int) -> dict[str, Tensor]:
         """Everything that member `r` needs to go on, by name, sharing memory: what it would hold alone."""
