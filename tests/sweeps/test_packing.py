@@ -39,6 +39,13 @@ def test_what_a_member_keeps_for_every_step_is_in_its_estimate(changes, make_con
     assert 0 < kept[1] - kept[0] <= member_bytes(long) - member_bytes(short)
 
 
+@pytest.mark.parametrize("changes", [{}, TRANSFORMER], ids=["student", "transformer"])
+def test_an_evaluation_set_that_is_measured_in_one_block_is_estimated_as_one(changes, make_config):
+    blocks, whole = (make_config(**changes | {"data__eval_size": size}) for size in (8192, 8191))
+    output = 4 * 8191 * whole.data.length * whole.data.n_features
+    assert member_bytes(whole) > member_bytes(blocks) + output
+
+
 def test_a_transformer_is_estimated_by_its_positions_and_layers(make_config):
     changes = [{}, {"data__length": 4}, {"data__length": 4, "model__decoder__n_layers": 1}]
     sizes = [member_bytes(make_config(**TRANSFORMER | change)) for change in changes]

@@ -16,13 +16,13 @@ from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, 
 from superdyn.runs.record import Record
 from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
 from superdyn.sweeps.points import Point
+from superdyn.training.evaluation import block_size
 from superdyn.training.grid import measurement_steps
 from superdyn.training.memory import free_bytes, token_bytes
 
 _MEMORY_SHARE = 0.5
 """Of the memory that is free; the estimate below is good to a factor of about 1.5."""
 
-_EVALUATION_BLOCK = 256
 _TILE = 64 * 2**20
 """Bytes of a residual that a member holds at once (`models/decoding.py`)."""
 
@@ -154,10 +154,11 @@ def member_bytes(config: RunConfig) -> int:
     rates = word * config.trainer.max_steps
     state = rates + _STATE_COPIES * word * (2 * k * n + k * k)
     evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
-    batch = max(data.batch_size, _EVALUATION_BLOCK)
+    block = block_size(data)
+    batch = max(data.batch_size, block)
     if config.model.target == TRANSFORMER:
         state = rates + _STATE_COPIES * word * transformer_parameters(config)
-        return state + evaluation + activation_bytes(config, word, _EVALUATION_BLOCK)
+        return state + evaluation + activation_bytes(config, word, block)
     batch *= data.length
     if config.model.target != ModelConfig.model_fields["target"].default:
         return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)

@@ -15,12 +15,10 @@ from superdyn.config import RunConfig
 from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.mlp import falls_into_whole_vectors
 from superdyn.models.openblas import one_blas_thread
+from superdyn.training.evaluation import block_size
 
 LARGE_PACK = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""
-
-_BLOCK = 256
-"""Samples or sequences that are evaluated at once."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _BLOCK_SIZED, _SMALL = -1, -3, 2**30, 2**22, 2**18
 """Names and values of malloc.h's mallopt(3)."""
@@ -67,7 +65,7 @@ def _threads_show(config: RunConfig, threads: int) -> bool:
     if data.kind == "tokens":  # evaluated in blocks that need not be whole
         return True
     inner = data.length * decoder_shape(model).mlp_width
-    return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, data.eval_size, _BLOCK))
+    return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, block_size(data)))
 
 
 def _widest_block(config: RunConfig) -> int:

@@ -19,7 +19,7 @@ class Throughput:
         shape = model.decoder.shape(width=model.width, tied=model.tied)
         self._step_tokens = len(configs) * data.batch_size * data.length
         self._flops = token_flops(shape, data.n_features, data.length, dense_input=False).training
-        self._precision = _product_precision(trainer)
+        self._precision: Precision | None = _product_precision(trainer)
         on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
         self._device = torch.cuda.get_device_name() if on_gpu else "CPU"
         self._n_ranks = trainer.n_ranks
