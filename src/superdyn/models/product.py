@@ -1,10 +1,12 @@
 """Stacked matrix products whose bits do not depend on how many members are stacked.
 
 C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU it is used only for
-shapes at which the batched kernel treats each member exactly as it would alone. Axis legend: `r` run.
+shapes at which the batched kernel treats each member exactly as it would alone, with one thread a member: threads that
+share one product may add up in another order, so their number has to be the member's own (`lone_product_threads`).
+Axis legend: `r` run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -19,6 +21,20 @@ _ALIGNMENT = 64
 """Bytes at a multiple of which torch allocates on the CPU."""
 
 _rounding: str = "float32"
+
+_lone_threads: int | None = None
+"""Threads that share a product of one member; None: all that torch has."""
+
+
+@contextmanager
+def lone_product_threads(number: int) -> Iterator[None]:
+    """Have so many threads share every product of one member, however many compute for the pack."""
+    global _lone_threads
+    before, _lone_threads = _lone_threads, number
+    try:
+        yield
+    finally:
+        _lone_threads = before
 
 
 @contextmanager
@@ -70,14 +86,35 @@ def multiply(
 
 
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
-    if a.device.type != "cpu" or not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE:
+    if a.device.type != "cpu":
         return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
+    threads = torch.get_num_threads()
+    whole = not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE
+    if len(a) > 1 and whole and _lone_threads in (None, 1):
+        # Fewer members than threads would be shared out themselves.
+        one_each = threads if _lone_threads is None or len(a) >= threads else 1
+        return _with_threads(one_each, threads, lambda: torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out))
+    return _with_threads(_lone_threads or threads, threads, lambda: _one_by_one(a, b, out))
+
+
+def _one_by_one(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     if len(a) == 1:  # a product of its own needs no place among others
         lone = a.new_empty(1, a.shape[1], b.shape[2]) if out is None else out
         torch.mm(_aligned(a[0]), _aligned(b[0]), out=lone[0])
         return lone
     members = [torch.mm(_aligned(x), _aligned(y)) for x, y in zip(a, b, strict=True)]
     return torch.stack(members) if out is None else torch.stack(members, out=out)
+
+
+def _with_threads(wanted: int, now: int, compute: Callable[[], Tensor]) -> Tensor:
+    """What `compute` gives with this number of torch's threads."""
+    if wanted == now:
+        return compute()
+    torch.set_num_threads(wanted)
+    try:
+        return compute()
+    finally:
+        torch.set_num_threads(now)
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -129,5 +166,9 @@ def matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Floa
     if matrix.device.type != "cpu":
         return torch.bmm(matrix, vector.unsqueeze(2)).squeeze(2)
     safe = not (matrix.shape[1] | matrix.shape[2]) % _SAFE_MULTIPLE
-    pairs = zip(matrix, vector, strict=True)
-    return torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs])
+    pairs, threads = zip(matrix, vector, strict=True), torch.get_num_threads()
+    return _with_threads(
+        _lone_threads or threads,
+        threads,
+        lambda: torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs]),
+    )
