@@ -6,7 +6,7 @@ share one product may add up in another order, so their number has to be the mem
 Axis legend: `r` run.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -87,14 +87,33 @@ def multiply(
 
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     if a.device.type != "cpu":
-        return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
+        return _batched(a, b, out)
     threads = torch.get_num_threads()
-    whole = not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE
-    if len(a) > 1 and whole and _lone_threads in (None, 1):
-        # Fewer members than threads would be shared out themselves.
-        one_each = threads if _lone_threads is None or len(a) >= threads else 1
-        return _with_threads(one_each, threads, lambda: torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out))
-    return _with_threads(_lone_threads or threads, threads, lambda: _one_by_one(a, b, out))
+    wanted, whole = _lone_threads or threads, not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE
+    if not whole or (len(a) > 1 and _lone_threads not in (None, 1)):
+        compute = _one_by_one
+    else:
+        compute = _batched
+        if wanted < threads <= len(a):  # a thread for each member; fewer members would be shared out themselves
+            wanted = threads
+    if wanted == threads:
+        return compute(a, b, out)
+    with _torch_threads(wanted):
+        return compute(a, b, out)
+
+
+@contextmanager
+def _torch_threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _batched(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
+    return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
 
 
 def _one_by_one(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
@@ -104,17 +123,6 @@ def _one_by_one(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
         return lone
     members = [torch.mm(_aligned(x), _aligned(y)) for x, y in zip(a, b, strict=True)]
     return torch.stack(members) if out is None else torch.stack(members, out=out)
-
-
-def _with_threads(wanted: int, now: int, compute: Callable[[], Tensor]) -> Tensor:
-    """What `compute` gives with this number of torch's threads."""
-    if wanted == now:
-        return compute()
-    torch.set_num_threads(wanted)
-    try:
-        return compute()
-    finally:
-        torch.set_num_threads(now)
 
 
 def _aligned(x: Tensor) -> Tensor:
@@ -166,9 +174,6 @@ def matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Floa
     if matrix.device.type != "cpu":
         return torch.bmm(matrix, vector.unsqueeze(2)).squeeze(2)
     safe = not (matrix.shape[1] | matrix.shape[2]) % _SAFE_MULTIPLE
-    pairs, threads = zip(matrix, vector, strict=True), torch.get_num_threads()
-    return _with_threads(
-        _lone_threads or threads,
-        threads,
-        lambda: torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs]),
-    )
+    with _torch_threads(_lone_threads or torch.get_num_threads()):
+        pairs = zip(matrix, vector, strict=True)
+        return torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs])
