@@ -88,8 +88,11 @@ def multiply(
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     if a.device.type != "cpu":
         return _batched(a, b, out)
+    whole = not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE
+    if torch.compiler.is_compiling():  # whose graph asks for no threads; runs on the CPU are not compiled
+        return (_batched if whole else _one_by_one)(a, b, out)
     threads = torch.get_num_threads()
-    wanted, whole = _lone_threads or threads, not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE
+    wanted = _lone_threads or threads
     if not whole or (len(a) > 1 and _lone_threads not in (None, 1)):
         compute = _one_by_one
     else:
@@ -173,7 +176,13 @@ def matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Floa
     """A_r v_r for every member r, not differentiable, with the bits of a pack of one on the CPU."""
     if matrix.device.type != "cpu":
         return torch.bmm(matrix, vector.unsqueeze(2)).squeeze(2)
-    safe = not (matrix.shape[1] | matrix.shape[2]) % _SAFE_MULTIPLE
+    if torch.compiler.is_compiling():
+        return _matvecs(matrix, vector)
     with _torch_threads(_lone_threads or torch.get_num_threads()):
-        pairs = zip(matrix, vector, strict=True)
-        return torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs])
+        return _matvecs(matrix, vector)
+
+
+def _matvecs(matrix: Tensor, vector: Tensor) -> Tensor:
+    safe = not (matrix.shape[1] | matrix.shape[2]) % _SAFE_MULTIPLE
+    pairs = zip(matrix, vector, strict=True)
+    return torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs])
