@@ -11,6 +11,7 @@ from superdyn.features.probabilities import feature_probabilities
 from superdyn.theory import (
     decade_slopes,
     frozen_embedding_loss,
+    frozen_embedding_rate,
     random_overlap,
     rich_exponent,
     sequential_exponent,
@@ -54,6 +55,16 @@ def test_frozen_identity_embedding_is_the_spectral_sum_down_to_tiny_losses():
     times = np.array([0.0, 1.0, 100.0, 1e4])
     expected = spectral_loss(times, n_features=24, dynamics="gradient_flow", **law)
     np.testing.assert_allclose(frozen_embedding_loss(times, np.eye(24), **law), expected, rtol=1e-9, atol=1e-28)
+
+
+def test_descent_of_a_frozen_embedding_is_stable_up_to_two_over_the_rate_of_its_fastest_mode():
+    encoder = np.random.default_rng(0).standard_normal((5, 8))
+    law: dict[str, Any] = {"data_exponent": 1.2, "importance_exponent": 0.3, "dynamics": "gradient_descent"}
+    largest = 2 / frozen_embedding_rate(encoder, feature_probabilities(8, 1.2))
+    loss = frozen_embedding_loss([0, 1, 1e6], encoder, lr=0.999 * largest, **law)
+    assert loss[0] > loss[1] > loss[2]
+    with pytest.raises(ValueError, match="needs less than 2"):
+        frozen_embedding_loss([0], encoder, lr=1.001 * largest, **law)
 
 
 def test_rank_deficient_embedding_has_a_finite_floor():

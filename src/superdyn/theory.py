@@ -107,6 +107,13 @@ def frozen_embedding_loss(
     return np.array([floor + amplitudes @ np.exp(decay * t) for t in np.asarray(times, dtype=np.float64)])
 
 
+def frozen_embedding_rate(encoder: Float[np.ndarray, "k n"], second_moment: Float[np.ndarray, "n"]) -> float:
+    """g_max c_max, the rate of the fastest mode for these λ: gradient descent of `frozen_embedding_loss` needs an lr
+    below 2 over it."""
+    grams = encoder @ encoder.T, (encoder * second_moment) @ encoder.T
+    return math.prod(float(np.linalg.eigvalsh(gram)[-1]) for gram in grams)
+
+
 def sequential_exponent(a: float | int, b: float | int) -> float:
     """α_seq = (a + 2b − 1)/a, the exponent of the K = N spectral sum as N → ∞ (tail Σ_{i > i*} i^{−a−2b}, t ∝
     i*^a).

@@ -104,3 +104,14 @@ def test_null_of_an_unstable_learning_rate_is_gradient_flow(make_config):
     assert null is not None
     assert "gradient flow" in null.label
     assert np.all(np.diff(null.loss) < 0)
+
+
+def test_a_frozen_embedding_beyond_stability_gets_gradient_flow(make_config):
+    frozen = EXACT | {"model__width": 16, "model__encoder_init": "gaussian", "loss": "sampled"}
+    labels = []
+    for lr in (0.1, 9.0):
+        theory = exact_loss(make_config(**frozen, optimizer__lr=lr).flat(), STEPS, lr * STEPS)
+        assert theory is not None
+        assert np.all(np.diff(theory.loss) < 0)
+        labels.append(theory.label.split(", ")[1])
+    assert labels == ["gradient descent", "gradient flow at the lr-time"]

@@ -34,6 +34,14 @@ REFUSED = {
         {"model__train_encoder": False, "model__core": "identity"},
         r"model\.train_encoder=False, model\.core=identity, model\.bias=False: leave the student nothing to train",
     ),
+    "decay of frozen rows": (
+        {"optimizer__weight_decay": 0.1, "optimizer__weight_decay_on": "encoder", "model__train_encoder": False},
+        r"optimizer\.weight_decay=0\.1: acts on the embedding .* or optimizer\.weight_decay_on=all",
+    ),
+    "muon of a bias": (
+        {"model__train_encoder": False, "model__core": "identity", "model__bias": True, "optimizer__name": "muon"},
+        r"optimizer=muon: .* only the bias trains; allowed are sgd",
+    ),
 }
 
 
@@ -65,7 +73,14 @@ EXACT = {"loss": "population", "model__activation": "linear", "model__train_enco
 IDENTITY = {**EXACT, "model__width": 32, "model__encoder_init": "identity"}
 
 
-@pytest.mark.parametrize("student", [IDENTITY, EXACT], ids=["identity", "frozen gaussian"])
+BIASED = {"model__bias": True, "data__data_exponent": 1.0}
+
+
+@pytest.mark.parametrize(
+    "student",
+    [IDENTITY, EXACT, {**IDENTITY, **BIASED}, {**EXACT, **BIASED}, {**EXACT, **BIASED, "model__tied": False}],
+    ids=["identity", "frozen gaussian", "identity and bias", "frozen gaussian and bias", "untied and bias"],
+)
 def test_exact_descent_is_refused_just_where_it_would_diverge(student, make_config, train_together):
     with pytest.raises(ConfigError, match="allowed are values below") as refusal:
         check_feasible(make_config(**student, optimizer__lr=100.0))

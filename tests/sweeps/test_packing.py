@@ -9,6 +9,7 @@ from superdyn.runs.folder import RunFolder
 from superdyn.sweeps import packing
 from superdyn.sweeps.packing import make_packs, member_bytes, pack_size
 from superdyn.sweeps.points import Point
+from superdyn.training.module import SuperpositionModule
 
 
 def test_the_pack_size_is_what_half_of_the_free_memory_holds(make_config, monkeypatch):
@@ -27,6 +28,22 @@ def test_larger_members_are_estimated_larger(make_config):
     ]
     assert sizes == sorted(sizes)
     assert resource.getpagesize() < sizes[0]
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"trainer__precision": "64-true"}, TRANSFORMER], ids=["single", "double", "transformer"]
+)
+def test_what_a_member_keeps_for_every_step_is_in_its_estimate(changes, make_config):
+    short, long = (make_config(**changes | {"trainer__max_steps": steps}) for steps in (1000, 10**6))
+    kept = [sum(buffer.nbytes for buffer in SuperpositionModule([config]).buffers()) for config in (short, long)]
+    assert 0 < kept[1] - kept[0] <= member_bytes(long) - member_bytes(short)
+
+
+@pytest.mark.parametrize("changes", [{}, TRANSFORMER], ids=["student", "transformer"])
+def test_an_evaluation_set_that_is_measured_in_one_block_is_estimated_as_one(changes, make_config):
+    blocks, whole = (make_config(**changes | {"data__eval_size": size}) for size in (8192, 8191))
+    output = 4 * 8191 * whole.data.length * whole.data.n_features
+    assert member_bytes(whole) > member_bytes(blocks) + output
 
 
 def test_a_transformer_is_estimated_by_its_positions_and_layers(make_config):

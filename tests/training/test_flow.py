@@ -12,6 +12,7 @@ FLOW = {
     "model__core_init_scale": 0.0, "optimizer__lr": 1.0, "trainer__max_steps": 100_000,
 }  # fmt: skip
 IDENTITY = {"model__encoder_init": "identity", "model__width": 32, "model__name": "no_superposition"}
+ODD = IDENTITY | {"data__n_features": 29, "model__width": 29}
 
 
 def test_it_is_the_spectral_sum_without_superposition(make_config, train_together):
@@ -57,11 +58,14 @@ def test_small_steps_converge_to_it_for_every_value_law(shape, law, make_config,
     assert distances[1] / distances[0] == pytest.approx(0.5, abs=0.1)
 
 
-def test_members_do_not_touch_each_other(make_config, train_together):
-    configs = [make_config(**FLOW, seed=s, data__data_exponent=1 + s / 2) for s in range(3)]
+@pytest.mark.parametrize("shape", [{}, {"data__n_features": 50, "model__width": 21, "model__tied": False}, ODD])
+def test_a_member_has_the_bits_of_a_lone_run(shape, make_config, train_together):
+    configs = [make_config(**{**FLOW, **shape}, seed=s, data__data_exponent=1 + s / 2) for s in range(4)]
     packed = train_together(configs, "packed")
-    (solo,) = train_together(configs[1:2], "solo")
-    np.testing.assert_allclose(packed[1].curve()["loss"], solo.curve()["loss"], rtol=1e-12)
+    for config, folder in zip(configs, packed, strict=True):
+        (solo,) = train_together([config], f"solo-{config.seed}")
+        np.testing.assert_array_equal(folder.curve()["loss"], solo.curve()["loss"])
+        np.testing.assert_array_equal(folder.spectrum()[1], solo.spectrum()[1])
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,28 @@ def test_it_is_the_stacked_rule_to_rounding(dtype, decays):
         assert difference < TOLERANCE[dtype] * other[0][name].abs().max()
 
 
+@pytest.mark.parametrize("decays", [DECAYS, [-1.0, 0.3, 0.0]], ids=["decay", "growth"])
 @pytest.mark.parametrize("member", range(3))
-def test_a_member_has_the_bits_of_a_pack_of_one(member):
+def test_a_member_has_the_bits_of_a_pack_of_one_whichever_way_its_neighbours_decay(member, decays):
     chosen = slice(member, member + 1)
-    packed, rule, slopes = started(torch.float32, True)
+    packed, rule, slopes = started(torch.float32, True, decays=decays)
     trained(rule, slopes, 20)
-    alone, rule, slopes = started(torch.float32, True, chosen)
+    alone, rule, slopes = started(torch.float32, True, chosen, decays=decays)
     trained(rule, slopes, 20, chosen)
     assert all(torch.equal(packed[name][chosen], alone[name]) for name in alone)
+
+
+@pytest.mark.parametrize("betas", [(0.9, 0.0), (0.0, 0.9), (0.9999, 0.5), (0.0, 0.0)])
+def test_the_bias_of_both_moments_is_corrected_however_short_the_memory_of_one(betas):
+    start, slopes, _ = bowl(3, 7, 13, torch.float64)
+    ends = []
+    for fused in (True, False):
+        parameters = members(start, slice(None))
+        rule = make_optimizer(parameters, configs("adamw", RATES, DECAYS, betas=betas), fused=fused)
+        for _ in range(1200):  # 0.5¹²⁰⁰ underflows
+            rule.update(slopes, torch.tensor(RATES, dtype=torch.float64))
+        ends.append(rule.flat)
+    torch.testing.assert_close(ends[0], ends[1], rtol=1e-9, atol=1e-9)
 
 
 def test_a_frozen_member_keeps_every_bit_whatever_its_gradient():
@@ -69,8 +83,7 @@ def test_a_loaded_state_goes_on_bit_for_bit():
     half = {name: tensor.clone() for name, tensor in (whole | rule.state).items()}
     trained(rule, slopes, 5)
     resumed, rule, slopes = started(torch.float32, True)
-    for name, parameter in resumed.items():
-        parameter.copy_(half.pop(name))
-    rule.load(half)
+    for name, tensor in (resumed | rule.state).items():
+        tensor.copy_(half[name])
     trained(rule, slopes, 5)
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

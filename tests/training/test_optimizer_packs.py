@@ -89,16 +89,11 @@ def test_a_member_goes_on_alone_from_its_slice_of_the_state(rule: str):
     whole, _ = descend(problem, settings(rule), 10)
     (start, target, curvature), own = alone((halfway, problem[1], problem[2]), 4), settings(rule)[4:5]
     resumed = make_optimizer(start, own)
-    resumed.load({name: tensor[4:5] for name, tensor in optimizer.state.items()})
+    for name, tensor in resumed.state.items():
+        tensor.copy_(optimizer.state[name][4:5])
     for _ in range(5):
         resumed.update(gradients(start, target, curvature), torch.tensor([own[0].lr], dtype=torch.float64))
     assert all(same_bits(start[name][0], whole[name][4]) for name in start)
-
-
-def test_a_state_with_other_names_is_refused():
-    optimizer = make_optimizer({"core": torch.zeros(7, 2, 2)}, settings("momentum", [0.0] * 7))
-    with pytest.raises(ValueError, match="momentum/core"):
-        optimizer.load({"momentum/encoder": torch.zeros(7, 2, 2)})
 
 
 @EVERY_RULE

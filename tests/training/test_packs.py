@@ -115,6 +115,33 @@ def test_a_diverging_member_fails_with_its_step_and_the_others_keep_their_bits(m
         assert_same_run(folder, train_together([config], f"solo-{config.seed}")[0])
 
 
+def test_a_member_in_float64_diverges_at_the_same_step_alone_and_beside_one_that_has_diverged(make_config):
+    double = {"model__activation": "linear", "trainer__precision": "64-true"}
+    configs = [make_config(seed=s, optimizer__lr=lr, **double) for s, lr in enumerate((1e6, 5.0), start=1)]
+
+    def diverged_at(members):
+        engine = Engine(members)
+        engine.prepare()
+        batches = FeatureDataModule(members, [0, 12]).stream.draws.batches(0, 12)
+        for step in range(12):
+            engine.run_step(step, batches.step(step))
+        return engine.diverged_at.tolist()
+
+    alone = [step for config in configs for step in diverged_at([config])]
+    assert diverged_at(configs) == alone
+    assert 0 < alone[0] < alone[1]
+
+
+def test_a_diverged_member_stands_still_after_a_resume_too(make_config):
+    engine = Engine([make_config()])
+    engine.prepare()
+    saved = {name: tensor.clone() for name, tensor in engine.member_state(0).items()}
+    engine.load(0, saved | {"engine/diverged_at": torch.tensor(3)})
+    engine.run(4, 2, FeatureDataModule(engine.configs, [0, 20], 4).stream.draws.batches(4, 6))
+    for name, tensor in engine.member_state(0).items():
+        assert name == "engine/diverged_at" or torch.equal(tensor, saved[name]), name
+
+
 def test_a_diverged_member_keeps_its_last_finite_parameters(make_config):
     configs = [make_config(seed=s, optimizer__lr=lr, model__activation="linear") for s, lr in enumerate((1e12, 0.1))]
     engine = Engine(configs)

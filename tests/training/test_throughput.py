@@ -20,6 +20,9 @@ def test_mfu_is_the_useful_share_of_the_peak(make_config, monkeypatch):
     weights = 2 * 12 * 32**2 + 32 * 64  # blocks and unembedding
     flops = 6 * weights + 12 * 2 * 16 * 32
     assert throughput.rates(1e6)["mfu"] == pytest.approx(1e6 * 128 * flops / 989.5e12)
+    double = Throughput([make_config(**TOKENS, trainer__precision="64-true")])
+    monkeypatch.setattr(double, "_device", "NVIDIA H100 80GB HBM3")
+    assert "mfu" not in double.rates(1e6)  # the table has no peak of float64
 
 
 def test_the_progress_line_shows_tokens_of_language_models_only(make_config):

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.features.values import value_law
 from superdyn.models.embedding import initial_embedding
-from superdyn.theory import frozen_embedding_loss, spectral_loss
+from superdyn.theory import frozen_embedding_loss, frozen_embedding_rate, spectral_loss
 
 FlatConfig = Mapping[str, Any]
 
@@ -109,12 +109,18 @@ def _spectrum(config: FlatConfig) -> dict[str, Any]:
     }
 
 
+def _second_moments(config: FlatConfig) -> Float[np.ndarray, "n"]:
+    """λ_i of every feature."""
+    spectrum = _spectrum(config)
+    p = feature_probabilities(int(config["data.n_features"]), spectrum["data_exponent"], spectrum["density"])
+    return spectrum["value_second_moment"] * p
+
+
 def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feature: bool) -> TheoryCurve:
     """The spectral sum: step by step where the learning rate is constant and stable, else gradient flow at
     lr-time."""
     shape, n, lr = _spectrum(config), int(config["data.n_features"]), float(config["optimizer.lr"])
-    largest = feature_probabilities(n, shape["data_exponent"], shape["density"])[0]
-    if lr_is_constant(config) and lr * largest * shape["value_second_moment"] < 2:
+    if lr_is_constant(config) and lr * _second_moments(config)[0] < 2:
         loss = spectral_loss(steps, n_features=n, lr=lr, per_feature=per_feature, **shape)
         return TheoryCurve(loss, "K = N, gradient descent", True)
     loss = spectral_loss(lr_time, n_features=n, lr=1.0, dynamics="gradient_flow", per_feature=per_feature, **shape)
@@ -122,14 +128,18 @@ def _spectral(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, per_feat
 
 
 def _frozen(config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike) -> TheoryCurve:
-    """The solved frozen embedding: step by step where the learning rate is constant, else gradient flow at lr-time."""
+    """The solved frozen embedding: step by step where the learning rate is constant and stable, else gradient flow at
+    lr-time."""
     shape = (config["model.encoder_init"], config["model.width"], config["data.n_features"])
-    encoder = initial_embedding(config["seed"], *shape, "encoder")
-    if lr_is_constant(config):
-        lr = config["optimizer.lr"]
-        loss = frozen_embedding_loss(steps, encoder, lr=lr, dynamics="gradient_descent", **_spectrum(config))
+    encoder, spectrum, lr = (
+        initial_embedding(config["seed"], *shape, "encoder"),
+        _spectrum(config),
+        config["optimizer.lr"],
+    )
+    if lr_is_constant(config) and lr * frozen_embedding_rate(encoder, _second_moments(config)) < 2:
+        loss = frozen_embedding_loss(steps, encoder, lr=lr, dynamics="gradient_descent", **spectrum)
         return TheoryCurve(loss, "frozen embedding, gradient descent", True)
-    loss = frozen_embedding_loss(lr_time, encoder, lr=1.0, **_spectrum(config))
+    loss = frozen_embedding_loss(lr_time, encoder, lr=1.0, **spectrum)
     return TheoryCurve(loss, "frozen embedding, gradient flow at the lr-time", is_flow(config))
 
 

@@ -23,7 +23,7 @@ def check_run(config: RunSettings) -> None:
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
     _check_solver(config)
-    _check_trained(config.model)
+    _check_trained(config)
     _check_ranks(config)
     if config.trainer.matmul != "float32" and config.trainer.precision != "32-true":
         raise ConfigError(
@@ -106,12 +106,25 @@ def _check_ranks(config: RunSettings) -> None:
         )
 
 
-def _check_trained(model: ModelConfig) -> None:
-    is_student = model.target == type(model).model_fields["target"].default
-    if is_student and not (model.train_encoder or model.core == "trained" or model.bias):
+def _check_trained(config: RunSettings) -> None:
+    """What the student family trains by itself: in a pack a part is there for all that one member trains."""
+    model, optimizer = config.model, config.optimizer
+    if model.target != type(model).model_fields["target"].default or model.train_encoder:
+        return
+    if model.core == "identity" and not model.bias:
         raise ConfigError(
             "model.train_encoder=False, model.core=identity, model.bias=False: leave the student nothing to train; "
             "allowed is a change of any one of them, e.g. model.core=trained."
+        )
+    if model.core == "identity" and optimizer.name == "muon":
+        raise ConfigError(
+            "optimizer=muon: orthogonalises matrices, and only the bias trains; allowed are sgd, normalized, adam and "
+            "adamw."
+        )
+    if optimizer.weight_decay > 0 and optimizer.weight_decay_on == "encoder":
+        raise ConfigError(
+            f"optimizer.weight_decay={optimizer.weight_decay}: acts on the embedding (weight_decay_on=encoder), and "
+            f"model.train_encoder=False; allowed are 0, or optimizer.weight_decay_on=all."
         )
 
 

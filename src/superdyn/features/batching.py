@@ -161,7 +161,7 @@ def _stable_order(keys: Int64[np.ndarray, "m"]) -> Int64[np.ndarray, "m"]:
 def _two_orders(
     row: Int[np.ndarray, "m"], feature: Int[np.ndarray, "m"], value: np.ndarray, shape: tuple[int, int, int, int]
 ) -> tuple[dict[str, np.ndarray], list[int], list[int]]:
-    """The arrays of `SparseBatches.stacked`, and where each step's cells and active features begin."""
+    """The arrays of `SparseBatches.cells`, and where each step's cells and active features begin."""
     n_steps, runs, batch_size, n_features = shape
     n_rows = runs * batch_size
     begins = np.concatenate([[0], np.bincount(row, minlength=n_steps * n_rows).cumsum()])

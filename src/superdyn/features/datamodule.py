@@ -1,9 +1,9 @@
 """Batches for the Trainer: a chunk is the data of up to `trainer.chunk_steps` optimizer steps of a pack.
 
 Chunks end at every measurement step, and a first, empty chunk lets step 0 be measured. A chunk does not hold its data
-but draws them when it is trained. Every member is drawn
-with its own seed, a and E, so its data are the same alone, packed, resumed or split over ranks, each of which draws its
-slice of the one global batch. Axis legend: `t` step, `r` run, `s` sample, `n` feature.
+but draws them when it is trained. Every member is drawn with its own seed, a and E, so its data are the same alone,
+packed, resumed or split over ranks, each of which draws its slice of the one global batch.
+Axis legend: `t` step, `r` run, `s` sample, `n` feature.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,9 @@
 """Stacked matrix products whose bits do not depend on how many members are stacked.
 
 C_r = A_r B_r for every run r of a pack. One batched product serves all members; on the CPU it is used only for
-shapes at which the batched kernel treats each member exactly as it would alone. Axis legend: `r` run.
+shapes at which the batched kernel treats each member exactly as it would alone, with one thread a member: threads that
+share one product may add up in another order, so their number has to be the member's own (`lone_product_threads`).
+Axis legend: `r` run.
 """
 
 from collections.abc import Iterator
@@ -19,6 +21,20 @@ _ALIGNMENT = 64
 """Bytes at a multiple of which torch allocates on the CPU."""
 
 _rounding: str = "float32"
+
+_lone_threads: int | None = None
+"""Threads that share a product of one member; None: all that torch has."""
+
+
+@contextmanager
+def lone_product_threads(number: int) -> Iterator[None]:
+    """Have so many threads share every product of one member, however many compute for the pack."""
+    global _lone_threads
+    before, _lone_threads = _lone_threads, number
+    try:
+        yield
+    finally:
+        _lone_threads = before
 
 
 @contextmanager
@@ -70,8 +86,40 @@ def multiply(
 
 
 def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
-    if a.device.type != "cpu" or not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE:
-        return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
+    if a.device.type != "cpu":
+        return _batched(a, b, out)
+    whole = not (a.shape[1] | a.shape[2] | b.shape[2]) % _SAFE_MULTIPLE
+    if torch.compiler.is_compiling():  # whose graph asks for no threads; runs on the CPU are not compiled
+        return (_batched if whole else _one_by_one)(a, b, out)
+    threads = torch.get_num_threads()
+    wanted = _lone_threads or threads
+    if not whole or (len(a) > 1 and _lone_threads not in (None, 1)):
+        compute = _one_by_one
+    else:
+        compute = _batched
+        if wanted < threads <= len(a):  # a thread for each member; fewer members would be shared out themselves
+            wanted = threads
+    if wanted == threads:
+        return compute(a, b, out)
+    with _torch_threads(wanted):
+        return compute(a, b, out)
+
+
+@contextmanager
+def _torch_threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _batched(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
+    return torch.bmm(a, b) if out is None else torch.bmm(a, b, out=out)
+
+
+def _one_by_one(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
     if len(a) == 1:  # a product of its own needs no place among others
         lone = a.new_empty(1, a.shape[1], b.shape[2]) if out is None else out
         torch.mm(_aligned(a[0]), _aligned(b[0]), out=lone[0])
@@ -128,6 +176,13 @@ def matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Floa
     """A_r v_r for every member r, not differentiable, with the bits of a pack of one on the CPU."""
     if matrix.device.type != "cpu":
         return torch.bmm(matrix, vector.unsqueeze(2)).squeeze(2)
+    if torch.compiler.is_compiling():
+        return _matvecs(matrix, vector)
+    with _torch_threads(_lone_threads or torch.get_num_threads()):
+        return _matvecs(matrix, vector)
+
+
+def _matvecs(matrix: Tensor, vector: Tensor) -> Tensor:
     safe = not (matrix.shape[1] | matrix.shape[2]) % _SAFE_MULTIPLE
     pairs = zip(matrix, vector, strict=True)
     return torch.stack([torch.mv(a if safe else _aligned(a), _aligned(v)) for a, v in pairs])

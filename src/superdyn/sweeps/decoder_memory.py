@@ -20,13 +20,9 @@ def transformer_parameters(config: RunConfig) -> int:
 
 
 def activation_bytes(config: RunConfig, word: int, block: int) -> int:
-    """Memory of a step, or of an evaluation, in which one layer lives at a time.
-
-    The evaluation set is cut into blocks of `block` sequences, or not at all where that does not divide it.
-    """
+    """Memory of a step, or of an evaluation of `block` sequences, in which one layer lives at a time."""
     shape, data = decoder_shape(config.model), config.data
-    evaluated = block if data.eval_size % block == 0 else data.eval_size
     features = _LIVE_FEATURES * data.n_features
     layer = _LIVE_HIDDEN * shape.width + _LIVE_INNER * shape.mlp_width
     trained = data.batch_size * (features + shape.n_layers * layer)
-    return word * data.length * max(trained, evaluated * (features + min(shape.n_layers, 1) * layer // 2))
+    return word * data.length * max(trained, block * (features + min(shape.n_layers, 1) * layer // 2))

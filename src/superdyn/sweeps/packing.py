@@ -1,7 +1,8 @@
 """Which points train together: those of one pack key, one batch form and one resume step, in packs that fit in memory.
 
-A member's memory is estimated from shapes: parameters and optimizer state, the evaluation set, and the activations of
-the larger of a training batch and an evaluation block; a chunk of batches has a limit of its own.
+A member's memory is estimated from shapes: parameters and optimizer state, the learning rate of every step, the
+evaluation set, and the activations of the larger of a training batch and an evaluation block; a chunk of batches has a
+limit of its own.
 """
 
 import warnings
@@ -15,13 +16,13 @@ from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, 
 from superdyn.runs.record import Record
 from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
 from superdyn.sweeps.points import Point
+from superdyn.training.evaluation import block_size
 from superdyn.training.grid import measurement_steps
 from superdyn.training.memory import free_bytes, token_bytes
 
 _MEMORY_SHARE = 0.5
 """Of the memory that is free; the estimate below is good to a factor of about 1.5."""
 
-_EVALUATION_BLOCK = 256
 _TILE = 64 * 2**20
 """Bytes of a residual that a member holds at once (`models/decoding.py`)."""
 
@@ -150,12 +151,14 @@ def member_bytes(config: RunConfig) -> int:
         return token_bytes(config)
     n, k, data = config.data.n_features, config.model.width, config.data
     word = 8 if config.trainer.precision == "64-true" else 4
-    state = _STATE_COPIES * word * (2 * k * n + k * k)
+    rates = word * config.trainer.max_steps
+    state = rates + _STATE_COPIES * word * (2 * k * n + k * k)
     evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
-    batch = max(data.batch_size, _EVALUATION_BLOCK)
+    block = block_size(data)
+    batch = max(data.batch_size, block)
     if config.model.target == TRANSFORMER:
-        state = _STATE_COPIES * word * transformer_parameters(config)
-        return state + evaluation + activation_bytes(config, word, _EVALUATION_BLOCK)
+        state = rates + _STATE_COPIES * word * transformer_parameters(config)
+        return state + evaluation + activation_bytes(config, word, block)
     batch *= data.length
     if config.model.target != ModelConfig.model_fields["target"].default:
         return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)

@@ -6,11 +6,9 @@ others never notice. Where parameters are sharded, each rank updates and saves i
 of the global batch, so that they take the same way. Axis legend: `r` run, `n` feature, `t` step.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -60,17 +58,19 @@ class Engine(nn.Module):
         self.student = build_student(configs)
         self.objective: Any = make_objective(configs)
         self.evaluation: Any = make_evaluation(configs, self.student, self.objective)
-        rates = np.stack([learning_rates(c.optimizer, c.trainer.max_steps) for c in configs], axis=1)
-        self.register_buffer(
-            "rates", torch.from_numpy(rates).to(DTYPES[configs[0].trainer.precision]), persistent=False
-        )
+        trainer = configs[0].trainer
+        rates = torch.empty(trainer.max_steps, len(configs), dtype=DTYPES[trainer.precision])
+        for r, config in enumerate(configs):
+            rates[:, r] = torch.from_numpy(learning_rates(config.optimizer, trainer.max_steps))
+        self.register_buffer("rates", rates, persistent=False)
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
         self._chunk_batches = ChunkBatches(self.configs)
         self.own_measures = OwnMeasures(configs[0].trainer.measures)
         self._all_alive = True
         self._captured: CapturedStep | None = None
         self._buffer: ChunkBuffer | None = None
-        self._frozen_measures: dict[str, Tensor] | None = None
+        self._kept_measures: tuple[Tensor, dict[str, Tensor]] | None = None
+        """An embedding that is no trained parameter, and its measures."""
 
     def shard(self, mesh: DeviceMesh) -> None:
         """Keep this rank's shards of the parameters only, before anything is computed with them."""
@@ -127,8 +127,8 @@ class Engine(nn.Module):
             found = self.objective.gradients(self.student, batch)
         loss, gradients = self.ranks.mean(found, sharded=bool(self.sharding.dims))
         rates = self.rates[step]
-        # On the CPU looking is free, and a sum is finite only if every term is.
-        if loss.is_cpu and self._all_alive and math.isfinite(loss.sum().item()):
+        # On the CPU looking is free; what is not a number is not at most the largest either.
+        if loss.is_cpu and self._all_alive and loss.abs().max().item() <= _LARGEST:
             self.optimizer.update(gradients, rates, masked=False)
         else:
             alive = self.check_health(loss, step)
@@ -187,15 +187,15 @@ class Engine(nn.Module):
         return feature_loss, measures | own
 
     def _superposition(self, student: EmbeddingStudent) -> dict[str, Tensor]:
-        """The measures of the embedding, which need computing once where it is frozen."""
+        """The measures of the embedding, which are computed once while it stays the same."""
         if self.sharding.dims:
             return superposition_measures(self.sharding.whole("encoder", local(student.embedding().detach())))
         embedding = student.embedding().detach()
-        if self._frozen_measures is None or any(
-            embedding.data_ptr() == p.data_ptr() for p in self.student.parameters()
-        ):
-            self._frozen_measures = superposition_measures(embedding)
-        return self._frozen_measures
+        if any(p.requires_grad and p.data_ptr() == embedding.data_ptr() for p in self.student.parameters()):
+            return superposition_measures(embedding)  # changes in place
+        if self._kept_measures is None or not torch.equal(embedding, self._kept_measures[0]):
+            self._kept_measures = embedding, superposition_measures(embedding)
+        return self._kept_measures[1]
 
     def member_state(self, r: int) -> dict[str, Tensor]:
         """Everything that member `r` needs to go on, by name, sharing memory: what it would hold alone."""
@@ -209,6 +209,7 @@ class Engine(nn.Module):
     def load(self, r: int, state: Mapping[str, Tensor]) -> None:
         """Copy member `r`'s state, or this rank's shards of it, in place."""
         load_in_place(self.member_state(r), self.places(), state)
+        self._all_alive = False  # as far as is known: the next step looks
 
     def _only_others_hold(self, name: str, r: int) -> bool:
         kind, _, rest = name.partition("/")

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from superdyn.config import RunConfig
+from superdyn.config import DataConfig, RunConfig
 from superdyn.features.batches import SparseBatch, SparseBatches
 from superdyn.features.batching import DenseBatches, make_batches
 from superdyn.features.evaluation import evaluation_set
@@ -25,7 +25,11 @@ from superdyn.models.risk import Population, population_feature_loss
 from superdyn.training.data_parallel import Ranks
 
 _BLOCK = 256
-"""Samples or sequences evaluated at once, where it divides the evaluation set."""
+
+
+def block_size(data: DataConfig) -> int:
+    """Samples or sequences evaluated at once: 256 where that divides the evaluation set, else all."""
+    return _BLOCK if data.eval_size % _BLOCK == 0 else data.eval_size
 
 
 class Evaluation(nn.Module):
@@ -42,7 +46,7 @@ class Evaluation(nn.Module):
             data = configs[0].data
             drawn = sequence_evaluation_set if data.kind == "sequences" else evaluation_set
             sets = [drawn(config) for config in configs]
-            n_blocks = data.eval_size // _BLOCK if data.eval_size % _BLOCK == 0 else 1
+            n_blocks = data.eval_size // block_size(data)
             weights = np.stack([s.weights for s in sets]).reshape(len(sets), n_blocks, -1)
             self.register_buffer("weights", torch.from_numpy(weights).transpose(0, 1).contiguous(), persistent=False)
             self._blocks = _blocks(configs, [s.points for s in sets], n_blocks)

@@ -2,7 +2,8 @@
 
 Exact descent on a linear student is linear in the hidden matrix B and stable for η λ < 2, where λ is the largest
 eigenvalue of its curvature: λ_max(Σ) for K = N with the identity embedding, g_max c_max with a frozen embedding
-(G = W_d W_dᵀ, M = W_e Σ W_eᵀ). Source: arXiv 2602.01045, ds_i/dt = η λ_i (A_ii − s_i).
+(G = W_d W_dᵀ, M = W_e Σ W_eᵀ). A bias is a feature that is always 1 with a channel of its own, and where values have a
+mean its error feeds the others. Source: arXiv 2602.01045, ds_i/dt = η λ_i (A_ii − s_i).
 """
 
 import numpy as np
@@ -75,12 +76,21 @@ def _check_descent(config: RunConfig, moments: Moments) -> None:
 
 
 def _curvature(config: RunConfig, moments: Moments) -> float:
+    mean, variance = moments.mean, moments.variance
+    fed = config.model.bias and bool(mean.any())  # else a bias that starts at 0 stays there
+    if fed:
+        mean, variance = np.append(mean, 1.0), np.append(variance, 0.0)
     if config.model.encoder_init == "identity":
-        return top_eigenvalue(moments.variance, moments.mean)
+        return top_eigenvalue(variance, mean)
     encoder = _embedding(config, "encoder")
     decoder = encoder if config.model.tied else _embedding(config, "decoder")
-    shift = encoder @ moments.mean
-    return _top(decoder @ decoder.T) * _top((encoder * moments.variance) @ encoder.T + np.outer(shift, shift))
+    # Along W_d's largest singular direction x̃ ↦ (√g_max W_e x, 1) is what B and c multiply.
+    reached = np.sqrt(_top(decoder @ decoder.T)) * encoder
+    if fed:
+        reached = np.pad(reached, ((0, 1), (0, 1)))
+        reached[-1, -1] = 1.0
+    shift = reached @ mean
+    return _top((reached * variance) @ reached.T + np.outer(shift, shift))
 
 
 def _embedding(config: RunConfig, tag: str) -> Float[np.ndarray, "k n"]:

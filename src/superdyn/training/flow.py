@@ -17,6 +17,7 @@ from torch import Tensor
 
 from superdyn.config import RunConfig
 from superdyn.models.population import FrozenProducts
+from superdyn.models.product import multiply
 from superdyn.models.student import Student
 from superdyn.training.chunk_batches import Batches
 from superdyn.training.engine import Engine
@@ -45,7 +46,8 @@ class FlowEngine(Engine):
         grown = torch.where(rates > 0, solved, drive * self.lr_times[first_step + n_steps][:, None, None])
         assert isinstance(self.student, Student)
         assert self.student.core is not None
-        self.student.core.copy_(left @ (start * torch.exp(-exponent) + grown) @ right.mT)
+        modes = start * torch.exp(-exponent) + grown
+        self.student.core.copy_(multiply(multiply(left, modes), right.mT))
 
 
 _Modes = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
@@ -57,20 +59,26 @@ def _identity_modes(engine: Engine) -> _Modes:
     sigma = torch.diag_embed(population.variance)
     if population.mean is not None:
         sigma = sigma + population.mean[:, :, None] * population.mean[:, None, :]
-    s, q = torch.linalg.eigh(sigma)
+    s, q = _eigenbases(sigma)
     core = engine.student.get_parameter("core").detach()
     identity = torch.eye(core.shape[1], dtype=core.dtype).expand_as(core)
     rates = s.clamp(min=0)[:, None, :].expand_as(core)
-    return identity, q, rates, core @ q, population.importance[:, :, None] * q * s.clamp(min=0)[:, None, :]
+    return identity, q, rates, multiply(core, q), population.importance[:, :, None] * q * s.clamp(min=0)[:, None, :]
 
 
 def _frozen_modes(engine: Engine, student: Student) -> _Modes:
     products = FrozenProducts.of(student.weights(), engine.objective.population)
-    g, u = torch.linalg.eigh(products.g)
-    c, v = torch.linalg.eigh(products.m)
+    (g, u), (c, v) = _eigenbases(products.g), _eigenbases(products.m)
     rates = g.clamp(min=0)[:, :, None] * c.clamp(min=0)[:, None, :]
     core = student.get_parameter("core").detach()
-    return u, v, rates, u.mT @ core @ v, u.mT @ products.d @ v
+    start, drive = (multiply(multiply(u.mT, matrix), v) for matrix in (core, products.d))
+    return u, v, rates, start, drive
+
+
+def _eigenbases(matrices: Float[Tensor, "r k k"]) -> tuple[Float[Tensor, "r k"], Float[Tensor, "r k k"]]:
+    """Eigenvalues and eigenvectors, member by member: LAPACK's bits depend on where in memory a matrix begins."""
+    values, vectors = zip(*(torch.linalg.eigh(matrix.clone()) for matrix in matrices), strict=True)
+    return torch.stack(values), torch.stack(vectors)
 
 
 def _in_double(config: RunConfig) -> RunConfig:

@@ -51,11 +51,12 @@ class SuperpositionModule(pl.LightningModule):
         self.configs = list(configs)
         first = self.configs[0]
         self.engine = _make_engine(self.configs)
-        rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
-        self.lr_times = np.stack([lr_time(column) for column in rates], axis=1)
         self.kept_steps = checkpoint_grid(first.trainer.max_steps, first.trainer.checkpoint_schedule)
-        self._measured = frozenset(measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade))
-        self.boundaries = sorted(self._measured.union(self.kept_steps))
+        measured = measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade)
+        self.boundaries = sorted({*measured, *self.kept_steps})
+        # Of the measured steps only: those of all steps would take more memory than a small student.
+        times = [lr_time(learning_rates(c.optimizer, first.trainer.max_steps))[measured] for c in self.configs]
+        self._lr_times = dict(zip(measured, np.stack(times, axis=1), strict=True))
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
 
@@ -86,7 +87,7 @@ class SuperpositionModule(pl.LightningModule):
         assert not isinstance(optimizer, list)
         optimizer.step(lambda: self.train_chunk(chunk))
         self.step = chunk.stop
-        return {"measurement": self.measure() if self.step in self._measured else None}
+        return {"measurement": self.measure() if self.step in self._lr_times else None}
 
     @property
     def least_by_bin(self) -> Float64[np.ndarray, "r n"] | None:
@@ -95,17 +96,17 @@ class SuperpositionModule(pl.LightningModule):
         return evaluation.least_by_bin if self.configs[0].data.kind == "tokens" else None
 
     def measure(self) -> Measurement:
-        """Loss of every feature of every member now, on the host."""
+        """Loss of every feature of every member now, at a measurement step, on the host."""
         feature_loss, measures = self.engine.measure(self.step)
         losses = feature_loss.cpu().numpy()
         found = {name: value.double().cpu().numpy() for name, value in measures.items()}
         return Measurement(
             step=self.step,
-            lr_time=self.lr_times[self.step],
+            lr_time=self._lr_times[self.step],
             loss=losses.sum(axis=1),
             feature_loss=losses,
             measures={name: values for name, values in found.items() if values.ndim == 1},
-            diverged_at=self.engine.diverged_at.cpu().numpy(),
+            diverged_at=self.engine.diverged_at.cpu().numpy().copy(),
             feature_measures={name: values for name, values in found.items() if values.ndim == 2},
         )
 

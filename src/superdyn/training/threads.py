@@ -1,8 +1,9 @@
 """What the CPU should do for a pack: how many threads compute, and that freed memory stays at hand.
 
 Small products gain nothing from a second thread and lose severalfold when the cores are shared with other work, because
-threads then wait for each other at every operation. A member's bits do not depend on the choice (`models/product.py`),
-but for GELU and SiLU at odd shapes, where the choice does not depend on the pack.
+threads then wait for each other at every operation. A member's bits do not depend on the choice: its products have
+threads of their own number (`models/product.py`), and for GELU and SiLU at odd shapes the choice does not depend on the
+pack.
 """
 
 import ctypes
@@ -15,12 +16,11 @@ from superdyn.config import RunConfig
 from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.mlp import falls_into_whole_vectors
 from superdyn.models.openblas import one_blas_thread
+from superdyn.models.product import lone_product_threads
+from superdyn.training.evaluation import block_size
 
 LARGE_PACK = 2**21
 """Multiply-adds of a pack's largest product up to which one thread is used."""
-
-_BLOCK = 256
-"""Samples or sequences that are evaluated at once."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _BLOCK_SIZED, _SMALL = -1, -3, 2**30, 2**22, 2**18
 """Names and values of malloc.h's mallopt(3)."""
@@ -29,12 +29,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _LARGE, _BLOCK_SIZED, _SMALL = -1, -3, 2**
 @contextmanager
 def cpu_threads(configs: Sequence[RunConfig]) -> Iterator[None]:
     """Set torch's intra-operation threads for a pack, and NumPy's to one; they are put back afterwards."""
-    before = torch.get_num_threads()
+    before, size = torch.get_num_threads(), largest_product(configs[0])
     members = 1 if _threads_show(configs[0], before) else len(configs)
-    if members * largest_product(configs[0]) <= LARGE_PACK:
+    if members * size <= LARGE_PACK:
         torch.set_num_threads(1)
     try:
-        with one_blas_thread():
+        with one_blas_thread(), lone_product_threads(1 if size <= LARGE_PACK else before):
             yield
     finally:
         torch.set_num_threads(before)
@@ -67,7 +67,7 @@ def _threads_show(config: RunConfig, threads: int) -> bool:
     if data.kind == "tokens":  # evaluated in blocks that need not be whole
         return True
     inner = data.length * decoder_shape(model).mlp_width
-    return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, data.eval_size, _BLOCK))
+    return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, block_size(data)))
 
 
 def _widest_block(config: RunConfig) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from superdyn.config import RunConfig
+from superdyn.config import RunConfig, TrainerConfig
 from superdyn.models.decoder.flops import token_flops
 from superdyn.models.decoder.hardware import Precision, model_flops_utilisation
 
@@ -19,9 +19,7 @@ class Throughput:
         shape = model.decoder.shape(width=model.width, tied=model.tied)
         self._step_tokens = len(configs) * data.batch_size * data.length
         self._flops = token_flops(shape, data.n_features, data.length, dense_input=False).training
-        self._precision: Precision = "bf16" if trainer.precision == "bf16-mixed" else "fp32"
-        if trainer.precision == "32-true" and trainer.matmul != "float32":
-            self._precision = trainer.matmul
+        self._precision: Precision | None = _product_precision(trainer)
         on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
         self._device = torch.cuda.get_device_name() if on_gpu else "CPU"
         self._n_ranks = trainer.n_ranks
@@ -32,7 +30,17 @@ class Throughput:
         return cls(configs) if configs[0].data.kind == "tokens" else None
 
     def rates(self, steps_per_second: float) -> dict[str, float]:
-        """`tokens_per_second`, and `mfu` (0 to 1) on a device whose peak is known."""
+        """`tokens_per_second`, and `mfu` (0 to 1) on a device whose peak at this precision is known."""
         tokens = steps_per_second * self._step_tokens
+        found = {"tokens_per_second": tokens}
+        if self._precision is None:
+            return found
         mfu = model_flops_utilisation(tokens, self._flops, self._device, self._precision, self._n_ranks)
-        return {"tokens_per_second": tokens} | ({} if mfu is None else {"mfu": mfu})
+        return found if mfu is None else found | {"mfu": mfu}
+
+
+def _product_precision(trainer: TrainerConfig) -> Precision | None:
+    """In what products are made; None for float64, whose peaks are not known."""
+    if trainer.precision == "32-true":
+        return "fp32" if trainer.matmul == "float32" else trainer.matmul
+    return "bf16" if trainer.precision == "bf16-mixed" else None

@@ -23,12 +23,10 @@ from superdyn.features.token_stream import evaluation_tokens
 from superdyn.features.tokens.batch import TokenBatch
 from superdyn.features.tokens.floors import best_token_losses, least_mean_loss, least_mean_losses
 from superdyn.models.decoder.losses import LossKind
+from superdyn.models.decoder.memory import EVALUATED_TOKENS
 from superdyn.models.total import member_sum
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.token_objective import TokenObjective
-
-_BLOCK_TOKENS = 8192
-"""Tokens of a member evaluated at once."""
 
 
 class TokenEvaluation(nn.Module):
@@ -57,7 +55,7 @@ class TokenEvaluation(nn.Module):
         bins = np.stack([bin_of_token(config.data) for config in configs])
         self.register_buffer("bins", torch.from_numpy(bins), persistent=False)
         self._n_bins = int(bins.max()) + 1
-        self._block = max(1, _BLOCK_TOKENS // configs[0].data.length)
+        self._block = max(1, EVALUATED_TOKENS // configs[0].data.length)
         least = _least(configs, sets)
         self.register_buffer("least", least, persistent=False)
         self.least_by_bin = _least_by_bin(configs, sets, bins)

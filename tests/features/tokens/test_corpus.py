@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from training.token_runs import TOKENS
 
-from superdyn.features.tokens.batch import packed
+from superdyn.features.token_stream import TokenDraws
 from superdyn.features.tokens.corpus import TokenCorpus, TokenWindows
 from superdyn.features.tokens.write import ShardWriter, write_shard
 
@@ -71,12 +72,16 @@ def test_the_slices_of_the_ranks_make_up_the_batch(corpus):
     assert torch.equal(torch.cat([part.targets for part in parts]), whole.targets)
 
 
-def test_a_member_reads_the_same_text_alone_and_in_a_pack(corpus):
-    members = [TokenWindows(corpus, T, S, seed=seed) for seed in range(3)]
-    pack = packed(members, 5)
+def test_a_member_reads_the_same_text_alone_and_in_a_pack(corpus, tmp_path, make_config):
+    files = {"source": "files", "files": [str(tmp_path)], "eval_tokens": T}
+    shape = {"data__tokens": files, "data__n_features": V, "data__length": T, "data__batch_size": S}
+    configs = [make_config(**TOKENS | shape, seed=seed) for seed in range(3)]
+    pack = TokenDraws(configs, slice(0, S)).batches(5, 6).step(0)
     assert pack.inputs.shape == (3, S, T)
-    for r, member in enumerate(members):
-        assert torch.equal(pack.targets[r], member.batch(5).targets)
+    for r, config in enumerate(configs):
+        alone = TokenWindows(corpus, T, S, config.seed, len(corpus) - T - 1).batch(5)
+        assert torch.equal(pack.inputs[r], alone.inputs)
+        assert torch.equal(pack.targets[r], alone.targets)
     assert not torch.equal(pack.inputs[0], pack.inputs[1])
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from superdyn.features.generator import Stream, uniforms
-from superdyn.features.tokens.batch import TokenStream, packed
+from superdyn.features.tokens.batch import TokenStream
 from superdyn.features.tokens.bigram import BigramTokens
 from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.synthetic import TAG, SyntheticTokens, TokenLaw, device_uniforms
@@ -58,9 +58,10 @@ def test_any_step_is_drawn_alone_and_any_slice_of_it(law):
 def test_a_pack_reads_what_its_members_read_alone(law):
     seeds = [0, 3, 2**64 - 1]
     members = [SyntheticTokens(law, T, S, seed=seed) for seed in seeds]
-    at_once, one_by_one = members[0].pack(seeds, 6), packed(members, 6)
-    assert torch.equal(at_once.inputs, one_by_one.inputs)
-    assert torch.equal(at_once.targets, one_by_one.targets)
+    at_once = members[0].pack(seeds, 6)
+    for r, member in enumerate(members):
+        assert torch.equal(at_once.inputs[r], member.batch(6).inputs)
+        assert torch.equal(at_once.targets[r], member.batch(6).targets)
     assert len({tuple(row.flatten().tolist()) for row in at_once.inputs}) == 3
 
 

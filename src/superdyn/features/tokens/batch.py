@@ -3,10 +3,8 @@
 Axis legend: `r` run, `s` sample, `t` position.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Int64
 from torch import Tensor
 
@@ -34,12 +32,6 @@ class TokenStream(Protocol):
 def as_batch(tokens: Int64[Tensor, "*r s window"]) -> TokenBatch:
     """Windows of T + 1 tokens as T inputs and T targets."""
     return TokenBatch(tokens[..., :-1].contiguous(), tokens[..., 1:].contiguous())
-
-
-def packed(streams: Sequence[TokenStream], step: int) -> TokenBatch:
-    """The batches of the members of a pack, run axis first."""
-    batches = [stream.batch(step) for stream in streams]
-    return TokenBatch(torch.stack([b.inputs for b in batches]), torch.stack([b.targets for b in batches]))
 
 
 def check_size(context: int, batch_size: int) -> None:

@@ -24,8 +24,8 @@ _OWN_RULE = max(UPDATE_COPIES.values())
 """The same of a rule of the user's own, as a guess."""
 
 _STATE_COPIES, _GATHERED_COPIES = 4, 2
-_EVALUATED_TOKENS = 8192
-"""Of a block of the evaluation (`training/token_evaluation.py`)."""
+EVALUATED_TOKENS = 8192
+"""Of a member, in a block of the evaluation (`training/token_evaluation.py`)."""
 _HOLES = 11, 10
 """By how much the memory of activations exceeds them on a CPU, as measured: its allocator leaves holes."""
 
@@ -71,7 +71,7 @@ def training_bytes(shape: DecoderShape, vocabulary: int, how: Training) -> int:
         activations = activations * _HOLES[0] // _HOLES[1]
     joined = _joined_bytes(shape, how) * (1 if how.recompute else shape.n_layers)
     backward = (_STATE_COPIES + (how.parts > 1)) * copy + gathered + embedding + activations + joined
-    evaluated = min(how.evaluated, _EVALUATED_TOKENS)
+    evaluated = min(how.evaluated, EVALUATED_TOKENS)
     layer = how.word * evaluated * (8 * shape.width + 3 * shape.mlp_width)
     return max(
         whole,  # every rank draws all initial parameters before it cuts them

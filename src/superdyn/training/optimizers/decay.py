@@ -70,9 +70,12 @@ class WeightDecay(nn.Module):
             gradients[name].add_(torch.where(shrink > 0, shrink * parameter, -0.0))
 
     def decouple(self, lr: Float[Tensor, "r"]) -> None:
-        """θ *= 1 − η w and the growth of rows, in place; a factor of 1 keeps every bit."""
+        """θ *= 1 − η w, in place; a factor of 1 keeps every bit."""
         for name, parameter in self.decoupled_from.items():
             parameter.mul_(_along(1 - lr * self._strength(self.shrink, name), parameter))
+
+    def grow_embeddings(self, lr: Float[Tensor, "r"]) -> None:
+        """The growth of rows, in place; a member of learning rate 0, or that does not grow, keeps every bit."""
         for name, parameter in self.grown.items():
             grow_rows(parameter, lr * self._strength(self.grow, name), name, self._sharding)
 

@@ -39,9 +39,10 @@ class FusedAdamW(AdamW):
         self, gradients: Mapping[str, Float[Tensor, "r ..."]], lr: Float[Tensor, "r"], *, masked: bool = True
     ) -> None:
         """As the stacked rule; a member of learning rate 0 keeps every bit, of its moments too."""
-        if self._moving is not None or self._decay.grown or (self.flat.is_cuda and self.flat.dtype != torch.float32):
+        if self._moving is not None or (self.flat.is_cuda and self.flat.dtype != torch.float32):
             super().update(gradients, lr, masked=masked)
             return
+        self._decay.grow_embeddings(lr)
         for counter, beta in zip(("beta1_power", "beta2_power"), self._betas, strict=True):
             self.get_buffer(counter).mul_(beta)
         steps = self._steps()
@@ -75,9 +76,12 @@ class FusedAdamW(AdamW):
         return super()._apply(*arguments, **options)
 
     def _steps(self) -> Float[Tensor, "r"]:
-        """How many steps were taken, this one included, from β₂ᵗ: infinite, and rightly so, once that underflows."""
-        beta = self._betas[1]
-        power = self.get_buffer("beta2_power")
+        """How many steps were taken, this one included, from the larger of β₁ᵗ and β₂ᵗ.
+
+        Infinite, and rightly so, once that underflows: no moment has a bias left.
+        """
+        beta, counter = max(zip(self._betas, ("beta1_power", "beta2_power"), strict=True))
+        power = self.get_buffer(counter)
         return (power.log() / math.log(beta)).round().float() if beta else torch.full_like(power, math.inf).float()
 
     def _made_calls(self) -> Iterator[_Call]:

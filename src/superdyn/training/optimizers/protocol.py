@@ -105,20 +105,8 @@ class StackedOptimizer(nn.Module, ABC):
             bits = step.view(_INTEGERS[step.dtype])
             bits.bitwise_and_(-(lr != 0).to(bits.dtype).unsqueeze(1))
         self._decay.decouple(lr)
+        self._decay.grow_embeddings(lr)
         self.flat.sub_(step)
-
-    @torch.no_grad()
-    def load(self, state: Mapping[str, Float[Tensor, "r ..."]]) -> None:
-        """Copy a state in place.
-
-        Raises:
-            ValueError: when the names are not exactly those of this optimizer's state.
-        """
-        own = self.state
-        if state.keys() != own.keys():
-            raise ValueError(f"optimizer state={sorted(state)}: allowed are exactly the names {sorted(own)}.")
-        for name, tensor in own.items():
-            tensor.copy_(state[name])
 
     def _add_slot(self, name: str) -> None:
         """A zero of every parameter's shape, stored flat (r, p), reachable as `state["name/parameter"]`."""
