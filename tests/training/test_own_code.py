@@ -50,6 +50,8 @@ class Unseeded(Good):
         self.w = nn.Parameter(torch.randn_like(self.w))
 class Mixing(Good):
     def forward(self, x): return super().forward(x) * x.std()
+class Random(Good):
+    def forward(self, x): return nn.functional.dropout(super().forward(x))
 class Counting(Good):
     def __init__(self, configs):
         super().__init__(configs)
@@ -118,6 +120,7 @@ def own_package(tmp_path):
         ("students.Idle", "the output does not depend on extra"),
         ("students.Double", r"parameter w is torch\.float64"),
         ("students.Unseeded", "w of one configuration starts with other values each time"),
+        ("students.Random", "gives other outputs of the same inputs each time"),
         ("students.Mixing", "depends on the other runs of its pack"),
         ("students.Counting", r"buffer count has shape \(\)"),
         ("students.Flat", r"embedding\(\) must return a tensor of axes run, hidden and feature"),

@@ -109,6 +109,11 @@ def _check_forward(student: nn.Module, pair: nn.Module, config: RunConfig) -> No
                 f"{named}: the output does not depend on {', '.join(idle)}; detach nothing that trains, and give other "
                 f"parameters requires_grad=False."
             )
+    if not torch.equal(_output(student, x, named), output):
+        raise ConfigError(
+            f"{named}: gives other outputs of the same inputs each time; allowed is nothing random in forward, since a "
+            f"run has the same bits whenever and beside whatever it trains."
+        )
     beside = _output(pair, torch.cat([x, 3 * x]), named)[:1].detach()
     if not torch.allclose(beside, output.detach(), rtol=1e-3, atol=1e-5 * float(output.detach().abs().max())):
         raise ConfigError(
