@@ -34,10 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # that a folder with a file such as yaml.py or torch.py in it does not replace what is installed.
     sys.path.append(os.getcwd())
     try:
-        if arguments[:1] == ["train"]:
-            return _train(arguments[1:])
-        options = _parser().parse_args(arguments)
-        code = options.run(options)
+        code = _run(arguments)
         sys.stdout.flush()
         return code
     except USER_ERRORS as error:
@@ -51,6 +48,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("superdyn: stopped.", file=sys.stderr)
         return INTERRUPTED
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        if arguments[:1] == ["train"]:
+            return _train(arguments[1:])
+        options = _parser().parse_args(arguments)
+        return options.run(options)
+    except SystemExit:  # after -h, and by Hydra
+        sys.stdout.flush()
+        raise
 
 
 class _Parser(argparse.ArgumentParser):
