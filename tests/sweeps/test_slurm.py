@@ -167,7 +167,7 @@ def test_a_job_that_is_told_that_its_time_ends_is_requeued_and_goes_on(slurm, wh
 
 @on_slurm
 def test_a_job_longer_than_its_time_limit_is_requeued_by_slurm_s_own_signal(slurm, tmp_path):
-    long = ["seed=0", "trainer.max_steps=80000"]
+    long = ["seed=0", "trainer.max_steps=80000", "data.n_features=256", "data.batch_size=256"]  # well over a minute
     limits = ["launcher.time_minutes=1", "launcher.grace_seconds=10"]
     assert finish(launch(tmp_path / "jobs", *long, *limits))[0] == 0
     (job,) = jobs_of(tmp_path / "jobs")
