@@ -7,7 +7,7 @@ threads), so their number has to be the member's own (`lone_product_threads`).
 Axis legend: `r` run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -92,26 +92,21 @@ def _full_product(a: Tensor, b: Tensor, out: Tensor | None) -> Tensor:
         return _batched(a, b, out)
     if torch.compiler.is_compiling():  # whose graph asks for no threads; runs on the CPU are not compiled
         return (_batched if whole else _one_by_one)(a, b, out)
-    threads = torch.get_num_threads()
-    wanted = _lone_threads or threads
     if not whole or (len(a) > 1 and _lone_threads not in (None, 1)):
-        compute = _one_by_one
-    else:
-        compute = _batched
-        if wanted < threads <= len(a):  # a thread for each member; fewer members would be shared out themselves
-            wanted = threads
-    if wanted == threads:
-        return compute(a, b, out)
-    with _torch_threads(wanted):
-        return compute(a, b, out)
+        return _in_member_threads(_one_by_one, a, b, out)
+    if 1 < len(a) >= torch.get_num_threads():  # a thread for each member; fewer members would be shared out themselves
+        return _batched(a, b, out)
+    return _in_member_threads(_batched, a, b, out)
 
 
-@contextmanager
-def _torch_threads(number: int) -> Iterator[None]:
+def _in_member_threads(compute: Callable[..., Tensor], *operands: Tensor | None) -> Tensor:
+    """Compute with the threads of one member's product."""
     before = torch.get_num_threads()
-    torch.set_num_threads(number)
+    if _lone_threads in (None, before):
+        return compute(*operands)
+    torch.set_num_threads(_lone_threads)
     try:
-        yield
+        return compute(*operands)
     finally:
         torch.set_num_threads(before)
 
@@ -184,8 +179,7 @@ def matvec(matrix: Float[Tensor, "r i j"], vector: Float[Tensor, "r j"]) -> Floa
         return torch.bmm(matrix, vector.unsqueeze(2)).squeeze(2)
     if torch.compiler.is_compiling():
         return _matvecs(matrix, vector)
-    with _torch_threads(_lone_threads or torch.get_num_threads()):
-        return _matvecs(matrix, vector)
+    return _in_member_threads(_matvecs, matrix, vector)
 
 
 def _matvecs(matrix: Tensor, vector: Tensor) -> Tensor:
