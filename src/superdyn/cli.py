@@ -17,10 +17,9 @@ from typing import NoReturn
 from rich.console import Console
 
 from superdyn.evaluate.verb import add_evaluate_verb
+from superdyn.sweeps.exit_codes import INTERRUPTED, UNREAD, WRONG_INPUT
 from superdyn.tokens_command import add_tokens_verb
 from superdyn.verify.verb import add_verify_verb
-
-WRONG_INPUT, INTERRUPTED, UNREAD = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

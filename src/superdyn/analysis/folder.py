@@ -99,13 +99,13 @@ def load_spectrum(run: str | Path, column: str = "loss") -> tuple[Int64[np.ndarr
         ValueError: the run has not measured yet, or has no such column.
     """
     folder = RunFolder(run)
-    known = ["loss", *folder.feature_measures()]
-    if column not in known:
-        raise ValueError(f"column={column!r}: spectrum.parquet of run={str(run)!r} allows {', '.join(known)}")
     spectrum = folder.spectrum(column)
-    if spectrum is None:
+    if spectrum is not None:
+        return spectrum
+    if not (folder.path / "spectrum.parquet").is_file():
         raise ValueError(f"run={str(run)!r} has no spectrum.parquet; allowed: a run that has measured at least once")
-    return spectrum
+    known = ["loss", *folder.feature_measures()]
+    raise ValueError(f"column={column!r}: spectrum.parquet of run={str(run)!r} allows {', '.join(known)}")
 
 
 def load_least_by_bin(run: str | Path) -> Float32[np.ndarray, "n"] | None:

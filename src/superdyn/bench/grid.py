@@ -17,7 +17,8 @@ from superdyn.bench.together import spread
 from superdyn.conf_path import conf_path
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import Chunk, FeatureDataModule
-from superdyn.sweeps.resolvers import register_resolvers, to_run_config
+from superdyn.hydra_app import register_with_hydra
+from superdyn.sweeps.resolvers import to_run_config
 from superdyn.training.module import SuperpositionModule
 
 _MEMBERS = ("optimizer.weight_decay", "data.data_exponent")
@@ -53,9 +54,7 @@ def pack_of(tier: str, width: int, device: str) -> list[RunConfig]:
 
 
 def _composed(*overrides: str, hydra: bool = False) -> Any:
-    import hydra_plugins.superdyn_plugins  # noqa: F401  (Hydra finds our launcher there)
-
-    register_resolvers()
+    register_with_hydra()
     asked = ["experiment=superposition_grid", "logger=none", *overrides]
     with initialize_config_dir(str(conf_path()), version_base="1.3"):
         return compose("config", asked, return_hydra_config=hydra)

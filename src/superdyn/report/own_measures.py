@@ -19,10 +19,12 @@ from superdyn.report.style import (
     pair_looks,
     panel_grid,
 )
+from superdyn.runs.folder import CURVE_COLUMNS
+from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
 
 SUPERDYNS = frozenset({
-    "step", "lr_time", "loss", "loss_floor", "least_loss", "excess_error", "represented_fraction",
-    "mean_square_overlap", "mean_feature_dimensionality", "dimensions_per_feature", "participation_ratio",
+    *CURVE_COLUMNS, LEAST_LOSS, EXCESS_ERROR, "loss_floor", "represented_fraction", "mean_square_overlap",
+    "mean_feature_dimensionality", "dimensions_per_feature", "participation_ratio",
 })  # fmt: skip
 """Columns of curves that are not the user's."""
 

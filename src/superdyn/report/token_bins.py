@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
@@ -23,12 +24,13 @@ from superdyn.report.style import MARKERS, Drawing, drawing_style, label_short_r
 def token_bins_figure(study: Study) -> Drawing:
     """The bins of some language models, the first seed of evenly chosen conditions."""
     chosen = [(condition, run) for condition, run in representatives(study) if run.reads_tokens]
+    least_by_bin = [analysis.load_least_by_bin(run.path) for _, run in chosen]
     run = chosen[0][1]
     edges = bin_edges(int(run.row["data.n_features"]), int(run.row["data.tokens.bins"]))
     with drawing_style():
         label = r"relative loss of the bin  $\ell_b(t)/\ell_b(0)$"
         figure, panels = panel_grid(len(chosen), study.time_label, label, height=2.7)
-        for axes, (condition, run) in zip(panels, chosen, strict=True):
+        for axes, (condition, run), least in zip(panels, chosen, least_by_bin, strict=True):
             note = f"\n{study.law_label(run.pair)}" if len(study.pairs) > 1 else ""
             axes.set_title(panel_title(condition) + note, fontsize=8)
             log_axes(axes)
@@ -36,23 +38,22 @@ def token_bins_figure(study: Study) -> Drawing:
             for b, column in enumerate(relative.T):
                 (line,) = axes.plot(times[times > 0], column[times > 0], **_look(b, relative.shape[1]))
                 line.set_markevery((0.02 + 0.015 * b, 0.2))
-            _draw_least(axes, run)
+            if least is not None:
+                _draw_least(axes, run, least)
         label_short_range(panels[0])
         keys = [
             Line2D([], [], **_look(b, len(edges) - 1), label=_ranks(first, after - 1))
             for b, (first, after) in enumerate(pairwise(edges.tolist()))
         ]
         figure.legend(handles=keys, loc="outside lower center", ncols=max(1, int(figure.get_figwidth() // 1.9)))
-    known = [analysis.load_least_by_bin(run.path) is not None for _, run in chosen]
+    known = [least is not None for least in least_by_bin]
     floors = " ".join(text for text, told in ((_KNOWN, any(known)), (_UNKNOWN, not all(known))) if told)
     return Drawing("token_bins", "Loss by token frequency", f"{_CAPTION} {floors}", figure)
 
 
-def _draw_least(axes: Axes, run: Run) -> None:
-    """A dash at the right edge for what the best prediction loses in each bin, where that is known."""
-    least, (_, loss) = analysis.load_least_by_bin(run.path), analysis.load_spectrum(run.path)
-    if least is None:
-        return
+def _draw_least(axes: Axes, run: Run, least: Float[np.ndarray, "b"]) -> None:
+    """A dash at the right edge for what the best prediction loses in each bin."""
+    _, loss = analysis.load_spectrum(run.path)
     for b in np.flatnonzero(loss[0] > 0):
         height = float(least[b] / loss[0, b])
         look = {"color": _look(int(b), least.size)["color"], "lw": 2.0, "solid_capstyle": "butt"}

@@ -1,4 +1,4 @@
-"""What the exit code of a process that trains says: of a worker, of a group of ranks and of a job that attends one.
+"""What an exit code says: of the command line, of a worker, of a group of ranks and of a job that attends one.
 
 0 all of its points are done, 1 some are not; the others are named here. As in a shell, 128 + n is an end by signal n.
 """
@@ -15,6 +15,9 @@ DIED = 128
 """Codes above it mean a signal."""
 
 INTERRUPTED = DIED + signal.SIGINT
+
+UNREAD = DIED + signal.SIGPIPE
+"""Nobody reads any more what the command line prints (`| head`)."""
 
 KILLED = DIED + signal.SIGKILL
 """Mostly by the system, because memory runs out."""
