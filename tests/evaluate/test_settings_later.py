@@ -61,7 +61,10 @@ def test_a_schedule_makes_lr_time_the_axis(again, tmp_path):
     assert curve["lr_time"][192] == pytest.approx(0.05 * sum(range(10)) + 0.5 * 182)
     result = run_result(out, n_boot=2)
     assert result["axis"] == "lr_time"
-    assert set(result["window"]) <= set(curve["lr_time"])
+    start, end = result["window"]
+    assert start < end
+    assert {start, end} <= set(curve["lr_time"][4:])  # none of which is a step
+    assert not {start, end} & set(curve.index)
 
 
 def test_other_steps(again):

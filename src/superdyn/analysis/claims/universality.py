@@ -5,6 +5,7 @@ from 1 settles it, one without an exponent leaves it open. Strict: only runs who
 over a decade) count. b = 0.5, where α_seq = 1 for every a, is no evidence and left out of both verdicts.
 """
 
+import numpy as np
 import pandas as pd
 
 from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, NO_EVIDENCE, ORTHOGONAL, A, B, label, with_arms
@@ -44,10 +45,9 @@ def _long(name: str, arm: str, claim: ClaimConfig, runs: pd.DataFrame) -> ClaimR
     if near and (known.empty or len(known) < by_pair.ngroups):
         note = f"an exponent at {len(known)} of {by_pair.ngroups} (a, b), b = {NO_EVIDENCE:g} left out"
         return inconclusive(name, quantity, arm, mean, note, **numbers)
-    note = (
-        f"mean and range over (a, b); spread {known.max() - known.min():.2f}, seeds ±{by_pair.std().max():.2f}; "
-        f"held within ±{claim.tolerance:g}"
-    )
+    spread, seeds = known.max() - known.min(), by_pair.std().max()
+    of_seeds = f", seeds ±{seeds:.2f}" if np.isfinite(seeds) else ""  # of one seed there is no spread
+    note = f"mean and range over (a, b); spread {spread:.2f}{of_seeds}; held within ±{claim.tolerance:g}"
     return finding(name, quantity, arm, mean, held=near, note=note, **numbers)
 
 
