@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 
+import numpy as np
 import pytest
 
 from superdyn.analysis import load_sweep
@@ -132,7 +133,9 @@ def test_a_judge_of_ones_own_is_found_by_its_name(smoke, monkeypatch):
     rows = judge("mine", claim("test_reproduce:own_judge"), frame, list(frame["signature"]))
     (row,) = rows
     assert isinstance(row, ClaimRow)
-    assert (row.claim, row.quantity, row.measured, row.verdict) == ("mine", "share fitted", 1.0, "held")
+    found = (row.claim, row.quantity, row.condition, row.measured, row.verdict, row.kind, row.note)
+    assert found == ("mine", "share fitted", "all", 1.0, "held", "finding", "")
+    assert np.isnan([row.expected, row.low, row.high]).all()
     with pytest.raises(ValueError, match=r"claim\.judge='nobody'"):
         judge("mine", claim("nobody"), frame, list(frame["signature"]))
 
