@@ -23,6 +23,7 @@ from superdyn.analysis.claims.token_zipf import token_zipf
 from superdyn.analysis.claims.transformer_lag import transformer_lag
 from superdyn.analysis.claims.universality import universality
 from superdyn.analysis.claims.universality_controls import universality_controls
+from superdyn.analysis.claims.universality_horizon import universality_horizon
 from superdyn.config import ClaimConfig
 from superdyn.config.targets import described, resolve_target
 
@@ -44,6 +45,7 @@ JUDGES: dict[str, Judge] = {
     "travelling_wave": travelling_wave,
     "universality": universality,
     "universality_controls": universality_controls,
+    "universality_horizon": universality_horizon,
 }
 
 __all__ = ["ClaimRow", "judge"]
