@@ -42,6 +42,16 @@ def test_headline_figure_compares_reference_and_bottleneck(sweep: Path, tmp_path
     assert imread(tmp_path / "docs" / "headline.png")[..., :3].std() > 0.05
 
 
+def test_headline_figure_is_of_the_largest_n_on_both_sides(tmp_path: Path):
+    for n in (16, 32):
+        plan = Plan(pairs=((1.5, 1.0),), n_features=n, max_steps=1000)
+        for model in ("no_superposition", "trained_embedding"):
+            add_run(tmp_path, run_config(model, (1.5, 1.0), 0, plan))
+    add_run(tmp_path, run_config("trained_embedding", (1.5, 1.0), 1, Plan(n_features=16, max_steps=1000)))
+    drawn = headline_figure(tmp_path, tmp_path / "headline.svg").read_text()
+    assert "K = N = 32" in drawn and "K = 16, N = 32" in drawn
+
+
 def test_headline_figure_needs_the_reference(tmp_path: Path):
     add_run(tmp_path, run_config("trained_embedding", (1.5, 0.0), 0, SMALL))
     with pytest.raises(ValueError, match="no_superposition"):

@@ -48,9 +48,13 @@ def headline_figure(path: Path, out: Path) -> Path:
 
 
 def _two_conditions(study: Study) -> tuple[str, str]:
-    """The reference model's first condition, and the one beside it: a bottleneck, trained, with most runs."""
+    """The reference model with most features, and what stands beside it: of as many, a bottleneck, trained, with most
+    runs."""
     models = {name: _first_row(by_pair)["model.name"] for name, by_pair in study.groups.items()}
-    references = [name for name, model in models.items() if model == REFERENCE]
+    features = {name: int(_first_row(by_pair)["data.n_features"]) for name, by_pair in study.groups.items()}
+    references = sorted(
+        (name for name, model in models.items() if model == REFERENCE), key=lambda name: -features[name]
+    )
     others = [name for name, model in models.items() if model != REFERENCE]
     if not references or not others:
         raise ValueError(
@@ -58,10 +62,10 @@ def _two_conditions(study: Study) -> tuple[str, str]:
             f"model; finished runs are of {sorted(set(models.values()))}"
         )
 
-    def rank(name: str) -> tuple[bool, bool, int]:
+    def rank(name: str) -> tuple[bool, bool, bool, int]:
         row = _first_row(study.groups[name])
-        narrow = row["model.width"] < row["data.n_features"]
-        return narrow, row["model.train_encoder"], sum(map(len, study.groups[name].values()))
+        alike, narrow = features[name] == features[references[0]], row["model.width"] < row["data.n_features"]
+        return alike, narrow, row["model.train_encoder"], sum(map(len, study.groups[name].values()))
 
     return references[0], max(others, key=rank)
 
