@@ -35,6 +35,20 @@ def test_power_laws_with_shift_or_floor_have_no_bend(sigma):
             assert bend_start(read_curve(T, noisy)) > 0.8 * T.size
 
 
+@pytest.mark.parametrize(("rate", "rounding"), [(0.004, 1e-30), (0.02, 1e-30), (0.02, 1e-14)])
+def test_an_exponential_end_is_found_before_the_floor_of_rounding(rate, rounding):
+    noise = 1 + 0.3 * np.random.default_rng(0).standard_normal(T.size)
+    bent = np.exp(-rate * T) / T + rounding * noise
+    stop = bend_start(read_curve(T, bent))
+    assert stop < T.size
+    assert 0.05 / rate < T[stop] < 5 / rate
+
+
+def test_a_power_law_down_to_the_size_of_rounding_has_no_bend():
+    assert bend_start(read_curve(T, 1e-3 * T**-3.0)) == T.size
+    assert bend_start(read_curve(T, 1e-30 + T**-4.0)) == T.size
+
+
 @pytest.mark.parametrize("sigma", [0.0, 0.02])
 def test_an_exponential_end_is_found(sigma):
     noise = np.exp(sigma * np.random.default_rng(0).standard_normal(T.size))

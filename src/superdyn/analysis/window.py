@@ -4,7 +4,8 @@ Plateau: ends where L first falls below L(0)/2 (needs the row at t = 0; where L 
 the least loss). Bend: the closing stretch where the local slope s grows faster than √t, (ds/dlog t)/s > ½ by
 two standard errors, as an exponential (s ∝ t) does and a power law with a floor does not. Floor: where the
 fitted excess over L_inf, averaged over 0.4 decade, is less than 5 times its uncertainty. Before all this a curve of
-L − L_least ends where that is less than 5 times the error of its evaluation (`excess.py`). Axis: `t` point.
+L − L_least ends where that is less than 5 times the error of its evaluation (`excess.py`). A bend that ends in the
+rounding of the numbers is a closing one, too. Axis: `t` point.
 """
 
 import math
@@ -15,13 +16,18 @@ from jaxtyping import Float
 from superdyn.analysis.curve import Curve
 from superdyn.analysis.excess import FLOOR_ERRORS
 from superdyn.analysis.result import Interval
-from superdyn.analysis.slope import SLOPE_DECADES
+from superdyn.analysis.slope import SLOPE_DECADES, local_slope
 
 PLATEAU_FRACTION = 0.5
 LEAST_DROP = 0.1
 BEND_GROWTH = 0.5
 BEND_DECADES = 0.8
 BEND_ERRORS = 2.0
+ROUNDING = 1e-10
+"""Below this share of L(0) a curve may end in rounding: (L/L(0))^½ is the relative error of the student's output, of
+which float32 leaves 1e-7 and float64 1e-16."""
+ROUNDING_FACTOR = 100.0
+"""How far above its last losses such a curve may have been bent by them."""
 _LEAST_POINTS = 6
 
 
@@ -60,6 +66,17 @@ def plateau_end(curve: Curve) -> tuple[int, str]:
 
 def bend_start(curve: Curve) -> int:
     """Index of the first point of the closing exponential stretch, or the curve's length."""
+    stop, size = _closing_bend(curve), curve.t.size
+    last = float(np.median(curve.loss[-_LEAST_POINTS:]))
+    if stop < size or last > ROUNDING * curve.loss.max():
+        return stop
+    rounded = int(np.argmax(curve.loss <= ROUNDING_FACTOR * last))
+    stop = _closing_bend(curve.within(np.arange(size) < rounded))
+    return stop if stop < rounded else size
+
+
+def _closing_bend(curve: Curve) -> int:
+    """The same where nothing comes after the bend."""
     x = np.log(curve.t)
     width = BEND_DECADES * np.log(10.0)
     first = np.searchsorted(x, x - width - 1e-9)
