@@ -49,7 +49,8 @@ def test_headline_figure_is_of_the_largest_n_on_both_sides(tmp_path: Path):
             add_run(tmp_path, run_config(model, (1.5, 1.0), 0, plan))
     add_run(tmp_path, run_config("trained_embedding", (1.5, 1.0), 1, Plan(n_features=16, max_steps=1000)))
     drawn = headline_figure(tmp_path, tmp_path / "headline.svg").read_text()
-    assert "K = N = 32" in drawn and "K = 16, N = 32" in drawn
+    assert "K = N = 32" in drawn
+    assert "K = 16, N = 32" in drawn
 
 
 def test_headline_figure_needs_the_reference(tmp_path: Path):

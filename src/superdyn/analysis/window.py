@@ -16,7 +16,7 @@ from jaxtyping import Float
 from superdyn.analysis.curve import Curve
 from superdyn.analysis.excess import FLOOR_ERRORS
 from superdyn.analysis.result import Interval
-from superdyn.analysis.slope import SLOPE_DECADES, local_slope
+from superdyn.analysis.slope import SLOPE_DECADES
 
 PLATEAU_FRACTION = 0.5
 LEAST_DROP = 0.1
