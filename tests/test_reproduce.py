@@ -142,7 +142,7 @@ def test_a_judge_of_ones_own_is_found_by_its_name(smoke, monkeypatch):
 
 def test_an_experiment_without_a_claim_is_refused(smoke):
     _, folder, _ = smoke
-    with pytest.raises(ValueError, match="experiment=mine: carries no claim"):
+    with pytest.raises(ValueError, match="experiment=mine: has no claim"):
         judge_claims({"mine": Experiment(None, ())}, folder)
 
 

@@ -72,38 +72,38 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="superdyn", description="Measure how networks in superposition learn.")
     verbs: argparse._SubParsersAction[argparse.ArgumentParser]
     verbs = parser.add_subparsers(required=True, metavar="verb")  # pyright: ignore[reportAssignmentType]
-    verbs.add_parser("train", help="a run, or with -m a sweep; Hydra overrides follow", add_help=False)
+    verbs.add_parser("train", help="train a run, or with -m a sweep; takes Hydra overrides", add_help=False)
 
-    status = verbs.add_parser("status", help="done, running, failed and missing points of a sweep")
+    status = verbs.add_parser("status", help="list the done, running, failed and missing runs of a sweep")
     status.add_argument("folder", type=Path)
     status.set_defaults(run=_status)
 
-    retry = verbs.add_parser("retry", help="train the failed and missing points of a sweep")
+    retry = verbs.add_parser("retry", help="train the failed and missing runs of a sweep")
     retry.add_argument("folder", type=Path)
     retry.set_defaults(run=_retry)
 
-    fit = verbs.add_parser("fit", help="exponents of a run, a sweep or a CSV with step and loss columns")
+    fit = verbs.add_parser("fit", help="fit exponents of a run, a sweep or a CSV with step and loss")
     fit.add_argument("path", type=Path)
     fit.add_argument("--json", action="store_true", help="print JSON instead of a table")
     fit.set_defaults(run=_fit)
 
-    report = verbs.add_parser("report", help="report.html and figures of a sweep")
+    report = verbs.add_parser("report", help="write report.html and the figures of a sweep")
     report.add_argument("folder", type=Path)
     report.set_defaults(run=_report)
 
     add_verify_verb(verbs)
 
     reproduce = verbs.add_parser("reproduce", help="train the experiments behind the claims and judge them")
-    reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="the claims of the paper when none is named")
-    reproduce.add_argument("--tier", default="smoke", help="smoke, mini or full")
-    reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; runs/reproduce-TIER by default")
-    reproduce.add_argument("--config-dir", type=Path, default=None, help="your own conf/, with experiment/CLAIM.yaml")
+    reproduce.add_argument("claims", nargs="*", metavar="CLAIM", help="claims to test; default: all of the paper")
+    reproduce.add_argument("--tier", default="smoke", help="size: smoke (default), mini or full")
+    reproduce.add_argument("--dir", type=Path, default=None, help="sweep folder; default: runs/reproduce-TIER")
+    reproduce.add_argument("--config-dir", type=Path, default=None, help="your own conf/ with experiment/CLAIM.yaml")
     reproduce.set_defaults(run=_reproduce)
 
     add_tokens_verb(verbs)
     add_evaluate_verb(verbs)
 
-    doctor = verbs.add_parser("doctor", help="versions, devices, W&B mode, writable folders")
+    doctor = verbs.add_parser("doctor", help="check versions, devices, W&B mode and folders")
     doctor.set_defaults(run=_doctor)
     return parser
 

@@ -81,7 +81,7 @@ def exit_status(checks: Iterable[Check]) -> int:
 def doctor_table(checks: Iterable[Check]) -> Table:
     """The checks for a terminal, each remedy under its finding."""
     table = Table(box=None, pad_edge=False)
-    for column in ("check", "", "what was found, and what to do"):
+    for column in ("check", "", "finding and remedy"):
         table.add_column(column, overflow="fold")
     for check in checks:
         text = check.detail + (f"\n→ {check.remedy}" if check.remedy else "")
@@ -169,7 +169,7 @@ def check_launcher_variables() -> Check:
     """Variables that a distributed launcher leaves behind make a single process wait for others."""
     found = [f"{name}={os.environ[name]}" for name in LAUNCHER_VARIABLES if name in os.environ]
     if not found:
-        return Check("launcher", "ok", "no leftovers of a distributed launcher")
+        return Check("launcher", "ok", "no variables left over from a distributed launcher")
     names = " ".join(entry.split("=")[0] for entry in found)
     remedy = f"unless torchrun or a scheduler set them just now: unset {names}"
     return Check("launcher", "warn", ", ".join(found), remedy)
@@ -193,7 +193,7 @@ def check_code() -> Check:
     state = git_state()
     if state is None:
         named = named_version("superdyn", installed_version("superdyn"))
-        return Check("code", "ok", f"{named}, whose source no git repository tracks")
+        return Check("code", "ok", f"{named}, whose source is not tracked by git")
     if state["dirty"]:
         detail = f"commit {state['commit'][:10]} with changes that are not committed"
         return Check("code", "warn", detail, "commit before runs that must be reproducible")

@@ -77,7 +77,7 @@ def judge_claims(experiments: Mapping[str, Experiment], folder: Path) -> list[Cl
     rows: list[ClaimRow] = []
     for name, experiment in experiments.items():
         if experiment.claim is None:
-            raise ConfigError(f"experiment={name}: carries no claim; allowed are {', '.join(claim_names())}.")
+            raise ConfigError(f"experiment={name}: has no claim; allowed are {', '.join(claim_names())}.")
         rows += judge(name, experiment.claim, frame, experiment.signatures)
     return rows
 

@@ -117,15 +117,17 @@ def _check_sums(manifest: Manifest, file: TokenFile) -> None:
 
 def add_tokens_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the verb; nothing heavy is imported."""
-    verb = verbs.add_parser("tokens", help="shards of token ids from text or a data set; --inspect looks into them")
-    verb.add_argument("paths", nargs="*", metavar="PATH", help="SOURCE… OUT, or with --inspect token files")
-    verb.add_argument("--tokenizer", help="tokenizers JSON file, folder or Hugging Face name")
+    verb = verbs.add_parser("tokens", help="make shards of token ids from text or a data set, or inspect them")
+    verb.add_argument("paths", nargs="*", metavar="PATH", help="SOURCE… OUT, or token files with --inspect")
+    verb.add_argument("--tokenizer", help="JSON file of tokenizers, folder or Hugging Face name")
     verb.add_argument("--format", default="headered", help=", ".join(FORMATS))
-    verb.add_argument("--shard-tokens", type=int, default=SHARD_TOKENS, help="tokens in a shard")
-    verb.add_argument("--separator", help="token that ends a document; the tokenizer's own when left out")
-    verb.add_argument("--text-column", default="text", help="column of a data set")
-    verb.add_argument("--split", default="train", help="split of a data set")
-    verb.add_argument("--subset", help="configuration of a data set")
-    verb.add_argument("--inspect", action="store_true", help="print format, type, tokens, ids and problems")
-    verb.add_argument("--vocab", type=int, help="vocabulary size to check the ids against")
+    verb.add_argument("--shard-tokens", type=int, default=SHARD_TOKENS, help="tokens per shard (default: %(default)s)")
+    verb.add_argument("--separator", help="token after each document; default: the tokenizer's own")
+    verb.add_argument("--text-column", default="text", help="text column of a data set (default: text)")
+    verb.add_argument("--split", default="train", help="split of a data set (default: train)")
+    verb.add_argument("--subset", help="subset (configuration) of a data set")
+    verb.add_argument(
+        "--inspect", action="store_true", help="print format, type, number of tokens, range of ids and problems"
+    )
+    verb.add_argument("--vocab", type=int, help="with --inspect: vocabulary size to check the ids against")
     verb.set_defaults(run=run_tokens)

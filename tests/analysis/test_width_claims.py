@@ -64,7 +64,7 @@ def test_an_excess_that_bends_is_no_power_law_whatever_its_mean_exponent():
 def test_widths_that_four_times_the_training_improves_are_not_converged():
     rows = width_rows("c", claim(1.0, 0.25), widths(1.0, rank_beta=1.0, shrinks_to=0.5))
     assert verdicts(rows) == ["inconclusive", "inconclusive"]
-    assert "not converged: trained out at 0 of 4" in rows[-1].note
+    assert "too few: 0 of 4 converged" in rows[-1].note
     table = widths(1.0)
     single = width_rows("c", claim(1.0, 0.25), table[table["trainer.max_steps"] == 400])
     assert verdicts(single) == ["inconclusive"]  # one length of training cannot tell

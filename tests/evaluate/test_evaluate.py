@@ -128,7 +128,7 @@ def test_repeating_the_command_measures_nothing(measured, neox, tokens, capsys):
     before = {file: file.stat().st_mtime_ns for file in (measured / "revisions").iterdir()}
     assert len(before) == len(STEPS)
     assert main(["evaluate", str(neox), str(measured), "--tokens", str(tokens), "--context", "32", "--batch", "3"]) == 0
-    assert f"0 revisions measured, {len(STEPS)} were there" in capsys.readouterr().out
+    assert f"0 revisions measured, {len(STEPS)} already stored" in capsys.readouterr().out
     assert {file: file.stat().st_mtime_ns for file in (measured / "revisions").iterdir()} == before
 
 

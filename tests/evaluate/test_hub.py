@@ -51,7 +51,7 @@ def test_each_revision_is_downloaded_measured_and_deleted(run, measured, tmp_pat
     assert cached(tmp_path) == []
     assert load_curve(tmp_path / "out")["loss"].tolist() == load_curve(measured)["loss"][[0, 8]].tolist()
     code, shown, served = run("--context", "32")  # auto: all branches
-    assert (code, "13 revisions measured, 2 were there" in shown) == (0, True), shown
+    assert (code, "13 revisions measured, 2 already stored" in shown) == (0, True), shown
     assert len([path for path in served if path.endswith("safetensors")]) == 13
     assert load_curve(tmp_path / "out").equals(load_curve(measured))
 

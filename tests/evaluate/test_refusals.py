@@ -57,13 +57,13 @@ REFUSED = {
     "shards out --tokens shards": ["--revisions=auto", "none found"],
     "model out --tokens nothing.bin": ["nothing.bin", "no such file"],
     "model out --tokens large.bin": ["large.bin", "token 2 has id 64", "ids 0 to 63"],
-    "model out --tokens shards --context 65": ["--context=65", "end at 64"],
+    "model out --tokens shards --context 65": ["--context=65", "has 64 positions"],
     "model out --tokens short.bin": ["--context=64", "--tokens hold 5 tokens", "1 to 4"],
     "model short.bin --tokens shards": ["OUT=short.bin", "is a file"],
     "picture out --tokens shards": ["revision step0", "ViTConfig", "no vocab_size"],
     "header out --tokens shards": ["header/step0/model.safetensors", "damaged header"],
     "index out --tokens shards": ["model.safetensors.index.json", "weight_map"],
-    "gone out --tokens shards": ["gone/step0/a.safetensors", "is not there"],
+    "gone out --tokens shards": ["gone/step0/a.safetensors", "is missing"],
     "model out --tokens shards --max-tokens 10": ["--max-tokens=10", "--context=64"],
     "model out --tokens shards --batch 0": ["--batch=0"],
     "model out --tokens shards --dtype float16": ["--dtype=float16", "float32, bfloat16"],
@@ -111,7 +111,7 @@ def test_missing_and_damaged_revisions_are_reported_and_the_rest_goes_on(few, ca
     assert [line for line in shown if line.startswith("revision step3: model has no subfolder of that name")]
     assert [line for line in shown if line.startswith("revision step16: cannot be loaded: ")]
     assert [line for line in shown if "step64: its files lack 1 weights, such as gpt_neox.layers.0.mlp" in line]
-    assert shown[-1] == "out: 1 revisions measured, 0 were there, 3 could not be measured"
+    assert shown[-1] == "out: 1 revisions measured, 0 already stored, 3 could not be measured"
     status, result = RunFolder("out").status(), RunFolder("out").result()
     assert status is not None
     assert result is not None
@@ -129,7 +129,7 @@ def test_fail_fast_stops_and_the_mended_revision_is_measured_later(few, neox, ca
     assert (status.state, load_curve("out")["step"].tolist()) == ("failed", [0])
     shutil.copytree(neox / "step16", few / "model" / "step16")
     assert main(command) == 0
-    assert "2 revisions measured, 1 were there" in capsys.readouterr().out
+    assert "2 revisions measured, 1 already stored" in capsys.readouterr().out
     assert load_curve("out")["step"].tolist() == [0, 16, 64]
 
 
@@ -161,7 +161,7 @@ def test_a_folder_of_other_settings_or_of_a_training_is_left_alone(few, capsys, 
     assert "and this --max-tokens gives" in one_sentence(capsys.readouterr().err)
     (training,) = train_together([make_config()])
     assert main(["evaluate", "model", str(training.path), "--tokens", "shards"]) == 2
-    assert "no evaluation" in one_sentence(capsys.readouterr().err)
+    assert "not an evaluation" in one_sentence(capsys.readouterr().err)
     assert main(["retry", "out"]) == 2
     assert "superdyn evaluate" in one_sentence(capsys.readouterr().err)
 

@@ -44,7 +44,7 @@ def test_a_killed_evaluation_measures_only_what_is_missing(measured, neox, token
     assert 3 <= len(kept) < len(STEPS)
     assert main(["verify", str(out)]) == 0
     assert main(command) == 0
-    assert f"{len(STEPS) - len(kept)} revisions measured, {len(kept)} were there" in capsys.readouterr().out
+    assert f"{len(STEPS) - len(kept)} revisions measured, {len(kept)} already stored" in capsys.readouterr().out
     assert {name: (out / "revisions" / name).stat().st_mtime_ns for name in kept} == kept
     pd.testing.assert_frame_equal(load_curve(out), load_curve(measured), check_exact=True)
     for kind in ("occurrences", "rank"):
@@ -69,7 +69,7 @@ def test_a_damaged_measurement_is_made_again(measured, neox, tokens, tmp_path, c
     file = out / "revisions" / "step1.parquet"
     os.truncate(file, file.stat().st_size // 2)
     assert main(command) == 0
-    assert "1 revisions measured, 1 were there" in capsys.readouterr().out
+    assert "1 revisions measured, 1 already stored" in capsys.readouterr().out
     content = bytearray(file.read_bytes())
     content[content.index(b"PAR1") + 40] ^= 1
     file.write_bytes(content)
@@ -77,7 +77,7 @@ def test_a_damaged_measurement_is_made_again(measured, neox, tokens, tmp_path, c
         ("revisions/step1.parquet", "altered")
     ]
     assert main(command) == 0
-    assert "1 revisions measured, 1 were there" in capsys.readouterr().out
+    assert "1 revisions measured, 1 already stored" in capsys.readouterr().out
     assert list(verification(out).run()) == []
     assert load_curve(out)["loss"].tolist() == load_curve(measured)["loss"].tolist()[:2]
 

@@ -36,7 +36,7 @@ def test_the_public_schedule_is_that_of_pythia():
 def test_auto_leaves_out_names_without_a_step_and_a_pattern_chooses():
     names = ["main", "stage2-step5-tokens1B", "stage1-step20-tokens2B", "stage1-step5-tokens1B"]
     assert [each.name for each in chosen_revisions("auto", names, r"stage1-step(\d+)")] == names[3:1:-1]
-    with pytest.raises(ValueError, match=r"are both step 5; --step-pattern chooses"):
+    with pytest.raises(ValueError, match=r"are both step 5; choose with --step-pattern"):
         chosen_revisions("auto", names)
 
 

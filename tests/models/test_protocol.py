@@ -53,6 +53,6 @@ def test_outputs_of_another_shape_are_refused_before_the_launch(make_config, tmp
     (tmp_path / "own_students.py").write_text(CODE)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("SUPERDYN_PACKAGES", "own_students")
-    with pytest.raises(ConfigError, match=r"makes outputs of shape \(1, 2, 3\) of inputs of shape \(1, 2, 32\)"):
+    with pytest.raises(ConfigError, match=r"returns outputs of shape \(1, 2, 3\) for inputs of shape \(1, 2, 32\)"):
         check_feasible(make_config(model___target_="own_students.Short"))
     sys.modules.pop("own_students", None)

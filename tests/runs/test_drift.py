@@ -169,7 +169,7 @@ def test_a_resumed_run_is_warned_of_and_keeps_the_record_of_its_first_code(tmp_p
     run = put(tmp_path / "run", "interrupted")
     change(run, git={"commit": "1a2b3c4d5e", "dirty": False, "diff": None})
     with pytest.warns(
-        UserWarning, match=r"^1 unfinished run began under other code \(superdyn .* and will go on under"
+        UserWarning, match=r"^1 unfinished run began under other code \(superdyn .* and will resume under"
     ):
         warn_of_drift([], [run])
     run.checkpoints.mkdir()

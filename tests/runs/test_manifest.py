@@ -133,7 +133,7 @@ def test_a_damaged_manifest_is_made_anew(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     save(run, 0, 1)
     os.truncate(run.path / "manifest.json", 40)
-    with pytest.warns(UserWarning, match=r"manifest.json cannot be read, .*; it is made anew"):
+    with pytest.warns(UserWarning, match=r"manifest.json cannot be read, .*; it is rebuilt"):
         save(run, 2)
     assert len(manifest(run).files) == 3
     assert_true(run)

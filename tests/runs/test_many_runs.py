@@ -55,7 +55,7 @@ def test_load_sweep_takes_less_than_five_seconds(sweep: Path) -> None:
 @pytest.mark.slow
 def test_verify_takes_less_than_ten_seconds_of_a_core(sweep: Path) -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    timed(MAIN, "verify", str(sweep), expected=f"{sweep}: whole; {N_RUNS:,} runs, ")
+    timed(MAIN, "verify", str(sweep), expected=f"{sweep}: intact; {N_RUNS:,} runs, ")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / TIMES
     print(f"mean {seconds:.2f} s of CPU time")

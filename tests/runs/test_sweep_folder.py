@@ -69,7 +69,7 @@ def test_a_manifest_that_was_cut_short_is_made_anew_from_the_runs(tmp_path: Path
     merge_manifest(tmp_path, [SweepPoint(SIGNATURE, "seed=0"), SweepPoint("never began", "seed=1")])
     path = tmp_path / "sweep.json"
     path.write_text(path.read_text()[:20])
-    with pytest.warns(UserWarning, match=r"sweep.json cannot be read and is made anew"):
+    with pytest.warns(UserWarning, match=r"sweep.json cannot be read and is rebuilt"):
         assert read_manifest(tmp_path) == [SweepPoint(SIGNATURE, "seed=0")]
 
 

@@ -147,7 +147,7 @@ def test_what_is_whole_has_a_summary_only(sweep: Path, capsys) -> None:
     assert main(["verify", str(sweep)]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     n_files = sum(len(Manifest.read(run.path).files) for run in run_folders(sweep))  # pyright: ignore[reportOptionalMemberAccess]
-    assert line.startswith(f"{sweep}: whole; 2 runs, ")
+    assert line.startswith(f"{sweep}: intact; 2 runs, ")
     assert f"{n_files + 1 + len(list(sweep.glob('code/*.diff')))} files, " in line
 
 
@@ -233,7 +233,7 @@ def test_token_shards_are_compared_with_the_hashes_of_their_own_manifest(tmp_pat
     writer.add(np.arange(1200) % 100)
     writer.close()
     assert main(["verify", str(folder)]) == 0
-    assert f"{folder}: whole; token shards, 6 files, " in capsys.readouterr().out
+    assert f"{folder}: intact; token shards, 6 files, " in capsys.readouterr().out
     flip(folder / "tokens_000000.bin")
     cut(folder / "tokens_000001.bin")
     (folder / "tokens_000002.idx").unlink()

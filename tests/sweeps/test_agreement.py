@@ -66,7 +66,7 @@ def test_another_state_of_the_code_is_refused(make_config):
 
 def test_a_rank_that_does_not_come_is_named(make_config, monkeypatch):
     monkeypatch.setattr(agreement, "PATIENCE", agreement.PATIENCE / 300)
-    with pytest.raises(ConfigError, match=r"^rank 1 of 2: has not come within"):
+    with pytest.raises(ConfigError, match=r"^rank 1 of 2: did not join within"):
         agree(PLACES[0], [make_config()], HashStore())
 
 

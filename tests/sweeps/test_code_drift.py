@@ -33,7 +33,7 @@ def test_a_run_that_other_code_began_goes_on_and_remembers_it(sweep):
     edit(run.path / "environment.json", git=OTHER)
     edit(run.path / "status.json", state="interrupted")
     (run.checkpoints / "step-0000000200.pt").unlink()
-    with pytest.warns(UserWarning, match=r"^1 unfinished run began under other code .* will go on under this$"):
+    with pytest.warns(UserWarning, match=r"^1 unfinished run began under other code .* will resume under this$"):
         again = sweep(*long)
     assert (again.done, again.skipped) == (1, 0)
     assert [part["git"] for part in (run.environment() or {})["earlier"]] == [OTHER]

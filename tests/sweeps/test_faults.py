@@ -68,7 +68,7 @@ def test_the_system_itself_running_out_of_memory_is_a_memory_fault():
 
 def test_a_pack_that_does_not_fit_is_tried_in_halves(sweep, faults):
     (faults / "memory").touch()
-    with pytest.warns(UserWarning, match="4 runs do not fit in memory and are tried in halves"):
+    with pytest.warns(UserWarning, match="4 runs do not fit in memory and are retried in halves"):
         outcome = sweep(*GRID, *FAULTY)
     assert (outcome.done, outcome.exit_code) == (4, 0)
     assert (faults / "trained").read_text().split() == ["0", "1", "2", "3", "0", "1", "2", "3"]
@@ -78,7 +78,7 @@ def test_a_lost_device_stops_the_sweep_and_fails_no_run(sweep, faults):
     (faults / "device").touch()
     outcome = sweep(*GRID, *FAULTY)
     assert outcome.exit_code == 1
-    assert "the device is gone" in outcome.summary()
+    assert "the device is lost" in outcome.summary()
     assert states(outcome) == ["interrupted"] * 4
     again = sweep(*GRID, *FAULTY)
     assert (again.done, again.exit_code) == (4, 0)
@@ -195,7 +195,7 @@ def test_a_curve_that_lacks_rows_is_not_taken_for_whole(sweep, interrupted):
     steps, loss = first.spectrum()  # pyright: ignore[reportGeneralTypeIssues]
     first.write_curve({name: column[:-5] for name, column in curve.items()})
     first.write_spectrum(steps[:-5], loss[:-5])
-    with pytest.warns(UserWarning, match="the curve lacks rows; it starts again from step 0"):
+    with pytest.warns(UserWarning, match="the curve lacks rows; the run restarts from step 0"):
         again = sweep(*FILLING[1:], "seed=0,1", "name=interrupted")
     assert again.done == 4
     assert_same_sweep(interrupted, before)

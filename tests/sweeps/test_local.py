@@ -79,7 +79,7 @@ def test_a_group_that_a_run_took_down_is_replaced_for_the_others(sweep, faults):
 def test_a_device_that_disappears_gets_no_more_work(sweep, faults, capfd):
     (faults / "device").touch()
     outcome = sweep("seed=0,1,2,3", *FAULTY, *LOCAL)
-    assert "is gone and gets no more work" in capfd.readouterr().out
+    assert "is lost and gets no more work" in capfd.readouterr().out
     assert (outcome.done, outcome.exit_code) == (4, 0)
 
 

@@ -62,7 +62,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on_to_the_same_bits(whole, tmp_p
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, out + err
-    assert "the same command goes on from here" in out
+    assert "stopped; resume with the same command" in out
     assert "Traceback" not in err
     assert {(status["state"], status["step"] > 0) for status in statuses(tmp_path)} == {("interrupted", True)}
     assert len(list((tmp_path / "launch").glob("*/*.json"))) == 2
@@ -113,4 +113,4 @@ def test_an_address_where_nobody_listens_is_refused_in_one_sentence(tmp_path):
         command(tmp_path, "launcher.address=127.0.0.1:1"), capture_output=True, text=True, check=False
     )
     assert refused.returncode == 2
-    assert "launcher.address='127.0.0.1:1': nobody answers there" in refused.stderr
+    assert "launcher.address='127.0.0.1:1': nothing answers there" in refused.stderr

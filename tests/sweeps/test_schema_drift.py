@@ -13,7 +13,7 @@ from superdyn.runs import adopt
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import read_manifest, run_folders
 
-KEPT = "described by an older schema kept as the same, with solver='steps' filled in"
+KEPT = "of an older schema adopted, with solver='steps' filled in"
 SEEDS = "seed=0,1"
 
 
@@ -108,7 +108,7 @@ def test_a_kill_while_a_run_is_readdressed_is_made_good(old_sweep, sweep, stop_a
         patch.setattr(RunFolder, "_write_text", write_or_die)
         with pytest.raises(KeyboardInterrupt):
             sweep(SEEDS)
-    with pytest.warns(UserWarning, match="older schema kept"):
+    with pytest.warns(UserWarning, match="older schema adopted"):
         assert sweep(SEEDS).skipped == 2
     assert {(run.environment() or {})["first_signature"] for run in run_folders(folder)} == set(old.values())
 

@@ -98,7 +98,7 @@ def test_the_stopped_runs_say_that_they_are_interrupted(number, stopped):
 
 def test_ctrl_c_says_how_to_go_on(stopped):
     folder, _, out, _ = stopped[signal.SIGINT]
-    assert "the same command goes on from here" in out
+    assert "stopped; resume with the same command" in out
     assert f"superdyn retry {folder}" in out
 
 

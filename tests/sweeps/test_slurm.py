@@ -50,7 +50,7 @@ def test_jobs_of_submitit_train_what_this_process_trains(sweep, tmp_path):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("launcher.cluster=slurm", "there is no sbatch and srun here"),
+        ("launcher.cluster=slurm", "sbatch and srun are not installed here"),
         ("launcher.wait=false", "outlive the launch"),
         ("launcher.time_minutes=1", r"launcher\.grace_seconds=90: must be less"),
     ],

@@ -130,7 +130,7 @@ def test_a_pack_that_does_not_fit_is_trained_in_halves(make_config, train_togeth
     configs = [make_config(seed=s, **changes) for s in range(16)]
     torch.cuda.set_per_process_memory_fraction(1.25 * 2**30 / torch.cuda.mem_get_info()[1])
     try:
-        with pytest.warns(UserWarning, match="16 runs do not fit in memory and are tried in halves"):
+        with pytest.warns(UserWarning, match="16 runs do not fit in memory and are retried in halves"):
             folders = train_together(configs)
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)

@@ -1,1 +1,1 @@
-"""A package of one's own that extends superdyn: a student, a value law, an update rule, measures and a judge."""
+"""A user package that extends superdyn with a student, a value law, an update rule, measures and a judge."""

@@ -45,7 +45,7 @@ def read_curve(
     """
     times, losses = np.asarray(t, dtype=np.float64), np.asarray(loss, dtype=np.float64)
     if times.ndim != 1 or times.shape != losses.shape:
-        raise ValueError(f"t has shape {times.shape} and loss {losses.shape}; allowed: two vectors of one length")
+        raise ValueError(f"t has shape {times.shape} and loss {losses.shape}; allowed: two vectors of equal length")
     if np.any(times < 0):
         raise ValueError(f"t holds {times.min():.6g}; allowed: times >= 0")
     order = np.argsort(times, kind="stable")

@@ -79,7 +79,7 @@ def _read_csv(file: Path) -> pd.DataFrame:
     except pd.errors.EmptyDataError:
         raise ValueError(f"{file} is empty; allowed: CSV with step, loss") from None
     except pd.errors.ParserError as error:  # a line with more fields than the header
-        raise ValueError(f"{file} is no CSV with step, loss: {str(error).strip()}") from None
+        raise ValueError(f"{file} is not a CSV with step, loss: {str(error).strip()}") from None
     missing = [name for name in _CURVE if name not in frame]
     if missing:
         found = ", ".join(map(str, frame.columns[:8]))

@@ -161,7 +161,7 @@ class DecoderSettings(BaseModel):
         if self.size is None:
             if n_layers is None or (width is None and n_layers == 0):
                 raise ConfigError(
-                    f"model.decoder.n_layers={n_layers}, model.width={width}: do not say how large the model is; "
+                    f"model.decoder.n_layers={n_layers}, model.width={width}: do not fix the size of the model; "
                     f"give model.decoder.size, or n_layers above 0, or both n_layers and model.width."
                 )
             return n_layers, width or _ASPECT * n_layers
@@ -214,7 +214,7 @@ def _check(shape: DecoderShape) -> None:
         )
     if shape.positions == "rotary" and shape.n_layers and shape.head_width % 2:
         raise ConfigError(
-            f"model.decoder.positions=rotary: turns pairs of dimensions, and a head has {shape.head_width}; allowed "
+            f"model.decoder.positions=rotary: rotates pairs of dimensions, and a head has {shape.head_width}; allowed "
             f"are an even model.width/n_heads, or positions=learned or none."
         )
     if shape.head_rank is not None and shape.tied:

@@ -37,13 +37,13 @@ def check_run(config: RunSettings) -> None:
         )
     if config.optimizer.options and config.optimizer.name in UPDATE_RULES:
         raise ConfigError(
-            f"optimizer.options={config.optimizer.options}: are for an update rule of your own; optimizer.name="
-            f"{config.optimizer.name} has none."
+            f"optimizer.options={config.optimizer.options}: are for an update rule of your own; "
+            f"optimizer.name={config.optimizer.name} takes none."
         )
     if config.trainer.measures and config.trainer.shards:
         raise ConfigError(
-            f"trainer.measures={list(config.trainer.measures)}: need whole parameters, and trainer.strategy=fsdp "
-            f"shards them; allowed with single and ddp."
+            f"trainer.measures={list(config.trainer.measures)}: need unsharded parameters, and trainer.strategy="
+            f"fsdp shards them; allowed with single and ddp."
         )
     a, b = config.data.data_exponent, config.data.importance_exponent
     if config.claim is not None and config.claim.needs_power_law and a + 2 * b <= 1:
@@ -91,13 +91,13 @@ def _check_ranks(config: RunSettings) -> None:
         asked += f", trainer.num_nodes={trainer.num_nodes}"
     if trainer.strategy == "single":
         raise ConfigError(
-            f"{asked}: a run takes one device, unless trainer.strategy=ddp lets several share every batch: "
-            f"trainer=ddp {asked.replace(', ', ' ')}; packs of a sweep take several devices with launcher=local."
+            f"{asked}: trainer.strategy=single trains a run on one device; to split every batch over several, use "
+            f"trainer=ddp {asked.replace(', ', ' ')}; to give each device packs of a sweep, use launcher=local."
         )
     if config.solver == "gradient_flow" or config.loss == "population":
         key = "solver=gradient_flow" if config.solver == "gradient_flow" else "loss=population"
         raise ConfigError(
-            f"{asked}: with {key} there is no batch to split, and all {ranks} ranks would do the same; allowed is 1."
+            f"{asked}: with {key} there is no batch to split, so all {ranks} ranks would do the same; allowed is 1."
         )
     if config.data.batch_size % ranks:
         raise ConfigError(
@@ -114,7 +114,7 @@ def _check_trained(config: RunSettings) -> None:
     if model.core == "identity" and not model.bias:
         raise ConfigError(
             "model.train_encoder=False, model.core=identity, model.bias=False: leave the student nothing to train; "
-            "allowed is a change of any one of them, e.g. model.core=trained."
+            "change any one of them, e.g. model.core=trained."
         )
     if model.core == "identity" and optimizer.name == "muon":
         raise ConfigError(

@@ -49,7 +49,7 @@ def _check_lag(config: RunSettings, is_student: bool) -> None:
     data = config.data
     if data.lag >= data.length:
         raise ConfigError(
-            f"data.lag={data.lag}: no position of a sequence of data.length={data.length} has one that far before it; "
+            f"data.lag={data.lag}: reaches back further than a sequence of data.length={data.length} is long; "
             f"allowed are 0 to {data.length - 1}."
         )
     if data.lag and is_student:
@@ -88,4 +88,4 @@ def decoder_shape(model: ModelConfig) -> DecoderShape:
 
 def _check_sampled(config: RunSettings, key: str) -> None:
     if config.loss != "sampled":
-        raise ConfigError(f"loss={config.loss}: {key} has no such loss; allowed is sampled.")
+        raise ConfigError(f"loss={config.loss}: is not available with {key}; allowed is sampled.")

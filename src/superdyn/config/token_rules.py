@@ -37,7 +37,7 @@ def check_tokens(config: RunSettings) -> None:
     ):
         if value:
             raise ConfigError(
-                f"trainer.{key}={getattr(config.trainer, key)}: exists for language models, and data.kind="
+                f"trainer.{key}={getattr(config.trainer, key)}: is for language models only, and data.kind="
                 f"{config.data.kind}; allowed is {allowed}."
             )
 
@@ -119,6 +119,6 @@ def _check_source(tokens: TokensConfig) -> None:
     if tokens.source != "files" and (tokens.files or tokens.eval_files):
         key = "files" if tokens.files else "eval_files"
         raise ConfigError(
-            f"data.tokens.{key}={list(getattr(tokens, key))}: is read with data.tokens.source=files only, and it is "
-            f"{tokens.source}."
+            f"data.tokens.{key}={list(getattr(tokens, key))}: is read with data.tokens.source=files only, and the "
+            f"source is {tokens.source}."
         )

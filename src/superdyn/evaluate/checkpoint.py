@@ -57,9 +57,7 @@ def shape_of(config: Any, revision: str) -> Shape:
     lacking = [name for name in ("vocab_size", "hidden_size") if not isinstance(getattr(text, name, None), int)]
     if lacking:
         kind = type(config).__name__
-        raise CheckpointError(
-            f"revision {revision}: {kind} is of no causal language model, since it has no {lacking[0]}"
-        )
+        raise CheckpointError(f"revision {revision}: {kind} is not a causal language model: it has no {lacking[0]}")
     width = text.hidden_size
     mlp = getattr(text, "intermediate_size", None)
     return Shape(

@@ -91,8 +91,8 @@ class _Evaluation:
                 self._write_status("interrupted", one_sentence(error) if isinstance(error, Exception) else None)
             if fault_of(error) == "memory":
                 raise ValueError(
-                    f"--memory-gib: memory ran out at step {self.step} ({one_sentence(error)}); a smaller --batch or "
-                    "--context needs less."
+                    f"--memory-gib: out of memory at step {self.step} ({one_sentence(error)}); use a smaller "
+                    "--batch or --context."
                 ) from None
             raise
         return self.outcome
@@ -180,7 +180,7 @@ def _check_folder(folder: RunFolder, plan: Plan) -> None:
     if config is None:
         return
     if config.get("kind") != "evaluation":
-        raise ValueError(f"OUT={folder.path}: holds a run that is no evaluation; choose another folder.")
+        raise ValueError(f"OUT={folder.path}: holds a run that is not an evaluation; choose another folder.")
     before = config["evaluation"]
     for key, value in sorted(plan.identity.items(), key=lambda item: item[0] == "tokens"):  # they differ with the rest
         if before.get(key) != value:
@@ -190,6 +190,6 @@ def _check_folder(folder: RunFolder, plan: Plan) -> None:
             elif key == "tokens":  # a digest, which says nothing to a reader
                 differs = f"on other tokens than those of --tokens={','.join(map(str, plan.settings.tokens))}"
             raise ValueError(
-                f"OUT={folder.path}: holds an evaluation {differs}; choose another folder or the settings it was "
-                "begun with."
+                f"OUT={folder.path}: holds an evaluation {differs}; choose another folder or the settings it "
+                "was started with."
             )

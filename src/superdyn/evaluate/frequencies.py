@@ -37,7 +37,7 @@ def token_frequencies(file: Path | None, corpus: TokenCorpus) -> Float64[np.ndar
     if counts.shape != (size,):
         raise ValueError(f"--frequencies={file}: has shape {counts.shape}; {size} counts of 0 or more are needed.")
     if not np.isfinite(counts).all() or (counts < 0).any():
-        raise ValueError(f"--frequencies={file}: holds numbers that are no counts; {size} of 0 or more are needed.")
+        raise ValueError(f"--frequencies={file}: holds numbers that are not counts; {size} of 0 or more are needed.")
     return counts
 
 

@@ -37,5 +37,5 @@ def _read(file: Path) -> pd.DataFrame:
     except (KeyError, ValueError) as error:  # pandas' parser errors are ValueErrors
         raise ValueError(f"--lr-schedule={file}: {' '.join(str(error).split())}; {wanted}.") from None
     if not len(frame) or not np.isfinite([steps, rates]).all() or (np.diff(steps) <= 0).any() or (rates < 0).any():
-        raise ValueError(f"--lr-schedule={file}: has a step or learning rate that cannot be; {wanted}.")
+        raise ValueError(f"--lr-schedule={file}: has an invalid step or learning rate; {wanted}.")
     return frame

@@ -145,10 +145,10 @@ def weight_files(folder: Path) -> list[Path]:
         names = json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()
         found = [folder / name for name in sorted(set(names))]
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path}: is no index of safetensors files, a JSON object with a weight_map") from None
+        raise ValueError(f"{path}: is not an index of safetensors files, a JSON object with a weight_map") from None
     for file in found:
         if not file.is_file():
-            raise ValueError(f"{file}: is named by {_INDEX} and is not there")
+            raise ValueError(f"{file}: is missing, though {_INDEX} lists it")
     return found
 
 
@@ -158,10 +158,10 @@ def _header_elements(file: Path) -> int:
         start = stream.read(8)
         (length,) = struct.unpack("<Q", start) if len(start) == 8 else (0,)
         if not 0 < length <= file.stat().st_size - 8:
-            raise ValueError(f"{file}: was cut short, or is no safetensors file")
+            raise ValueError(f"{file}: was cut short, or is not a safetensors file")
         try:
             header = json.loads(stream.read(length))
             shapes = [entry["shape"] for name, entry in header.items() if name != "__metadata__"]
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise ValueError(f"{file}: has a damaged header, or is no safetensors file") from None
+            raise ValueError(f"{file}: has a damaged header, or is not a safetensors file") from None
     return sum(int(torch.Size(shape).numel()) for shape in shapes)

@@ -63,7 +63,9 @@ def make_plan(settings: Settings) -> Plan:
     shape, parameters = _first_shape(source, revisions)
     context = settings.context or min(DEFAULT_CONTEXT, shape.context or DEFAULT_CONTEXT)
     if shape.context is not None and context > shape.context:
-        raise ValueError(f"--context={context}: the model's positions end at {shape.context}; allowed are 1 to that.")
+        raise ValueError(
+            f"--context={context}: the model has {shape.context} positions; allowed are 1 to {shape.context}."
+        )
     load = Load(parameters, shape, settings.dtype, settings.batch, context)
     budget = free_bytes(torch.device(settings.device)) if settings.memory_gib is None else settings.memory_gib * GIB
     check_memory(load, int(budget))

@@ -48,7 +48,7 @@ def chosen_revisions(
     silent = [name for step, name in zip(numbers, names, strict=True) if step is None]
     if silent and asked != AUTO:
         raise ValueError(
-            f"--revisions={silent[0]}: its name does not say the optimizer step; --steps or --step-pattern gives it."
+            f"--revisions={silent[0]}: its name does not contain the optimizer step; use --steps or --step-pattern."
         )
     if not found:
         raise ValueError(
@@ -58,8 +58,8 @@ def chosen_revisions(
     for earlier, later in pairwise(found):
         if earlier.step == later.step:
             raise ValueError(
-                f"--revisions: {earlier.name} and {later.name} are both step {later.step}; --step-pattern chooses "
-                "among them, or --steps gives others."
+                f"--revisions: {earlier.name} and {later.name} are both step {later.step}; choose with "
+                "--step-pattern, or give other steps with --steps."
             )
     return found
 
@@ -73,7 +73,7 @@ def step_of(name: str, pattern: str | None = None) -> int | None:
     try:
         expression = re.compile(STEP_PATTERN if pattern is None else pattern, re.IGNORECASE)
     except re.error as error:
-        raise ValueError(f"--step-pattern={pattern}: is no regular expression ({error}).") from None
+        raise ValueError(f"--step-pattern={pattern}: is not a regular expression ({error}).") from None
     if expression.groups < 1:
         raise ValueError(rf"--step-pattern={pattern}: needs one group for the step, as in step(\d+).")
     match = expression.search(name)
@@ -100,7 +100,7 @@ def _given_steps(steps: str, asked: str, names: Sequence[str]) -> list[int]:
     given = [part.strip() for part in steps.split(",")]
     for part in given:
         if not part.isdecimal():
-            raise ValueError(f"--steps={part}: must be whole numbers with commas between.")
+            raise ValueError(f"--steps={part}: must be comma-separated whole numbers.")
     if len(given) != len(names):
         raise ValueError(f"--steps: has {len(given)} numbers for {len(names)} revisions; must be one each.")
     return [int(part) for part in given]

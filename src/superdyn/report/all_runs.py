@@ -14,7 +14,7 @@ from superdyn.analysis.folder import result_columns
 from superdyn.report.conditions import PAIR_KEYS
 from superdyn.runs.sweep_status import RunRow, sweep_status
 
-NO_CURVE = "finished, but its curve.parquet is gone"
+NO_CURVE = "finished, but its curve.parquet is missing"
 
 
 def load_table(path: Path) -> pd.DataFrame:

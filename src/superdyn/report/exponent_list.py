@@ -75,5 +75,5 @@ _LIST_CAPTION = (
 _TOKEN_LIST_CAPTION = (
     "Exponents of each condition, with their confidence intervals over seeds: of L − L_least, as in the claims of "
     "language models, or, where the least loss of the evaluation tokens is not known (real text, runs of older "
-    "versions), of L itself, in which the floor is still contained, so that a loss near its floor has a small one."
+    "versions), of L itself, floor included, so that a loss near its floor has a small exponent."
 )

@@ -116,8 +116,8 @@ _MAP_CAPTION = (
     "circles: long-window exponent with its confidence interval over seeds. Open squares: strict exponent, "
     "present only where the local exponent is flat. Points on the dashed diagonal follow sequential "
     "learning; points on the line α = 1, wherever they lie along x, would be a universal exponent. Crosses "
-    "are the null, the slope of the exact K = N curve of the same finite N in the same window: a circle that "
-    "sits on its cross is what no superposition gives. An arrow at the edge with a number is a null beyond "
+    "are the null, the slope of the exact K = N curve of the same finite N in the same window: a circle on "
+    "its cross is what a student without superposition gives. An arrow at the edge with a number is a null beyond "
     "it: there the K = N curve ends exponentially inside the window. Diamonds are α_rich, expected when "
     "embedding and core are both trained. An (a, b) with a + 2b ≤ 1 has no α_seq and no place here."
 )

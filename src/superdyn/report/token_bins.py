@@ -77,11 +77,11 @@ _CAPTION = (
     "tokens are learned first where their lines fall first."
 )
 _KNOWN = (
-    "Dashes at the right edge: what the true law of the next token loses in each bin of these very tokens. In all bins "
-    "together no model loses less, in one alone it can, where its tokens are predicted too often: a line may cross its "
-    "dash and come back to it."
+    "Dashes at the right edge: each bin's part of the least possible loss on these tokens. Over all bins together no "
+    "model can be lower; in a single bin it can, if it predicts the bin's tokens too often, so that a line may cross "
+    "its dash and come back to it."
 )
 _UNKNOWN = (
-    "Where there are no dashes it is not known: text from files, a hierarchy (of which only whole sentences are), runs "
+    "Where there are no dashes it is not known: text from files, a hierarchy (known only for whole sentences), runs "
     "of older versions."
 )

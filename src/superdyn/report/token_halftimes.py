@@ -53,8 +53,8 @@ def _run_half_times(run: Run, scheduled: bool) -> pd.Series:
 
 
 _CAPTION = (
-    "Time at which what the mean loss of a frequency bin exceeds its own floor by has halved, against the frequency "
-    "rank of the bin's tokens (geometric middle). The floor is the bin's mean loss over the last factor of 2 in time;"
+    "Time at which the mean loss of a frequency bin, above its own floor, has halved, against the frequency rank of "
+    "the bin's tokens (geometric mean). The floor is the bin's mean loss over the last factor of 2 in time;"
     " a bin that had not settled by then has no half-time and no point. The slope is the half-time exponent z, whose "
     "mean over seeds stands beside the panel with its 95 % interval; its line covers the bins from rank 4 to the "
     "first without a point, and needs four of them. z = 0 is learning all at once."

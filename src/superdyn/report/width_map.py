@@ -90,7 +90,7 @@ def _middles(items: Sequence[object]) -> Float[np.ndarray, "n"]:
 _CAPTION = (
     "The exponents of the figure before, one row for each condition and one column for each (a, b): white is β = 1, "
     "the expectation in superposition whatever a is; a row of one colour means that β does not depend on the data. "
-    "Hatched: the local exponents between neighbouring widths differ by more than 0.5, or too few widths were trained"
-    " out, so that β is the mean steepness of a curve and no exponent. A dash: not measured."
+    "Hatched: the local exponents between neighbouring widths differ by more than 0.5, or too few widths have "
+    "converged, so that β is the mean steepness of a curve and not an exponent. A dash: not measured."
 )
 _PART = " Rows and columns are evenly chosen; the table lists all."

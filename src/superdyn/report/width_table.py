@@ -25,5 +25,5 @@ def remarks(line: WidthLine) -> list[str]:
     """What stands against reading β as an exponent."""
     found = [] if line.straight else ["no power law: local exponents differ by more than 0.5"]
     if line.trained_out is False:
-        found.append("fewer than three dimensions were trained out")
+        found.append("fewer than three dimensions have converged")
     return found

@@ -42,7 +42,7 @@ MARKS = (
     Line2D([], [], **GUIDE, label=r"guide $1/K$ ($\beta = 1$)"),
 )
 TOKEN_MARKS = (
-    Line2D([], [], color=INK, ls="", marker="o", ms=4.5, mfc="white", label="not trained out (fit dashed if too many)"),
+    Line2D([], [], color=INK, ls="", marker="o", ms=4.5, mfc="white", label="not converged (fit dashed if too many)"),
     Line2D([], [], color=INK, lw=0.8, marker=".", ms=3, label="shorter training"),
 )
 
@@ -138,7 +138,7 @@ def _loss_label(study: Study, lines: Sequence[WidthLine]) -> str:
 _CAPTION = (
     "Loss at the end of training over the width K, one panel for each condition, on logarithmic axes. Marks are means"
     " over seeds, bars their full range. Solid: the fit L ∝ K^−β, whose β stands beside the panel; brackets are the "
-    "least and largest local exponent between neighbouring widths, so that wide brackets are no power law. Dashed: "
+    "least and largest local exponent between neighbouring widths; wide brackets mean no power law. Dashed: "
     "these differ by more than 0.5, and β is the mean steepness of a curve. Dotted: 1/K, the expectation in "
     "superposition. β and brackets are those of the claim table."
 )
@@ -146,9 +146,9 @@ _TOKEN_CAPTION = (
     "What is left of the loss at the end of training over the width K (d_model) or the rank r of a factorised "
     "unembedding: above the least loss that any model can reach on the same tokens where that is known. Marks are "
     "means over seeds at the best learning rate of each width, bars their full range. Where there are shorter "
-    "trainings (thin lines with points), filled marks are trained out: the longest training leaves at least 0.8 of "
+    "trainings (thin lines with points), filled marks have converged: the longest training leaves at least 0.8 of "
     "what the shortest does. The fit L ∝ K^−β goes through these if there are three, else through all. Brackets are "
     "95 % intervals over seeds, or with one seed the range of the local exponents. Dashed: no power law, or not "
-    "trained out; then β says how training went and not what the width allows. Dotted: 1/K. β of the width is that of"
-    " the claim table."
+    "converged; then β describes the training and not the width. Dotted: 1/K. β of the width is that of the claim "
+    "table."
 )

@@ -37,7 +37,7 @@ def reread(folder: RunFolder) -> Reading:
     """
     mapping = folder.config()
     if mapping is None:
-        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to go on with")
+        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to resume")
     if mapping.get("kind") == "evaluation":
         return Reading(
             folder, None, {}, "an evaluation, no training; its own superdyn evaluate command goes on with it."
@@ -121,7 +121,7 @@ def _warn_of_adopted(readings: Sequence[Reading]) -> None:
         filled = {key: value for reading in readings for key, value in reading.filled.items()}
         keys = ", ".join(f"{key}={value!r}" for key, value in filled.items()) or "no key"
         count = "1 run" if len(readings) == 1 else f"{len(readings)} runs"
-        warnings.warn(f"{count} described by an older schema kept as the same, with {keys} filled in", stacklevel=3)
+        warnings.warn(f"{count} of an older schema adopted, with {keys} filled in", stacklevel=3)
 
 
 def refusals(folders: Iterable[RunFolder], environments: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:

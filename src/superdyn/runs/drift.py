@@ -78,7 +78,9 @@ def warn_of_drift(done: Sequence[RunFolder], resumed: Sequence[RunFolder]) -> No
         warnings.warn(done_line(drifts.values(), len(done)), stacklevel=2)
     if drifts := drift_of(environments(resumed)):
         share = f"{len(drifts)} unfinished {'run' if len(drifts) == 1 else 'runs'} began"
-        warnings.warn(f"{share} under other code ({_summary(drifts.values())}) and will go on under this", stacklevel=2)
+        warnings.warn(
+            f"{share} under other code ({_summary(drifts.values())}) and will resume under this", stacklevel=2
+        )
 
 
 def done_line(drifts: Collection[Drift], n_done: int) -> str:

@@ -204,7 +204,7 @@ class RunFiles(Callback):
             if status.state != "failed":
                 warnings.warn(
                     f"{self.folders[member].path} was taken over by process {status.pid} on {status.host}; "
-                    "this process leaves it",
+                    "this process no longer writes to it",
                     stacklevel=2,
                 )
             self._open.remove(member)

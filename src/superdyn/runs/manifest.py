@@ -183,7 +183,7 @@ def _current(run: Path) -> Manifest | None:
     try:
         return Manifest.read(run)
     except ValueError as error:
-        warnings.warn(f"{error}; it is made anew from the files that are there", stacklevel=3)
+        warnings.warn(f"{error}; it is rebuilt from the files that are there", stacklevel=3)
         return None
 
 

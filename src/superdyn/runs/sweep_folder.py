@@ -74,7 +74,7 @@ def read_manifest(sweep: str | Path) -> list[SweepPoint]:
         rows = json.loads(path.read_text(encoding="utf-8"))["points"]
         points = [SweepPoint(r["signature"], r["folder"], tuple(r["overrides"]), r.get("schema", "")) for r in rows]
     except (ValueError, KeyError, TypeError) as error:
-        warnings.warn(f"{path} cannot be read and is made anew from the run folders: {error}", stacklevel=2)
+        warnings.warn(f"{path} cannot be read and is rebuilt from the run folders: {error}", stacklevel=2)
         return [point for folder in run_folders(sweep) if (point := _point_in(folder)) is not None]
     for point in points:
         if point.folder in ("", ".", "..") or "/" in point.folder or os.sep in point.folder:

@@ -81,7 +81,7 @@ def _row_of_status(folder: RunFolder, status: Status) -> RunRow:
         state="interrupted" if stale else status.state,
         step=status.step,
         max_steps=status.max_steps,
-        error="its process ended without a word" if stale else status.error,
+        error="its process died without reporting an error" if stale else status.error,
         heartbeat_age=time.time() - status.heartbeat,
     )
 
@@ -103,7 +103,7 @@ def status_table(path: str | Path) -> Group:
     if counts["done"] > MOST_DONE_LISTED:
         rows = [row for row in rows if row.state != "done"]
     marked = any(row.name in drifts for row in rows)
-    for column in ("run", "state", "step", "last sign of life", *(["made by"] if marked else []), "error"):
+    for column in ("run", "state", "step", "last heartbeat", *(["made by"] if marked else []), "error"):
         table.add_column(column, overflow="fold", justify="right" if column == "step" else "left")
     for row in rows:
         step = "" if row.step is None else f"{row.step:,} / {row.max_steps:,}"

@@ -128,8 +128,8 @@ def _server_answers() -> bool:
     except (CommError, UsageError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         warnings.warn(
-            f"W&B cannot be used online ({reason}); runs are logged offline, and later wandb sync "
-            "SWEEP/*/wandb/offline-run-* uploads them",
+            f"W&B cannot be used online ({reason}); runs are logged offline; upload them later with "
+            "wandb sync SWEEP/*/wandb/offline-run-*",
             stacklevel=2,
         )
         return False

@@ -68,7 +68,7 @@ class InProcess:
         fault, text, members = fault_of(error), f"{type(error).__name__}: {error}", pack.points
         alone = Ranks.current().size == 1
         if fault == "memory" and len(members) > 1 and alone:
-            warnings.warn(f"{len(members)} runs do not fit in memory and are tried in halves ({text})", stacklevel=2)
+            warnings.warn(f"{len(members)} runs do not fit in memory and are retried in halves ({text})", stacklevel=2)
             error.__traceback__ = None
             _free_memory()
             return [members[: len(members) // 2], members[len(members) // 2 :]]
@@ -84,10 +84,8 @@ class InProcess:
 
 
 def _stopped(error: Exception) -> SweepStoppedError:
-    what = "the device is gone" if fault_of(error) == "device" else "run folders cannot be written"
-    return SweepStoppedError(
-        f"{what} ({type(error).__name__}: {error}); the same command goes on where this one stopped"
-    )
+    what = "the device is lost" if fault_of(error) == "device" else "run folders cannot be written"
+    return SweepStoppedError(f"{what} ({type(error).__name__}: {error}); repeat the command to resume")
 
 
 def _free_memory() -> None:

@@ -44,7 +44,7 @@ class SweepOutcome:
         counts += f", {len(self.unfinished)} unfinished" if self.unfinished else ""
         text = f"{counts}, {self.total} runs in {self.sweep_dir}"
         if self.interrupted:
-            return f"{text}\nstopped; the same command goes on from here, or: superdyn retry {self.sweep_dir}"
+            return f"{text}\nstopped; resume with the same command, or: superdyn retry {self.sweep_dir}"
         if self.stopped is not None:
             return f"{text}\nstopped: {self.stopped}"
         if self.handed_over is not None:

@@ -122,13 +122,13 @@ def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
         try:
             rows = len(Record.resumed(point.folder, step))
         except ValueError as error:
-            warnings.warn(f"{error}; it starts again from step 0", stacklevel=2)
+            warnings.warn(f"{error}; the run restarts from step 0", stacklevel=2)
             return None
         trainer = point.config.trainer
         if rows != sum(
             measured <= step for measured in measurement_steps(trainer.max_steps, trainer.points_per_decade)
         ):
-            warnings.warn(f"{point.folder.path}: the curve lacks rows; it starts again from step 0", stacklevel=2)
+            warnings.warn(f"{point.folder.path}: the curve lacks rows; the run restarts from step 0", stacklevel=2)
             return None
         return checkpoint
     return None

@@ -130,7 +130,7 @@ def _seconds(act: Callable[[], object]) -> float:
 
 def _table(plans: Sequence[PackPlan]) -> Table:
     table = Table(box=None, pad_edge=False)
-    columns = ("packs", "runs each", "model", "N", "K", "parameters a run", "steps", "GiB a pack", "time a pack")
+    columns = ("packs", "runs each", "model", "N", "K", "parameters/run", "steps", "GiB/pack", "time/pack")
     for column in columns:
         table.add_column(column, justify="left" if column == "model" else "right")
     for plan in plans:
@@ -150,10 +150,10 @@ def _total(plans: Sequence[PackPlan], waiting: Sequence[Point]) -> str:
     times = [plan.packs * plan.seconds for plan in plans if plan.seconds is not None]
     text = f"{run_steps:,} run-steps"
     if len(times) < len(plans):
-        return f"{text}; the time can be estimated where the device is"
+        return f"{text}; the time can only be estimated where the device is"
     if config.launcher.name in ("slurm", "ray"):
         return f"{text}; {duration(sum(times))} of this machine's time, divided by the tasks that run at a time"
-    return f"{text}; about {duration(sum(times) / workers)} and files, W&B and fits on top"
+    return f"{text}; about {duration(sum(times) / workers)} plus files, W&B and fits"
 
 
 def duration(seconds: float) -> str:

@@ -52,5 +52,5 @@ def point_of(folder: RunFolder) -> Point:
     """
     mapping = folder.config()
     if mapping is None:
-        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to go on with")
+        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to resume")
     return Point((), RunConfig.from_mapping(mapping), folder)

@@ -132,8 +132,7 @@ def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> Non
             raise
         key = "hydra.run.dir" if single else "hydra.sweep.dir"
         raise ConfigError(
-            f"{key}={str(sweep_dir)!r}: cannot be written ({error.strerror}); choose a folder with room that is yours "
-            f"to write."
+            f"{key}={str(sweep_dir)!r}: cannot be written ({error.strerror}); choose a writable folder with free space."
         ) from error
 
 

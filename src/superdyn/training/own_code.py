@@ -61,7 +61,7 @@ def _made(*configs: RunConfig) -> nn.Module:
         raise
     except Exception as error:
         raise ConfigError(
-            f"model._target_={configs[0].model.target!r}: {described(error)}; a student is made by Student(configs)."
+            f"model._target_={configs[0].model.target!r}: {described(error)}; it is constructed as Student(configs)."
         ) from error
 
 
@@ -74,8 +74,8 @@ def _check_student(student: nn.Module, config: RunConfig) -> None:
     for name, value in student.state_dict().items():
         if not torch.equal(value[0], pair.state_dict()[name][0]):
             raise ConfigError(
-                f"{named}: {name} of one configuration starts with other values each time; allowed are values drawn "
-                f"from the member's own seed, by superdyn.features.generator.normals(config.seed, shape, tag)."
+                f"{named}: {name} has other initial values each time, for one configuration; draw them from the "
+                f"member's own seed by superdyn.features.generator.normals(config.seed, shape, tag)."
             )
     if config.trainer.accelerator == "cpu":  # what needs a GPU fails here and may work there
         _check_forward(student.to(dtype), pair.to(dtype), config)
@@ -84,7 +84,7 @@ def _check_student(student: nn.Module, config: RunConfig) -> None:
             superposition_measures(student.embedding().detach())
         except Exception as error:
             raise ConfigError(
-                f"{named}: embedding() must return a tensor of axes run, hidden and feature, and its measures end in "
+                f"{named}: embedding() must return a tensor of axes run, hidden and feature, and its measures raise "
                 f"{type(error).__name__}: {error}."
             ) from error
 
@@ -97,11 +97,11 @@ def _check_forward(student: nn.Module, pair: nn.Module, config: RunConfig) -> No
     output = _output(student, x, named)
     if output.shape != x.shape:
         raise ConfigError(
-            f"{named}: makes outputs of shape {tuple(output.shape)} of inputs of shape {tuple(x.shape)}, axes run, "
+            f"{named}: returns outputs of shape {tuple(output.shape)} for inputs of shape {tuple(x.shape)}, axes run, "
             f"sample and feature; allowed is the same shape."
         )
     if not torch.isfinite(output).all():
-        raise ConfigError(f"{named}: makes outputs that are not finite before any step, of inputs between 0 and 1.")
+        raise ConfigError(f"{named}: returns outputs that are not finite before any step, for inputs between 0 and 1.")
     if not isinstance(student, ExplicitStudent):
         idle = _without_effect(student, output)
         if idle:
@@ -111,14 +111,13 @@ def _check_forward(student: nn.Module, pair: nn.Module, config: RunConfig) -> No
             )
     if not torch.equal(_output(student, x, named), output):
         raise ConfigError(
-            f"{named}: gives other outputs of the same inputs each time; allowed is nothing random in forward, since a "
-            f"run has the same bits whenever and beside whatever it trains."
+            f"{named}: gives other outputs for the same inputs each time; forward must not be random, since a run has "
+            f"the same bits whenever and in whatever pack it trains."
         )
     beside = _output(pair, torch.cat([x, 3 * x]), named)[:1].detach()
     if not torch.allclose(beside, output.detach(), rtol=1e-3, atol=1e-5 * float(output.detach().abs().max())):
         raise ConfigError(
-            f"{named}: a run's output depends on the other runs of its pack; allowed are operations that keep the run "
-            f"axis apart."
+            f"{named}: a run's output depends on the other runs of its pack; operations must not mix runs."
         )
 
 
@@ -155,4 +154,4 @@ def _check_rule(config: RunConfig) -> None:
     except Exception as error:
         raise ConfigError(f"{named}: {described(error)}.") from error
     if not torch.isfinite(rule.flat).all():
-        raise ConfigError(f"{named}: parameters are not finite after a first step of gradients 0.001.")
+        raise ConfigError(f"{named}: parameters are not finite after a first step with gradients of 0.001.")

@@ -65,7 +65,9 @@ class OwnMeasures:
 
 def _check_entry(measure: str, key: object, value: object, shape: tuple[int, ...], taken: Collection[str]) -> None:
     if not isinstance(key, str) or key in taken:
-        raise ConfigError(f"trainer.measures={measure!r}: gives {key!r}; allowed is a name that is not yet taken.")
+        raise ConfigError(
+            f"trainer.measures={measure!r}: returns the name {key!r}; allowed is a text that is not in use yet."
+        )
     if not isinstance(value, Tensor) or tuple(value.shape) not in (shape[:1], shape):
         raise ConfigError(
             f"trainer.measures={measure!r}: {key} is {_kind(value)}; allowed are tensors of shape {shape[:1]}, a "

@@ -33,9 +33,7 @@ def run_verify(options: argparse.Namespace) -> int:
 
 def add_verify_verb(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the verb; nothing heavy is imported."""
-    verb = verbs.add_parser(
-        "verify", help="whether the files of a run, a sweep or token shards are whole and unaltered"
-    )
+    verb = verbs.add_parser("verify", help="check that the files of a run, a sweep or token shards are intact")
     verb.add_argument("folder", metavar="DIR", type=Path, help="run folder, sweep folder, or folder of token shards")
     verb.add_argument("--json", action="store_true", help="print JSON instead of lines")
     verb.set_defaults(run=run_verify)

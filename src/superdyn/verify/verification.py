@@ -78,7 +78,7 @@ class Verification:
     def summary(self) -> str:
         """Counts in one line."""
         kinds = Counter(finding.kind for finding in self.problems)
-        problems = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "whole"
+        problems = ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "intact"
         n_files = sum(job.files for job in self.jobs)
         what = "token shards" if self.runs is None else "1 run" if self.runs == 1 else f"{self.runs:,} runs"
         text = f"{self.path}: {problems}; {what}, {n_files:,} files, {decimal(self.bytes)} read"

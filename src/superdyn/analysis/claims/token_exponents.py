@@ -32,7 +32,7 @@ def of_excess(frame: pd.DataFrame) -> pd.DataFrame:
     if unknown:
         raise ValueError(
             f"run={unknown[0]!r} (one of {len(unknown)}): its result has no {LEAST_LOSS}; allowed are runs on "
-            "synthetic tokens by this version, so train older ones anew in another folder"
+            "synthetic tokens by this version, so train older runs again in another folder"
         )
     return frame
 
@@ -84,7 +84,7 @@ def by_interval(
         return finding(name, quantity, condition, measured, True, note=note, **numbers)
     if high < allowed[0] or low > allowed[1]:
         return finding(name, quantity, condition, measured, False, note=note, **numbers)
-    why = "the interval has both sides" if low <= high else "nothing to fit, or a single seed"
+    why = "only a part of the interval is inside" if low <= high else "nothing to fit, or a single seed"
     return inconclusive(name, quantity, condition, measured, f"{why}; {note}", **numbers)
 
 

@@ -45,12 +45,12 @@ def _difference(name: str, claim: ClaimConfig, condition: str, narrow: pd.Series
     quantity, where = "z without superposition minus z in superposition", f"{condition} against K < N"
     absent = int(narrow.isna().sum() + wide.isna().sum())
     if absent:
-        note = f"{absent} of {len(narrow) + len(wide)} runs have no z: the losses of too few bins have come to a floor"
+        note = f"{absent} of {len(narrow) + len(wide)} runs have no z: too few bins have settled at a floor"
         return inconclusive(name, quantity, where, float("nan"), note, expected=claim.expected)
     difference = (wide - narrow).dropna().to_numpy(np.float64)  # of the seeds that both have
     mean = float(difference.mean()) if difference.size else float("nan")
     if difference.size < 2:
-        note = f"an interval needs two seeds that both have, and there are {difference.size}"
+        note = f"an interval needs two seeds with both arms, and there are {difference.size}"
         return inconclusive(name, quantity, where, mean, note, expected=claim.expected)
     (low, high), least = seed_interval(difference), claim.expected + claim.tolerance
     if low <= claim.expected and high >= least:

@@ -144,12 +144,12 @@ def _rank_row(name: str, claim: ClaimConfig, widths: Arm, ranks: Arm) -> ClaimRo
 
 def _not_converged(arm: Arm, out: Arm) -> tuple[float, str]:
     """The exponent of all dimensions all the same, and why it is one of the training."""
-    note = f"not converged: {_counted(arm, out)}, and {LEAST_DIMENSIONS} are needed; measured is β of all"
+    note = f"too few: {_counted(arm, out)}, and {LEAST_DIMENSIONS} are needed; measured is β of all"
     return float(arm.exponents().mean()), note
 
 
 def _counted(arm: Arm, out: Arm) -> str:
-    return f"trained out at {len(out.dimension)} of {len(arm.dimension)}"
+    return f"{len(out.dimension)} of {len(arm.dimension)} converged"
 
 
 def _span(label: str, arm: Arm) -> str:

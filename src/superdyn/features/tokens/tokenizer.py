@@ -66,7 +66,7 @@ def _from_file(name: str, separator: str | None) -> Tokenizer:
         loaded = package.Tokenizer.from_file(name)
     except Exception as error:  # the package raises plain Exception
         reason = one_sentence(error)
-        raise ValueError(f"--tokenizer={name}: is no JSON file of the tokenizers package ({reason}).") from None
+        raise ValueError(f"--tokenizer={name}: is not a JSON file of the tokenizers package ({reason}).") from None
     loaded.no_truncation()
     loaded.no_padding()
     ids = loaded.get_vocab()
@@ -99,5 +99,5 @@ def _known(ids: dict[str, int]) -> str | None:
 
 def _separator_id(name: str, ids: dict[str, int], token: str | None) -> int | None:
     if token is not None and token not in ids:
-        raise ValueError(f"--separator={token}: is no token of {name}; a token of its vocabulary is allowed.")
+        raise ValueError(f"--separator={token}: is not a token of {name}; a token of its vocabulary is allowed.")
     return None if token is None else ids[token]

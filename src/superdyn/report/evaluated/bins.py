@@ -51,7 +51,7 @@ def _ranks(row: pd.Series) -> str:
 
 _CAPTION = (
     "Mean loss of the tokens in each bin, in nats per token. Tokens are ordered by frequency and cut into bins that "
-    "hold an equal part of all occurrences each, as nearly as whole tokens allow; the key gives the frequency ranks of "
-    "a bin. Light: frequent tokens; dark: rare ones. A bin whose tokens are never a target in the evaluated text has "
-    "no line, and a bin beside a token that alone makes up more than a bin's part holds no tokens."
+    "each hold an equal share of all occurrences, as nearly as whole tokens allow; the key gives the frequency "
+    "ranks of a bin. Light: frequent tokens; dark: rare ones. A bin whose tokens are never a target in the evaluated "
+    "text has no line, and a bin beside a token that alone makes up more than a bin's share holds no tokens."
 )

@@ -51,5 +51,5 @@ _CAPTION = (
     "units of 1/k, its value for random directions. Mean feature dimensionality D_i in units of k/V, its largest "
     "possible mean. Participation ratio (Σσ²)²/Σσ⁴ as a part of the k dimensions. Share of rows longer than ½, and "
     "k/‖W‖²_F, both of which depend on the scale of the matrix. The definitions are those of the toy models' reports; "
-    "a model whose two matrices are one has one line."
+    "a model with tied matrices has one line."
 )

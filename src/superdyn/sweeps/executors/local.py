@@ -120,9 +120,9 @@ class LocalProcesses:
             raise SweepStoppedError(last_line(worker.log))
         if code == DEVICE_FAULT:
             self._slots.remove(slot)
-            self._board.say(f"{slot.name} is gone and gets no more work, see {worker.log}")
+            self._board.say(f"{slot.name} is lost and gets no more work, see {worker.log}")
             if not self._slots:
-                raise SweepStoppedError(f"no device is left, see {worker.log}; the same command goes on")
+                raise SweepStoppedError(f"no device is left, see {worker.log}; repeat the command to resume")
             return False
         had = self._in_hands_of(worker)
         victims = [point for point in had if state_of(point) not in ("done", "failed")]

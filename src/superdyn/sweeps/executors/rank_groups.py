@@ -41,10 +41,10 @@ class RankGroups:
         if code == TERMINATED:
             raise SystemExit(code)
         if code in (STORAGE_FAULT, DEVICE_FAULT):
-            raise SweepStoppedError("the ranks said why above; the same command goes on where they stopped")
+            raise SweepStoppedError("the ranks printed the reason above; repeat the command to resume")
         if code > DIED:
             name = signal.Signals(code - DIED).name
-            raise SweepStoppedError(f"a rank was ended by {name}; the same command goes on where it was")
+            raise SweepStoppedError(f"a rank was ended by {name}; repeat the command to resume")
         status = current_status(point.folder)
         if status is None or status.state not in ("done", "failed"):
-            write_failed([point], f"its ranks ended with exit code {code} and said why on the terminal")
+            write_failed([point], f"its ranks ended with exit code {code} and printed the reason")

@@ -147,7 +147,7 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=_ANSWER_SECONDS).close()
     except OSError as error:
         raise ConfigError(
-            f"launcher.address={address!r}: nobody answers there ({error}); give HOST:PORT of a ray cluster, or null "
+            f"launcher.address={address!r}: nothing answers there ({error}); give HOST:PORT of a ray cluster, or null "
             f"for one that runs on this machine or is started here."
         ) from error
 

@@ -87,7 +87,7 @@ class SlurmJobs:
             if not self._cluster.outlives_launch:
                 self._cluster.cancel(self._jobs)
             elif isinstance(error, KeyboardInterrupt):
-                self._board.say(f"the jobs go on; {self._advice()}")
+                self._board.say(f"the jobs continue; {self._advice()}")
             raise
 
     def _adopt(self, points: Sequence[Point]) -> None:

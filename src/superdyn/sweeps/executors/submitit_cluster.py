@@ -75,20 +75,20 @@ def cluster_of(config: RunConfig, folder: Path, name: str) -> Cluster:
     if launcher.grace_seconds >= 60 * launcher.time_minutes:
         raise ConfigError(
             f"launcher.grace_seconds={launcher.grace_seconds}: must be less than launcher.time_minutes="
-            f"{launcher.time_minutes}, at whose end a job is told so long before to save and requeue."
+            f"{launcher.time_minutes}, since a job saves and requeues itself that long before its time limit."
         )
     kind = launcher.cluster
     if kind == "slurm" and not (shutil.which("sbatch") and shutil.which("srun")):
         raise ConfigError(
-            "launcher=slurm: there is no sbatch and srun here; run it where SLURM is, try it with "
+            "launcher=slurm: sbatch and srun are not installed here; launch where SLURM is, try it with "
             "launcher.cluster=local, or use launcher=local."
         )
     if kind == "local" and not launcher.wait:
         raise ConfigError("launcher.wait=False: allowed with launcher.cluster=slurm, whose jobs outlive the launch.")
     if kind == "local" and config.trainer.num_nodes > 1:
         raise ConfigError(
-            f"trainer.num_nodes={config.trainer.num_nodes}: launcher.cluster=local has this machine only; allowed with "
-            f"launcher.cluster=slurm."
+            f"trainer.num_nodes={config.trainer.num_nodes}: launcher.cluster=local runs on this machine only; allowed "
+            f"with launcher.cluster=slurm."
         )
     executor = submitit.AutoExecutor(folder, cluster=kind, **{f"{kind}_max_num_timeout": launcher.max_timeouts})
     executor.update_parameters(**_parameters(config, name))

@@ -29,7 +29,7 @@ def check_start(configs: Sequence[RunConfig]) -> None:
 
 def _check_fit(here: Place | None, configs: Sequence[RunConfig]) -> None:
     if len({(config.trainer.devices, config.trainer.num_nodes) for config in configs}) > 1:
-        raise ConfigError("trainer.devices, trainer.num_nodes: the runs of one launch must agree in them.")
+        raise ConfigError("trainer.devices, trainer.num_nodes: must be the same for all runs of a launch.")
     for trainer in (config.trainer for config in configs[:1]):
         asked = f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}"
         if here is None and trainer.num_nodes > 1 and configs[0].launcher.name != "slurm":
@@ -63,14 +63,14 @@ def check_multirun(config: RunConfig) -> None:
     works = f"superdyn train -m launcher=local {_group(trainer)} trainer.devices="
     if here is not None:
         raise ConfigError(
-            f"-m: {here.starter} started {here.size} ranks, and each would train the whole sweep; without it, "
+            f"-m: {here.starter} started {here.size} ranks, and each would train the whole sweep; instead, "
             f"{works}{here.local_size} … starts a group of ranks for each point."
         )
     if trainer.num_nodes > 1 and launcher != "slurm":
         raise ConfigError(
             f"trainer.num_nodes={trainer.num_nodes}: with -m, launcher={launcher} trains each run on one machine; "
             f"superdyn train -m launcher=slurm {_group(trainer)} trainer.devices={trainer.devices} "
-            f"trainer.num_nodes={trainer.num_nodes} … makes each job one of so many nodes."
+            f"trainer.num_nodes={trainer.num_nodes} … gives each job that many nodes."
         )
     if trainer.n_ranks > 1 and launcher == "pack":
         raise ConfigError(

@@ -101,7 +101,7 @@ def _objection(first: Mapping[str, Any], size: int, store: Store) -> str | None:
         except DistError:
             minutes = PATIENCE.total_seconds() / 60
             return (
-                f"rank {rank} of {size}: has not come within {minutes:g} minutes; the output of its machine says why, "
+                f"rank {rank} of {size}: did not join within {minutes:g} minutes; the output of its machine says why, "
                 f"and every machine must start the same command."
             )
         if sentence := _difference(first, json.loads(store.get(_key(rank))), rank):

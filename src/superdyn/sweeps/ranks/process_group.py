@@ -81,8 +81,8 @@ def _start(
     except RuntimeError as error:
         said = brief(error)
         raise ConfigError(
-            f"the ranks on {socket.gethostname()} do not reach all others ({said}); GLOO_SOCKET_IFNAME=NAME, on every "
-            f"machine, names the network interface between them, which ip address shows."
+            f"the ranks on {socket.gethostname()} cannot reach all others ({said}); set GLOO_SOCKET_IFNAME=NAME on "
+            f"every machine to the network interface between them, which ip address shows."
         ) from error
     if here.n_machines > 1:
         notice_lost_machines()
