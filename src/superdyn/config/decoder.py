@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from superdyn.config.section import Count, NonNegative, Positive, Section
 from superdyn.config.validation import ConfigError, validated
 
 _ASPECT = 64
@@ -37,8 +38,6 @@ def _number_of_weights(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(_number_of_weights), Field(ge=1000, le=10**11)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, lt=math.inf)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,7 @@ class DecoderShape:
             )
 
 
-class DecoderSettings(BaseModel):
+class DecoderSettings(Section):
     """Keys under `model.decoder`; None is derived by `shape`.
 
     `mlp_ratio`: None is 4, for swiglu 8/3 (the same number of weights). `bias`: of the linear maps and the layer norm.
@@ -107,8 +106,6 @@ class DecoderSettings(BaseModel):
     `head_rank`: the unembedding is (V × rank)(rank × width). `init_scale`: standard deviation of initial weights;
     `residual_scaling` divides it by √(2·layers) for the maps that write into the residual stream (Radford et al. 2019).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     size: Size | None = None
     n_layers: Annotated[int, Field(ge=0)] | None = None
@@ -123,7 +120,7 @@ class DecoderSettings(BaseModel):
     context: Count = 64
     bias: bool = False
     head_rank: Count | None = None
-    init_scale: Annotated[float, Field(ge=0, lt=math.inf)] = 0.02
+    init_scale: NonNegative = 0.02
     residual_scaling: bool = True
 
     @classmethod

@@ -9,8 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from superdyn.config import ModelConfig, RunConfig
-from superdyn.config.sequence_rules import TRANSFORMER
+from superdyn.config import RunConfig
 from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
@@ -156,11 +155,11 @@ def member_bytes(config: RunConfig) -> int:
     evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
     block = block_size(data)
     batch = max(data.batch_size, block)
-    if config.model.target == TRANSFORMER:
+    if config.model.is_transformer:
         state = rates + _STATE_COPIES * word * transformer_parameters(config)
         return state + evaluation + activation_bytes(config, word, block)
     batch *= data.length
-    if config.model.target != ModelConfig.model_fields["target"].default:
+    if not config.model.is_student:
         return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)
     if config.loss == "population":
         return state + _LIVE_RESIDUALS * word * k * n + min(word * n * n, _TILE)
