@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superdyn.runs.faults import SweepStoppedError
-from superdyn.runs.ownership import current_status, take
-from superdyn.runs.status import State, Status
+from superdyn.runs.ownership import take
+from superdyn.runs.status import Status
 from superdyn.sweeps.points import Point
 
 
@@ -33,11 +33,11 @@ class Launch:
 
     def waiting(self) -> list[Point]:
         """Points that nobody trains and that are not done, nor failed unless they are to be trained again."""
-        return [point for point in self.points if self._is_free(point, current_status(point.folder))]
+        return [point for point in self.points if self._is_free(point, point.status())]
 
     def live(self) -> list[tuple[Point, Status]]:
         """Points that another process trains at this moment, with what it last said."""
-        statuses = [(point, current_status(point.folder)) for point in self.points]
+        statuses = [(point, point.status()) for point in self.points]
         return [(p, status) for p, status in statuses if status and status.is_live() and not status.is_ours()]
 
     def take(self, members: Sequence[Point], start_step: int) -> list[Point]:
@@ -56,7 +56,7 @@ class Launch:
         Raises:
             SweepStoppedError: one of the points has failed.
         """
-        if any(state_of(point) == "failed" for point in points):
+        if any(point.state() == "failed" for point in points):
             raise SweepStoppedError(f"a run failed and launcher.fail_fast=true; why: superdyn status {self.sweep_dir}")
 
     def _is_free(self, point: Point, status: Status | None) -> bool:
@@ -67,12 +67,6 @@ class Launch:
         return status.state != "done" and (status.is_ours() or not status.is_live())
 
 
-def state_of(point: Point) -> State | None:
-    """What the point's folder says it is; None where it does not say."""
-    status = current_status(point.folder)
-    return None if status is None else status.state
-
-
 def running(point: Point, step: int) -> Status:
     """The status of a point that this process trains from `step` on."""
     return Status("running", step, point.config.trainer.max_steps, point.signature, point.folder.name)
@@ -81,7 +75,7 @@ def running(point: Point, step: int) -> Status:
 def write_failed(points: Sequence[Point], reason: str) -> None:
     """Mark points as failed for this reason, but for those that are done or have failed by themselves."""
     for point in points:
-        status = current_status(point.folder)
+        status = point.status()
         if status is None or status.state not in ("failed", "done"):
             step = 0 if status is None else status.step
             steps = point.config.trainer.max_steps

@@ -71,7 +71,7 @@ def single_point(config: DictConfig, folder: Path) -> Point:
 
 def _check_feasible(points: Iterable[Point]) -> None:
     """Refuse the first point that cannot train; a run that is done is not asked."""
-    waiting = [point for point in points if not point.is_done()]
+    waiting = [point for point in points if point.state() != "done"]
     if waiting:
         from superdyn.training.feasible import check_feasible  # imports torch, for which a done sweep need not wait
 

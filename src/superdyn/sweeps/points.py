@@ -7,6 +7,7 @@ from functools import cached_property
 from superdyn.config import ClaimConfig, RunConfig
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
+from superdyn.runs.status import State, Status
 
 
 @dataclass(frozen=True)
@@ -22,10 +23,14 @@ class Point:
         """Hex digest that names the run."""
         return self.config.signature()
 
-    def is_done(self) -> bool:
-        """Whether the run in the point's folder has finished."""
-        status = current_status(self.folder)
-        return status is not None and status.state == "done"
+    def status(self) -> Status | None:
+        """What the point's folder says now; None where it does not say."""
+        return current_status(self.folder)
+
+    def state(self) -> State | None:
+        """The state in it."""
+        status = self.status()
+        return None if status is None else status.state
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from superdyn.runs.ownership import current_status
 from superdyn.sweeps.launch import Launch
 
 _REDRAW_SECONDS, _LINE_SECONDS = 1.0, 10.0
@@ -67,7 +66,7 @@ class Board:
 
     def headline(self, at_work: int) -> str:
         """How far the launch is, in one line."""
-        statuses = [current_status(point.folder) for point in self._launch.points]
+        statuses = [point.status() for point in self._launch.points]
         states = Counter(status.state for status in statuses if status is not None)
         parts = [f"{states['done']}/{len(statuses)} runs done ({self._skipped} before)"]
         parts += [f"{states['failed']} failed"] if states["failed"] else []

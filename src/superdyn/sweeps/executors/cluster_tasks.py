@@ -10,7 +10,7 @@ from superdyn.runs.faults import SweepStoppedError
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.exit_codes import KILLED, STORAGE_FAULT
-from superdyn.sweeps.launch import Launch, state_of
+from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.workers.task import Task
@@ -30,12 +30,6 @@ class Unit:
     def log(self) -> Path:
         """Where the worker writes, if its executor does not say otherwise."""
         return self.task.with_suffix(".log")
-
-
-def folders_of(task: Path) -> list[Path]:
-    """The run folders that a task's file names."""
-    content = Task.read(task)
-    return [Path(content.sweep_dir) / name for name in content.folders]
 
 
 class Units:
@@ -83,7 +77,7 @@ class Units:
         if self._settings.fail_fast:
             self._launch.stop_if_failed(unit.points)
         free = {point.signature for point in self._launch.waiting()}
-        left = [point for point in unit.points if point.signature in free and state_of(point) != "failed"]
+        left = [point for point in unit.points if point.signature in free and point.state() != "failed"]
         if not left:
             return []
         self._board.say(f"{len(left)} runs were left unfinished ({how}), see {log}")

@@ -36,7 +36,7 @@ class RayTasks:
         ConfigError: ray is not installed.
     """
 
-    def __init__(self, launch: Launch, config: RunConfig, skipped: int = 0):
+    def __init__(self, launch: Launch, config: RunConfig, skipped: int):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         _ray()
         self._launch, self._settings = launch, config.launcher

@@ -1,4 +1,4 @@
-"""A torchrun group: N ranks, on each of its machines, of `superdyn.sweeps.workers.worker` that train a task together.
+"""Starts `superdyn.sweeps.workers.worker`: one process, or a torchrun group of N ranks on each of its machines.
 
 `python -m superdyn.sweeps.ranks.group N TASK`, with a `Share` on each of several machines, is torchrun with an exit
 code that says what happened: 143 after SIGTERM, 130 after Ctrl-C, else that of the first rank that failed. Signals
@@ -8,23 +8,20 @@ reach the ranks once, through torchrun. Nothing heavy is imported, so that torch
 import json
 import logging
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from types import FrameType
+from pathlib import Path
+from typing import IO
 
-from superdyn.sweeps.exit_codes import DIED
+from superdyn.sweeps.exit_codes import DIED, exit_code
 from superdyn.sweeps.ranks.keep_alive import keep_noticing_lost_machines
 
 WORKER = "superdyn.sweeps.workers.worker"
 
 PARENT_ON_STDIN = "--end-with-parent"
 """For the command of a worker: it stops, as on SIGTERM, when the pipe that is its standard input closes."""
-
-SAFE_PATH = {"PYTHONSAFEPATH": "1"}
-"""For the environment of workers: no file in the working directory may stand in for an installed package."""
 
 _SHARE = "--share"
 
@@ -52,44 +49,38 @@ class Share:
         return ["--nnodes", str(self.n_machines), "--node-rank", str(self.number), *meeting]
 
 
-def group_command(n_ranks: int, arguments: Sequence[str], share: Share | None = None) -> list[str]:
-    """The command that trains a task with `n_ranks` ranks on this machine, and on others if it has a share only."""
-    part = [] if share is None else [_SHARE, json.dumps(asdict(share))]
-    return [sys.executable, "-m", "superdyn.sweeps.ranks.group", str(n_ranks), *part, *arguments]
+def start_worker(
+    task: Path,
+    n_ranks: int,
+    environment: Mapping[str, str],
+    *,
+    share: Share | None = None,
+    log: IO[bytes] | None = None,
+    own_session: bool = False,
+) -> "subprocess.Popen[bytes]":
+    """Start a worker, or a group of ranks, that trains a task; its standard input is a pipe, at whose end it stops.
 
-
-def worker_command(n_ranks: int, arguments: Sequence[str], share: Share | None = None) -> list[str]:
-    """The command of a worker: one process, or a group of ranks."""
-    if n_ranks == 1 and share is None:
-        return [sys.executable, "-m", WORKER, *arguments]
-    return group_command(n_ranks, arguments, share)
-
-
-def run_group(n_ranks: int, arguments: Sequence[str]) -> int:
-    """Run `group_command` in the foreground, pass SIGTERM and Ctrl-C on, and return its exit code.
-
-    Its standard input is a pipe, which closes when this process is killed.
+    Args:
+        task: file of a `Task`.
+        n_ranks: ranks on this machine.
+        environment: set for the worker on top of this process's own.
+        share: this machine's, of a group over several.
+        log: where the worker writes; None for where this process does.
+        own_session: a terminal sends Ctrl-C to every process in its foreground; the worker is then none of them.
     """
-    # A session of its own: a terminal sends Ctrl-C to every process in its foreground, and ranks must hear of it once.
-    process = subprocess.Popen(
-        group_command(n_ranks, arguments),
+    command = [sys.executable, "-m", WORKER]
+    if n_ranks > 1 or share is not None:
+        part = [] if share is None else [_SHARE, json.dumps(asdict(share))]
+        command = [sys.executable, "-m", "superdyn.sweeps.ranks.group", str(n_ranks), *part]
+    return subprocess.Popen(
+        [*command, str(task), PARENT_ON_STDIN],
         stdin=subprocess.PIPE,
-        start_new_session=True,
-        env={**os.environ, **SAFE_PATH},
+        stdout=log,
+        stderr=None if log is None else subprocess.STDOUT,
+        # No file in the working directory may stand in for an installed package.
+        env={**os.environ, "PYTHONSAFEPATH": "1", **environment},
+        start_new_session=own_session,
     )
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        process.send_signal(number)
-
-    before = {number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        code = process.wait()
-        return code if code >= 0 else DIED - code
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        assert process.stdin is not None
-        process.stdin.close()
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -112,8 +103,7 @@ def main(arguments: Sequence[str]) -> int:
     except SignalException as error:
         return DIED + error.sigval
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        return code if code > 0 else DIED - code
+        return exit_code(error.get_first_failure()[1].exitcode)
     return 0
 
 

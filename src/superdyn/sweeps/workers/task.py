@@ -63,9 +63,13 @@ class Task:
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(**content | {"folders": tuple(content["folders"])})
 
+    @property
+    def run_folders(self) -> list[RunFolder]:
+        """The folders of its points."""
+        return [RunFolder(Path(self.sweep_dir) / name) for name in self.folders]
+
     def launch(self) -> Launch:
         """The launch of these points in this process."""
-        root = Path(self.sweep_dir)
-        points = tuple(point_of(RunFolder(root / name)) for name in self.folders)
+        points = tuple(point_of(folder) for folder in self.run_folders)
         retry = frozenset(point.signature for point in points) if self.retry else frozenset()
-        return Launch(root, points, retry, self.parts, self.memory_share, self.pack_limit)
+        return Launch(Path(self.sweep_dir), points, retry, self.parts, self.memory_share, self.pack_limit)
