@@ -1,9 +1,4 @@
-"""Which points train together: those of one pack key, one batch form and one resume step, in packs that fit in memory.
-
-A member's memory is estimated from shapes: parameters and optimizer state, the learning rate of every step, the
-evaluation set, and the activations of the larger of a training batch and an evaluation block; a chunk of batches has a
-limit of its own.
-"""
+"""Which points train together: those of one pack key, one batch form and one resume step, in packs that fit memory."""
 
 import warnings
 from collections.abc import Sequence
@@ -13,28 +8,13 @@ from superdyn.config import RunConfig
 from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
-from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
+from superdyn.sweeps.member_memory import member_bytes
 from superdyn.sweeps.points import Point
-from superdyn.training.evaluation import block_size
 from superdyn.training.grid import measurement_steps
-from superdyn.training.memory import free_bytes, token_bytes
+from superdyn.training.memory import free_bytes
 
 _MEMORY_SHARE = 0.5
-"""Of the memory that is free; the estimate below is good to a factor of about 1.5."""
-
-_TILE = 64 * 2**20
-"""Bytes of a residual that a member holds at once (`models/decoding.py`)."""
-
-_LIVE_RESIDUALS = 4
-_LIVE_ENCODED = 6
-_LIVE_AUTOGRAD = 8
-"""Copies alive at once of an N-wide residual, of a K-wide encoding, and of any activation under autograd."""
-
-_STATE_COPIES = 6
-"""Parameters, gradients, their flat copy, up to two moments, one temporary."""
-
-_CELL_BYTES = 100
-"""Of an active cell of the evaluation set, in both orders."""
+"""Of the memory that is free; the estimate of a member is good to a factor of about 1.5."""
 
 
 @dataclass(frozen=True)
@@ -142,26 +122,3 @@ def pack_size(config: RunConfig, memory_share: float = 1.0) -> int:
         return 1
     fitting = max(1, int(_MEMORY_SHARE * memory_share * free_bytes(config) / member_bytes(config)))
     return config.launcher.max_pack_size or fitting
-
-
-def member_bytes(config: RunConfig) -> int:
-    """Estimated memory of one member in bytes."""
-    if config.data.kind == "tokens":
-        return token_bytes(config)
-    n, k, data = config.data.n_features, config.model.width, config.data
-    word = 8 if config.trainer.precision == "64-true" else 4
-    rates = word * config.trainer.max_steps
-    state = rates + _STATE_COPIES * word * (2 * k * n + k * k)
-    evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
-    block = block_size(data)
-    batch = max(data.batch_size, block)
-    if config.model.is_transformer:
-        state = rates + _STATE_COPIES * word * transformer_parameters(config)
-        return state + evaluation + activation_bytes(config, word, block)
-    batch *= data.length
-    if not config.model.is_student:
-        return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)
-    if config.loss == "population":
-        return state + _LIVE_RESIDUALS * word * k * n + min(word * n * n, _TILE)
-    residual = min(word * batch * n, _TILE)
-    return state + evaluation + _LIVE_RESIDUALS * residual + _LIVE_ENCODED * word * batch * k

@@ -18,7 +18,8 @@ from superdyn.report.terminal import console
 from superdyn.sweeps.executors.slots import slots_of
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
 from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.packing import Pack, make_packs, member_bytes
+from superdyn.sweeps.member_memory import member_bytes
+from superdyn.sweeps.packing import Pack, make_packs
 from superdyn.sweeps.points import Point
 from superdyn.training.grid import measurement_steps
 from superdyn.training.module import SuperpositionModule

@@ -11,7 +11,8 @@ from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.exit_codes import KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.packing import member_bytes, pack_groups, split_groups
+from superdyn.sweeps.member_memory import member_bytes
+from superdyn.sweeps.packing import pack_groups, split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.workers.task import Task
 
