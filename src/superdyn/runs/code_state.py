@@ -52,14 +52,15 @@ def code_state(package: str) -> CodeState | None:
     if place is None:
         return None
     folder, pathspec = place
+    version = installed_version(package.partition(".")[0])
     where = _git(folder, "rev-parse", "HEAD", "--show-prefix")
     # A repository that merely surrounds a virtual environment does not track the package and says nothing about it.
     if where is None or not _git(folder, "ls-files", "--", pathspec):
-        return CodeState(installed_version(package.partition(".")[0]), None, None, _source_digest(folder, pathspec))
+        return CodeState(version, None, None, _source_digest(folder, pathspec))
     commit, _, prefix = where.partition("\n")
     changes = _changes(folder, pathspec, prefix.strip())
     digest = hashlib.sha256(changes.encode()).hexdigest() if changes else None
-    return CodeState(installed_version(package.partition(".")[0]), commit, digest, None, changes)
+    return CodeState(version, commit, digest, None, changes)
 
 
 def keep_diff(state: CodeState | None, folder: Path) -> None:

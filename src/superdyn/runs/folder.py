@@ -26,7 +26,7 @@ from superdyn.runs.environment import continued, describe_environment, keep_code
 from superdyn.runs.status import Status
 from superdyn.runs.table_file import read_table
 
-MANIFEST = "sweep.json"
+SWEEP_FILE = "sweep.json"
 """In the folder above, if the run is one of a sweep; see `sweep_folder.py`."""
 
 CURVE_COLUMNS = ("step", "lr_time", "loss")
@@ -76,7 +76,7 @@ class RunFolder:
         environment = describe_environment(config) | {"config": _digest(_yaml(config))}
         resumes = any(self.checkpoints.glob("step-*.pt"))
         self._write_json("environment.json", continued(before, environment, resumes))
-        keep_code(config, self.path.parent if (self.path.parent / MANIFEST).is_file() else self.path)
+        keep_code(config, self.path.parent if (self.path.parent / SWEEP_FILE).is_file() else self.path)
         self.write_config(config)
 
     def readdress(self, config: Mapping[str, Any], signature: str, schema: str) -> None:

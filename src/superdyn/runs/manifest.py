@@ -131,7 +131,7 @@ def seal(run: Path, signature: str | None = None) -> None:
         signature: of the run; the one in the manifest where it is left out.
     """
     manifest = _current(run) or Manifest(signature or "")
-    files = {name: hash_file(run / name) for name in _found(run, STEADY + CLOSING) if name not in manifest.files}
+    files = {name: hash_file(run / name) for name in found_files(run) if name not in manifest.files}
     named = manifest if signature is None else manifest.named(signature)
     now = replace(named, files={**manifest.files, **files}, complete=True)
     if now != manifest or not manifest.complete:

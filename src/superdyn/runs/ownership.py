@@ -1,14 +1,13 @@
 """Who may train a run: several processes can work on one sweep, and no run is trained twice.
 
-A process takes runs under the sweep's lock, by writing its own "running" to each; from then on `Status.is_live` tells
-the others to keep away until it is done, interrupted or dead. The lock is held for that moment only; it is `flock`
-where the file system has it, else a lock file.
+A process takes runs under the sweep's lock (`sweeps/launch.py`), by writing its own "running" to each; from then on
+`Status.is_live` tells the others to keep away until it is done, interrupted or dead. The lock is held for that moment
+only; it is `flock` where the file system has it, else a lock file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from filelock import FileLock
 
@@ -18,8 +17,6 @@ from superdyn.runs.status import Status
 LOCK = ".lock"
 PATIENCE_SECONDS = 120.0
 """No one holds the lock for longer than it takes to read and write a small file per run."""
-
-Owned = TypeVar("Owned")
 
 
 @contextmanager
@@ -39,26 +36,3 @@ def current_status(folder: RunFolder) -> Status | None:
         return folder.status()
     except ValueError:
         return None
-
-
-def take(
-    runs: Sequence[Owned],
-    sweep_dir: Path,
-    folder: Callable[[Owned], RunFolder],
-    is_free: Callable[[Owned, Status | None], bool],
-    claim: Callable[[Owned], Status],
-) -> list[Owned]:
-    """Make the free ones among `runs` this process's own, and return them.
-
-    Args:
-        runs: what this process would like to train.
-        sweep_dir: the folder whose lock all who train these runs use.
-        folder: where a run's files are.
-        is_free: whether nobody trains the run and it has something to train, by its status.
-        claim: the "running" that says so.
-    """
-    with sweep_lock(sweep_dir):
-        free = [run for run in runs if is_free(run, current_status(folder(run)))]
-        for run in free:
-            folder(run).write_status(claim(run))
-    return free

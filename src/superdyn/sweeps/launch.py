@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from superdyn.runs.faults import SweepStoppedError
-from superdyn.runs.ownership import take
+from superdyn.runs.ownership import sweep_lock
 from superdyn.runs.status import Status
 from superdyn.sweeps.points import Point
 
@@ -42,13 +42,12 @@ class Launch:
 
     def take(self, members: Sequence[Point], start_step: int) -> list[Point]:
         """Those of a pack's members that nobody else trains; they are this process's own from now on."""
-        return take(
-            members,
-            self.sweep_dir,
-            lambda point: point.folder,
-            self._is_free,
-            lambda point: running(point, start_step),
-        )
+        with sweep_lock(self.sweep_dir):
+            free = [point for point in members if self._is_free(point, point.status())]
+            for point in free:
+                steps, folder = point.config.trainer.max_steps, point.folder
+                folder.write_status(Status("running", start_step, steps, point.signature, folder.name))
+        return free
 
     def stop_if_failed(self, points: Sequence[Point]) -> None:
         """What `launcher.fail_fast` asks for.
@@ -65,11 +64,6 @@ class Launch:
         if status.state == "failed":
             return point.signature in self.retry
         return status.state != "done" and (status.is_ours() or not status.is_live())
-
-
-def running(point: Point, step: int) -> Status:
-    """The status of a point that this process trains from `step` on."""
-    return Status("running", step, point.config.trainer.max_steps, point.signature, point.folder.name)
 
 
 def write_failed(points: Sequence[Point], reason: str) -> None:

@@ -16,7 +16,7 @@ from superdyn.runs.adopt import adopt_runs
 from superdyn.runs.drift import warn_of_drift
 from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
 from superdyn.runs.ownership import sweep_lock
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
+from superdyn.runs.sweep_folder import SweepPoint, add_points
 from superdyn.sweeps.executors import train_points
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
 from superdyn.sweeps.launch import Launch
@@ -59,7 +59,7 @@ def run_sweep(
         points: what to train.
         sweep_dir: the folder of the sweep, or with `single` of the one run.
         retry_failed: train failed points too.
-        single: there is one point, and no manifest is kept.
+        single: there is one point, and no list of points is kept.
 
     Returns:
         None in a process that follows the first of several ranks.
@@ -115,7 +115,7 @@ def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> Non
         with sweep_lock(sweep_dir):
             adopt_runs(sweep_dir, [(point.folder, point.signature) for point in points])
             if not single:
-                merge_manifest(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
+                add_points(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
             for point in points:
                 if not point.folder.exists():
                     point.folder.prepare(point.config.to_mapping(), point.signature)
