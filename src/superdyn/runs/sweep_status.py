@@ -104,8 +104,8 @@ def status_table(path: str | Path) -> Group:
         step = "" if row.step is None else f"{row.step:,} / {row.max_steps:,}"
         age = "" if row.heartbeat_age is None else _age(row.heartbeat_age)
         state = f"[{STYLES[row.state]}]{row.state}[/]"
-        made_by = [_literal(drifts[row.name].then if row.name in drifts else "")] if marked else []
-        table.add_row(_literal(row.name), state, step, age, *made_by, _literal(row.error or ""))
+        made_by = [Text(drifts[row.name].then if row.name in drifts else "")] if marked else []
+        table.add_row(Text(row.name), state, step, age, *made_by, Text(row.error or ""))
     return Group(table, *map(Text, below))
 
 
@@ -119,11 +119,6 @@ def _remarks(rows: list[RunRow], drifts: Mapping[str, Drift], refused: Mapping[s
         name, why = next(iter(refused.items()))
         lines.append(f"{len(refused)} described by an older schema that this version cannot read, e.g. {name}: {why}")
     return lines
-
-
-def _literal(text: str) -> str:
-    """Square brackets in names and errors are text, not markup."""
-    return text.replace("[", r"\[")
 
 
 def _age(seconds: float) -> str:

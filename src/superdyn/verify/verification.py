@@ -18,10 +18,9 @@ from rich.filesize import decimal
 
 from superdyn.features.tokens.manifest import MANIFEST as TOKENS_FILE
 from superdyn.runs.folder import SWEEP_FILE, RunFolder
-from superdyn.runs.hashed_file import hash_file
 from superdyn.runs.sweep_folder import SweepPoint, read_points, run_folders
 from superdyn.verify.finding import Advance, Finding, Job
-from superdyn.verify.run import run_jobs
+from superdyn.verify.run import diff_problem, run_jobs
 from superdyn.verify.tokens import token_jobs
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
@@ -146,7 +145,7 @@ def _code_job(root: Path) -> Job:
     paths = sorted((root / "code").glob("*.diff"))
 
     def check(advance: Advance) -> list[Finding]:
-        changed = [path for path in paths if not hash_file(path, advance).sha256.startswith(path.stem)]
-        return [Finding(f"code/{path.name}", "altered", "its name is not the start of its SHA-256") for path in changed]
+        found = [(path.name, diff_problem(path, advance)) for path in paths]
+        return [Finding(f"code/{name}", *problem) for name, problem in found if problem is not None]
 
     return Job(sum(path.stat().st_size for path in paths), len(paths), check)

@@ -44,7 +44,7 @@ class Board:
             self._live.stop()
             self._live = None
         if self._shown:
-            self._print(self.headline(0))
+            self.say(self.headline(0))
 
     def show(self, logs: Mapping[str, Path]) -> None:
         """Redraw if it is time; `logs` are those of the workers at work, by slot."""
@@ -53,16 +53,16 @@ class Board:
             return
         self._next = now + (_REDRAW_SECONDS if self._live is not None else _LINE_SECONDS)
         if self._live is None:
-            self._print(self.headline(len(logs)))
+            self.say(self.headline(len(logs)))
             return
         table = Table(box=None, pad_edge=False, show_header=False)
         for slot, log in logs.items():
-            table.add_row(slot, last_line(log).replace("[", r"\["))
+            table.add_row(slot, Text(last_line(log)))
         self._live.update(Group(Text(self.headline(len(logs))), table), refresh=True)
 
-    def say(self, message: str) -> None:
+    def say(self, line: str) -> None:
         """A message above the table, whether or not the table is shown."""
-        self._print(message)
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def headline(self, at_work: int) -> str:
         """How far the launch is, in one line."""
@@ -73,9 +73,6 @@ class Board:
         parts += [f"{states['running']} in training"] if states["running"] else []
         parts += [f"{at_work} of {self._workers} workers at work"] if at_work else []
         return " · ".join(parts)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def last_line(log: Path) -> str:

@@ -16,6 +16,7 @@ from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.executors.board import Board
 from superdyn.sweeps.executors.cluster_tasks import Unit, Units
 from superdyn.sweeps.executors.reservation import Reservation, reservation_of
+from superdyn.sweeps.executors.slots import usable_cores
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.workers.ray_job import train_unit
@@ -171,8 +172,7 @@ def _connected(address: str | None) -> Iterator[None]:
                 f"launcher.address={address!r}: no ray cluster answers there ({said}); null takes one that runs here "
                 f"or starts one."
             ) from error
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+        ray.init(num_cpus=usable_cores(), include_dashboard=False, **quiet)
     try:
         yield
     finally:
