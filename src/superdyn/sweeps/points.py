@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from superdyn.config import ClaimConfig, RunConfig
+from superdyn.config import ClaimConfig, ConfigError, RunConfig
+from superdyn.runs.adopt import reread
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.status import State, Status
@@ -55,7 +56,7 @@ def point_of(folder: RunFolder) -> Point:
     Raises:
         ValueError: the folder has no configuration, or one that cannot be read or run.
     """
-    mapping = folder.config()
-    if mapping is None:
-        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to go on with")
-    return Point((), RunConfig.from_mapping(mapping), folder)
+    reading = reread(folder)
+    if reading.config is None:
+        raise ConfigError(f"{folder.path / 'config.yaml'}: {reading.refusal}")
+    return Point((), reading.config, folder)

@@ -1,7 +1,9 @@
-"""From the points of a launch to the tasks that a cluster gets, and what is tried again when one of them is lost."""
+"""From the points of a launch to the tasks that a cluster gets: what each trains and asks for, and what is tried again
+when one is lost.
+"""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.losses import Losses
+from superdyn.sweeps.executors.slots import THREAD_VARIABLES
 from superdyn.sweeps.exit_codes import KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.member_memory import member_bytes
@@ -90,3 +93,23 @@ class Units:
             granted = _MEMORY_SHARE * self._settings.memory_gib * 2**30
             limits.append(max(1, int(granted / member_bytes(points[0].config))))
         return min(limits) if limits else None
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Of one task, on each of its nodes; `memory_gib` None leaves it to the cluster."""
+
+    nodes: int
+    cpus: int
+    gpus: int
+    memory_gib: float | None
+    environment: Mapping[str, str]
+    """Threads for each process of the task."""
+
+
+def reservation_of(config: RunConfig) -> Reservation:
+    """`launcher.cpus` for each of `trainer.devices`, which are GPUs if the run asks for GPUs."""
+    launcher, devices = config.launcher, int(config.trainer.devices)
+    gpus = max(launcher.gpus, devices if config.trainer.accelerator == "gpu" else 0)
+    threads = {name: str(launcher.cpus) for name in THREAD_VARIABLES}
+    return Reservation(config.trainer.num_nodes, launcher.cpus * devices, gpus, launcher.memory_gib, threads)

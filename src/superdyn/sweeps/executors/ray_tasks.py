@@ -14,8 +14,7 @@ from typing import Any
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.executors.board import Board
-from superdyn.sweeps.executors.cluster_tasks import Unit, Units
-from superdyn.sweeps.executors.reservation import Reservation, reservation_of
+from superdyn.sweeps.executors.cluster_tasks import Reservation, Unit, Units, reservation_of
 from superdyn.sweeps.executors.slots import usable_cores
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point

@@ -14,8 +14,7 @@ from typing import Any
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.executors import slurm_queue
-from superdyn.sweeps.executors.cluster_tasks import Unit
-from superdyn.sweeps.executors.reservation import reservation_of
+from superdyn.sweeps.executors.cluster_tasks import Unit, reservation_of
 from superdyn.sweeps.executors.slurm_queue import SubmittedJob
 from superdyn.sweeps.workers.cluster_job import ClusterJob
 

@@ -15,8 +15,7 @@ from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.exit_codes import WRONG_INPUT
 from superdyn.sweeps.ranks.agreement import agree, met_store
 from superdyn.sweeps.ranks.keep_alive import notice_lost_machines
-from superdyn.sweeps.ranks.node_address import node_address
-from superdyn.sweeps.ranks.place import Place, place
+from superdyn.sweeps.ranks.place import Place, node_address, place
 from superdyn.sweeps.ranks.shared_folder import check_shared
 from superdyn.sweeps.ranks.strategies import cluster_environment, lightning_accelerator
 from superdyn.training.data_parallel import RankLost, Ranks, brief

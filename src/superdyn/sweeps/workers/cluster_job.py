@@ -15,8 +15,11 @@ from typing import Any
 
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, STORAGE_FAULT, TERMINATED
 from superdyn.sweeps.ranks.group import Share
-from superdyn.sweeps.ranks.node_address import group_port, node_address
+from superdyn.sweeps.ranks.place import node_address
 from superdyn.sweeps.workers.attended import attend, note_end
+
+_FIRST_PORT, _PORTS = 15_000, 10_000
+"""Where the ranks of a job meet: below the ports that the system hands out itself."""
 
 ORDINARY = (0, 1, STORAGE_FAULT, DEVICE_FAULT)
 """Exit codes of a worker that has come to its own end."""
@@ -63,7 +66,8 @@ def share_of_group() -> Share | None:
     job = JobEnvironment()
     if job.num_nodes == 1:
         return None
-    return Share(job.node, job.num_nodes, node_address(job.hostnames[0]), group_port(job.raw_job_id))
+    port = _FIRST_PORT + int(job.raw_job_id) % _PORTS  # by the job's number, so that jobs on one node do not meet
+    return Share(job.node, job.num_nodes, node_address(job.hostnames[0]), port)
 
 
 def _is_announced_preemption() -> bool:
