@@ -136,14 +136,7 @@ class RunFolder:
         return self._read("result.json", _read_json)
 
     def write_curve(self, columns: Mapping[str, Shaped[np.ndarray, "t"]]) -> None:
-        """Write `curve.parquet`: `step` as int64, every other column as float64.
-
-        Raises:
-            ValueError: `step`, `lr_time` or `loss` is missing, or the columns differ in length.
-        """
-        missing = [name for name in CURVE_COLUMNS if name not in columns]
-        if missing:
-            raise ValueError(f"columns={list(columns)}: {', '.join(missing)} must be among them")
+        """Write `curve.parquet`: `step`, `lr_time` and `loss` first; `step` as int64, all others as float64."""
         ordered = [*CURVE_COLUMNS, *(name for name in columns if name not in CURVE_COLUMNS)]
         table = {n: np.asarray(columns[n], dtype=np.int64 if n == "step" else np.float64) for n in ordered}
         self._write_table("curve.parquet", pa.table(table))

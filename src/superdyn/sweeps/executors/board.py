@@ -27,9 +27,9 @@ class Board:
         shown: whether to show anything but messages.
     """
 
-    def __init__(self, launch: Launch, workers: int, skipped: int, *, shown: bool, console: Console | None = None):
+    def __init__(self, launch: Launch, workers: int, skipped: int, *, shown: bool):
         self._launch, self._workers, self._skipped, self._shown = launch, workers, skipped, shown
-        self._console = console or Console()
+        self._console = Console()
         self._live: Live | None = None
         self._next = 0.0
 
