@@ -10,7 +10,7 @@ from pathlib import Path
 
 from superdyn.analysis import load_sweep
 from superdyn.analysis.claims import ClaimRow, judge
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.conf_path import conf_path
 from superdyn.config import ConfigError
 from superdyn.hydra_app import train
@@ -59,7 +59,7 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None, config_d
         return outcome.exit_code
     rows = judge_claims(outcome.experiments, folder)
     content = json.dumps([row.to_dict() for row in rows], indent=2, allow_nan=False)
-    write_atomically(folder / "claims.json", lambda file: file.write(content.encode()))
+    write_text_atomically(folder / "claims.json", content)
     console().print(claim_table(rows))
     print(f"report: {write_report(folder)}")
     return int(any(row.verdict in ("fail", "missing") for row in rows))

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.installed import installed_version
 
 _COMMIT_DIGITS, _DIGEST_DIGITS = 7, 8
@@ -76,7 +76,7 @@ def keep_diff(state: CodeState | None, folder: Path) -> None:
         return
     path = folder / f"{state.diff[:_DIGEST_DIGITS]}.diff"
     if not path.is_file():
-        write_atomically(path, lambda file: file.write(state.changes.encode()))
+        write_text_atomically(path, state.changes)
 
 
 def _place(package: str) -> tuple[Path, str] | None:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import yaml
 from jaxtyping import Float, Int, Shaped
 
-from superdyn.atomic import remove_abandoned, write_atomically
+from superdyn.atomic import remove_abandoned, write_atomically, write_text_atomically
 from superdyn.runs import manifest
 from superdyn.runs.environment import continued, describe_environment, keep_code
 from superdyn.runs.status import Status
@@ -120,8 +120,7 @@ class RunFolder:
         """Write `status.json` with this moment's heartbeat; a run that ends has its files listed first."""
         if status.state != "running":
             manifest.seal(self.path, status.signature)
-        text = _json(status.stamped())
-        write_atomically(self.path / "status.json", lambda file: file.write(text.encode()))
+        write_text_atomically(self.path / "status.json", _json(status.stamped()))
 
     def status(self) -> Status | None:
         """The run's status as it was last written; `Status.is_stale` tells whether to believe a "running"."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.runs.folder import SWEEP_FILE, RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.schema import schema_fingerprint
@@ -121,7 +121,7 @@ def _write_points(sweep: str | Path, points: Iterable[SweepPoint]) -> None:
     content = json.dumps({"points": [asdict(point) for point in points]}, indent=1) + "\n"
     path = Path(sweep) / SWEEP_FILE
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != content:
-        write_atomically(path, lambda file: file.write(content.encode()))
+        write_text_atomically(path, content)
 
 
 def run_folders(path: str | Path) -> list[RunFolder]:

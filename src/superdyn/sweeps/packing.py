@@ -1,8 +1,9 @@
 """Which points train together: those of one pack key, one batch form and one resume step, in packs that fit memory."""
 
 import warnings
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from superdyn.config import RunConfig
 from superdyn.features.batching import head_size
@@ -80,7 +81,7 @@ def loaded(pack: Pack) -> list[Pack]:
 
 def _parts(pack: Pack) -> list[Pack]:
     if pack.start_step == 0:
-        return [replace(pack, resumed=())]
+        return [pack]
     found = [(point, _checkpoint(point, pack.start_step)) for point in pack.points]
     together = [(point, c) for point, c in found if c is not None and c.step == pack.start_step]
     packs = [Pack(tuple(p for p, _ in together), pack.start_step, tuple(c for _, c in together))] if together else []
@@ -104,9 +105,7 @@ def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
             warnings.warn(f"{error}; it starts again from step 0", stacklevel=2)
             return None
         trainer = point.config.trainer
-        if rows != sum(
-            measured <= step for measured in measurement_steps(trainer.max_steps, trainer.points_per_decade)
-        ):
+        if rows != bisect_right(measurement_steps(trainer.max_steps, trainer.points_per_decade), step):
             warnings.warn(f"{point.folder.path}: the curve lacks rows; it starts again from step 0", stacklevel=2)
             return None
         return checkpoint

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began
 from superdyn.sweeps.exit_codes import TERMINATED, exit_code
@@ -55,7 +55,7 @@ class WorkerRecord:
 
     def write(self, task: Path, suffix: str = _WORKER) -> None:
         """Replace what is written beside the task."""
-        write_atomically(task.with_suffix(suffix), lambda file: file.write(json.dumps(asdict(self)).encode()))
+        write_text_atomically(task.with_suffix(suffix), json.dumps(asdict(self)))
 
     def has_ended(self) -> bool:
         """Whether it came to its end; one that was told to stop may be started again by the scheduler."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point, point_of
@@ -54,7 +54,7 @@ class Task:
 
     def write(self, path: Path) -> Path:
         """Write the file; returns its path."""
-        write_atomically(path, lambda file: file.write(json.dumps(asdict(self), indent=1).encode()))
+        write_text_atomically(path, json.dumps(asdict(self), indent=1))
         return path
 
     @classmethod
