@@ -9,8 +9,8 @@ from pathlib import Path
 
 from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
+from superdyn.sweeps.executors.attempts import Attempts
 from superdyn.sweeps.executors.board import Board, last_line
-from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.executors.slots import THREAD_VARIABLES
 from superdyn.sweeps.exit_codes import KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
@@ -37,20 +37,20 @@ class Unit:
 
 
 class Units:
-    """Cuts points into units and keeps account of those that were lost.
+    """Cuts points into units and keeps account of those that were left unfinished.
 
     Args:
         launch: what is trained.
         config: of one of its points.
         folder: where task files go.
-        board: where losses are told.
+        board: where that is told.
     """
 
     def __init__(self, launch: Launch, config: RunConfig, folder: Path, board: Board):
         self._launch, self._settings, self._folder, self._board = launch, config.launcher, folder, board
         self._on_gpu = config.trainer.accelerator != "cpu"
         self._numbers = itertools.count()
-        self._losses = Losses(config.launcher.retries)
+        self._attempts = Attempts(config.launcher.retries)
 
     def cut(self, points: Sequence[Point], parallel: int) -> list[Unit]:
         """One unit per group of one shape; fewer groups than tasks that run at a time are cut, so that all have work.
@@ -85,10 +85,10 @@ class Units:
         if not left:
             return []
         self._board.say(f"{len(left)} runs were left unfinished ({how}), see {log}")
-        return self._losses.count(left, how, log, out_of_memory=code == KILLED or how == "OUT_OF_MEMORY")
+        return self._attempts.failed(left, how, log, out_of_memory=code == KILLED or how == "OUT_OF_MEMORY")
 
     def _limit(self, points: Sequence[Point]) -> int | None:
-        limits = [] if self._losses.pack_limit is None else [self._losses.pack_limit]
+        limits = [] if self._attempts.pack_limit is None else [self._attempts.pack_limit]
         if self._settings.memory_gib is not None and not self._on_gpu:
             granted = _MEMORY_SHARE * self._settings.memory_gib * 2**30
             limits.append(max(1, int(granted / member_bytes(points[0].config))))

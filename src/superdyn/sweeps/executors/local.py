@@ -20,8 +20,8 @@ from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
 from superdyn.runs.process import is_alive
 from superdyn.runs.status import Status
+from superdyn.sweeps.executors.attempts import Attempts
 from superdyn.sweeps.executors.board import Board, last_line
-from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.executors.slots import Slot, slots_of
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
@@ -53,7 +53,7 @@ class LocalProcesses:
         self._numbers = itertools.count()
         self._board = Board(launch, len(self._slots), skipped, shown=config.trainer.progress)
         self._at_work: dict[Slot, Worker] = {}
-        self._losses = Losses(config.launcher.retries)
+        self._attempts = Attempts(config.launcher.retries)
         self._n_ranks = config.trainer.n_ranks
         self._gone: set[tuple[int, str]] = set()
         """Processes whose end is accounted for, or was before the launch."""
@@ -84,7 +84,7 @@ class LocalProcesses:
 
     def _worker(self, slot: Slot) -> Worker:
         share = 1.0 / self._settings.slots if slot.on_gpu else 1.0 / len(self._slots)
-        task = Task.of(self._launch, self._points, len(self._slots), share, self._losses.pack_limit)
+        task = Task.of(self._launch, self._points, len(self._slots), share, self._attempts.pack_limit)
         path = task.write(self._folder / f"{next(self._numbers):04d}.json")
         log = path.with_suffix(".log")
         with log.open("wb") as out:
@@ -124,9 +124,9 @@ class LocalProcesses:
         if victims or not had:
             self._board.say(f"a worker died with {len(victims)} runs in training ({how}), see {worker.log}")
         killed = code in (-signal.SIGKILL, KILLED)  # itself, or as a rank of its group: memory ran out
-        self._losses.count(victims, how, worker.log, out_of_memory=killed)
+        self._attempts.failed(victims, how, worker.log, out_of_memory=killed)
         # One that ends with nothing in its hands counts against its slot.
-        return bool((had or self._losses.may_start_again(slot.name)) and self._launch.waiting())
+        return bool((had or self._attempts.may_start_again(slot.name)) and self._launch.waiting())
 
     def _in_hands_of(self, worker: Worker) -> list[Point]:
         """The points that a worker that is gone had in its hands last, whatever it wrote of them.

@@ -20,7 +20,7 @@ from superdyn.atomic import write_text_atomically
 from superdyn.runs.ownership import current_status, sweep_lock
 from superdyn.runs.process import is_alive, process_began
 from superdyn.sweeps.exit_codes import TERMINATED, exit_code
-from superdyn.sweeps.ranks.group import Share, start_worker
+from superdyn.sweeps.ranks.group import Node, start_worker
 from superdyn.sweeps.workers.task import Task
 
 STOP_SIGNALS = (signal.SIGUSR1, signal.SIGUSR2)
@@ -71,7 +71,7 @@ def attend(
     stop: Callable[[], bool],
     environment: Mapping[str, str],
     log: IO[bytes] | None = None,
-    share: Share | None = None,
+    node: Node | None = None,
 ) -> int:
     """Have a worker train the task, after an earlier one if there was any, and tell it to save and end on `stop()`.
 
@@ -80,18 +80,18 @@ def attend(
         stop: asked several times a second.
         environment: set for the worker on top of this process's own.
         log: where the worker writes; None for where this process does.
-        share: this machine's, where the worker is a group of ranks over several; the first keeps the record.
+        node: this machine, where the worker is a group of ranks over several; the first keeps the record.
 
     Returns:
         The worker's exit code (`exit_codes.py`), 128 + n after signal n.
     """
-    records = share is None or share.number == 0
+    records = node is None or node.node_rank == 0
     if records:
         free_runs(task)
     # A blocked signal stays blocked in the child: these reach every process of a job and would end it in mid-step.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
-        process = start_worker(task, Task.read(task).n_ranks, environment, share=share, log=log)
+        process = start_worker(task, Task.read(task).n_ranks, environment, node=node, log=log)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
