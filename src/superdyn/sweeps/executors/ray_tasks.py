@@ -63,7 +63,7 @@ class RayTasks:
                     while self._waiting and len(self._tasks) < parallel:
                         unit = self._waiting.pop(0)
                         self._tasks[self._start(unit)] = unit
-                    self._waiting += self._units.cut(again, parallel) if (again := self._collect()) else []
+                    self._waiting += self._units.cut(self._collect(), parallel)
                     logs = {unit.task.stem: unit.log for unit in self._tasks.values() if unit.log.exists()}
                     self._board.show(logs)
             finally:

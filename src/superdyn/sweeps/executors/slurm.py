@@ -69,7 +69,8 @@ class SlurmJobs:
         """
         self._adopt(points)
         held = {point.signature for job in self._jobs.values() for point in job.unit.points}
-        self._cut([point for point in points if point.signature not in held])
+        parallel = self._settings.max_parallel
+        self._waiting = self._units.cut([point for point in points if point.signature not in held], parallel)
         try:
             self._submit()
             if not self._settings.wait:
@@ -77,7 +78,7 @@ class SlurmJobs:
             with self._board:
                 while self._jobs:
                     time.sleep(_LOOK_SECONDS)
-                    self._cut(self._collect())
+                    self._waiting += self._units.cut(self._collect(), parallel)
                     self._submit()
                     self._show()
                 self._cluster.close()
@@ -107,10 +108,6 @@ class SlurmJobs:
                 self._jobs[job.job] = Job(Unit(held, job.task), job, state)
         if self._jobs:
             self._board.say(f"{len(self._jobs)} jobs of an earlier launch are still queued: {array_ids(self._jobs)}")
-
-    def _cut(self, points: Sequence[Point]) -> None:
-        if points:
-            self._waiting += self._units.cut(points, self._settings.max_parallel)
 
     def _submit(self) -> None:
         """Submit as many of the waiting units as the cluster takes now."""
