@@ -5,11 +5,9 @@ A process takes runs under the sweep's lock (`sweeps/launch.py`), by writing its
 only; it is `flock` where the file system has it, else a lock file.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
@@ -19,15 +17,13 @@ PATIENCE_SECONDS = 120.0
 """No one holds the lock for longer than it takes to read and write a small file per run."""
 
 
-@contextmanager
-def sweep_lock(sweep_dir: Path) -> Iterator[None]:
-    """Alone in this sweep's folder for a moment.
+def sweep_lock(sweep_dir: Path) -> BaseFileLock:
+    """Alone in this sweep's folder for a moment, in a `with`.
 
     Raises:
-        filelock.Timeout: someone else holds it for more than two minutes.
+        filelock.Timeout: on entry, if someone else holds it for more than two minutes.
     """
-    with FileLock(sweep_dir / LOCK, timeout=PATIENCE_SECONDS):
-        yield
+    return FileLock(sweep_dir / LOCK, timeout=PATIENCE_SECONDS)
 
 
 def current_status(folder: RunFolder) -> Status | None:
