@@ -130,3 +130,11 @@ def test_gpu_slots_see_their_own_device(make_config, monkeypatch):
     assert seen == ["1", "3", "5", "1", "3", "5"]
     with pytest.raises(ConfigError, match=r"launcher.devices=9.*4 GPUs are visible"):
         slots_of(make_config(trainer__accelerator="auto", launcher__devices=9))
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_tried_again_by_one_of_the_workers(sweep, faults):
+    grid = [*FAULTY, *LOCAL, "model.activation=linear", "optimizer.lr=1e12,2e12", "launcher.max_pack_size=1"]
+    assert len(sweep(*grid).failed) == 2
+    assert len(sweep(*grid, "sweep.retry=true").failed) == 2
+    assert len((faults / "trained").read_text().split()) == 4

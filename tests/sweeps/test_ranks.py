@@ -54,7 +54,7 @@ def train_on_two_ranks(root, configs):
     for name, config in configs.items():
         folders[name].prepare(config.to_mapping(), config.signature())
     task = root / "task.json"
-    task.write_text(json.dumps({"sweep_dir": str(root), "folders": list(configs), "retry": False}))
+    task.write_text(json.dumps({"sweep_dir": str(root), "folders": list(configs)}))
     return folders, run_group(task, 2)
 
 

@@ -3,7 +3,7 @@
 Executors (`executors/`) differ in where they train; what may be trained, and by whom, is the same for all of them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,13 +20,14 @@ class Launch:
     Attributes:
         sweep_dir: the folder of the sweep, or of the one run.
         points: all points of the launch, the done ones included.
-        retry: signatures of failed points that are to be trained again.
+        retry: failed points that are to be trained again, as `failures` names them: only these failures count, so that
+            of many workers one tries again.
         parts, memory_share, pack_limit: as in `packing.make_packs`.
     """
 
     sweep_dir: Path
     points: tuple[Point, ...]
-    retry: frozenset[str] = field(default_factory=frozenset)
+    retry: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
     memory_share: float = 1.0
     pack_limit: int | None = None
@@ -62,8 +63,14 @@ class Launch:
         if status is None:
             return True
         if status.state == "failed":
-            return point.signature in self.retry
+            return self.retry.get(point.signature) == status.heartbeat
         return status.state != "done" and (status.is_ours() or not status.is_live())
+
+
+def failures(points: Sequence[Point]) -> dict[str, float]:
+    """When the failed ones among these points failed, by signature."""
+    statuses = [(point.signature, point.status()) for point in points]
+    return {name: status.heartbeat for name, status in statuses if status is not None and status.state == "failed"}
 
 
 def write_failed(points: Sequence[Point], reason: str) -> None:

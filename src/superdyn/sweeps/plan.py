@@ -17,7 +17,7 @@ from superdyn.models.product import matmul_operands
 from superdyn.report.terminal import console
 from superdyn.sweeps.executors.slots import slots_of
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
-from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.launch import Launch, failures
 from superdyn.sweeps.member_memory import member_bytes
 from superdyn.sweeps.packing import Pack, make_packs
 from superdyn.sweeps.points import Point
@@ -52,12 +52,11 @@ class PackPlan:
 
 def print_plan(points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool) -> None:
     """Print the plan of a launch; nothing is trained, and no folder is made."""
-    states = {point.signature: point.state() for point in points}
-    failed = {signature for signature, state in states.items() if state == "failed"}
-    launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
+    failed = failures(points)
+    launch = Launch(sweep_dir, tuple(points), failed if retry_failed else {})
     waiting = launch.waiting()
     warn_of_idle_settings(point.config for point in waiting)
-    done = sum(state == "done" for state in states.values())
+    done = sum(point.state() == "done" for point in points)
     plans = plan_packs(waiting)
     kept = 0 if retry_failed else len(failed)
     print(

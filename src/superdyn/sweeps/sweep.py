@@ -19,7 +19,7 @@ from superdyn.runs.ownership import sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, add_points
 from superdyn.sweeps.executors import train_points
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
-from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.launch import Launch, failures
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
 from superdyn.sweeps.points import Grid, Point
 from superdyn.sweeps.ranks.admission import check_start
@@ -89,11 +89,9 @@ def run_sweep(
 def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: bool) -> SweepOutcome:
     """`run_sweep` in the process that decides what is trained: the only one, or the first of several ranks."""
     _open_folders(points, sweep_dir, single)
-    states = {point.signature: point.state() for point in points}
-    failed = {signature for signature, state in states.items() if state == "failed"}
-    done = [point.folder for point in points if states[point.signature] == "done"]
+    done = [point.folder for point in points if point.state() == "done"]
     skipped = len(done)
-    launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
+    launch = Launch(sweep_dir, tuple(points), failures(points) if retry_failed else {})
     waiting = launch.waiting()
     warn_of_drift(done, [point.folder for point in waiting])
     warn_of_idle_settings(point.config for point in waiting)
@@ -133,7 +131,7 @@ def _train_all(launch: Launch, skipped: int) -> None:
     turns: Counter[str] = Counter()
     said = -_SAY_SECONDS
     while True:
-        waiting = [point for point in launch.waiting() if turns[point.signature] < _limit(launch, point)]
+        waiting = [point for point in launch.waiting() if turns[point.signature] < _TRIES]
         if waiting:
             turns.update(point.signature for point in waiting)
             train_points(launch, waiting, skipped)
@@ -148,8 +146,3 @@ def _train_all(launch: Launch, skipped: int) -> None:
             print(f"waiting for {len(elsewhere)} runs that {', '.join(by)} trains", flush=True)
             said = time.monotonic()
         time.sleep(_WAIT_SECONDS)
-
-
-def _limit(launch: Launch, point: Point) -> int:
-    """A failed point is retried once."""
-    return 1 if point.signature in launch.retry else _TRIES

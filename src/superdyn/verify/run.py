@@ -176,7 +176,7 @@ def _identity(run: _Run, damaged: set[str]) -> list[Finding]:
         text = f"the sweep lists {_named(run.listed.signature)} here, and it is {_named(recorded)}"
         found.append(run.finding("", "another run", text))
     config = run.config
-    comparable = config is not None and config.get("kind") != "evaluation" and not {"environment.json"} & damaged
+    comparable = config is not None and config.get("kind") != "evaluation" and "environment.json" not in damaged
     if comparable and run.environment.get("schema") == schema_fingerprint():
         signature = _quietly(lambda: signature_of(config or {}))
         if signature != recorded:
