@@ -46,7 +46,7 @@ class UnionSweeper(BasicSweeper):
 
     def __init__(self, params: Mapping[str, Any], grids: Sequence[Mapping[str, Any]]):
         super().__init__(max_batch_size=None, params=None)
-        self.grids = [{**params, **grid} for grid in grids] or [dict(params)]
+        self.grids = _united(params, grids)
 
     def sweep(self, arguments: list[str]) -> Any:
         assert self.launcher is not None
@@ -75,8 +75,7 @@ class UnionSweeper(BasicSweeper):
             )
             sweeper = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
             assert isinstance(sweeper, dict)
-            united = [{**sweeper["params"], **grid} for grid in sweeper["grids"]]
-            found.append(([own, *rest], united or [sweeper["params"]]))
+            found.append(([own, *rest], _united(sweeper["params"], sweeper["grids"])))
         return found
 
     def _product(self, grid: Mapping[str, Any], arguments: list[str]) -> list[list[str]]:
@@ -94,6 +93,11 @@ class UnionSweeper(BasicSweeper):
     def _parse(self, arguments: list[str]) -> list[Any]:
         assert self.hydra_context is not None
         return OverridesParser.create(config_loader=self.hydra_context.config_loader).parse_overrides(arguments)
+
+
+def _united(params: Mapping[str, Any], grids: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The grids whose union is swept, each with what all share."""
+    return [{**params, **grid} for grid in grids] or [dict(params)]
 
 
 class PackLauncher(Launcher):

@@ -36,6 +36,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object], *, durable
         temporary.unlink(missing_ok=True)
 
 
+def write_text_atomically(path: Path, text: str, *, durable: bool = True) -> None:
+    """The same for a text."""
+    write_atomically(path, lambda file: file.write(text.encode()), durable=durable)
+
+
 def remove_abandoned(folder: Path) -> None:
     """Delete the temporary files that killed writers left in `folder` more than ten minutes ago."""
     now = time.time()

@@ -12,7 +12,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from rich.console import Console
 
@@ -20,6 +20,9 @@ from superdyn.evaluate.verb import add_evaluate_verb
 from superdyn.sweeps.exit_codes import INTERRUPTED, UNREAD, WRONG_INPUT
 from superdyn.tokens_command import add_tokens_verb
 from superdyn.verify.verb import add_verify_verb
+
+if TYPE_CHECKING:
+    from superdyn.sweeps.outcome import SweepOutcome
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -111,11 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 def _train(overrides: list[str]) -> int:
     from superdyn.hydra_app import train
 
-    outcome = train(overrides)
-    if outcome is None:
-        return 0
-    _say(outcome.summary())
-    return outcome.exit_code
+    return _summed_up(train(overrides))
 
 
 def _status(options: argparse.Namespace) -> int:
@@ -129,8 +128,12 @@ def _status(options: argparse.Namespace) -> int:
 def _retry(options: argparse.Namespace) -> int:
     from superdyn.retry import retry
 
-    outcome = retry(options.folder)
-    if outcome is None:  # a rank that follows another
+    return _summed_up(retry(options.folder))
+
+
+def _summed_up(outcome: "SweepOutcome | None") -> int:
+    """Say what became of the runs; None of a plan, of Hydra's own flags and in a rank that follows another."""
+    if outcome is None:
         return 0
     _say(outcome.summary())
     return outcome.exit_code

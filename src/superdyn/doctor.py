@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from packaging.specifiers import SpecifierSet
 from rich.table import Table
+from rich.text import Text
 
 from superdyn.config.targets import BUILT_IN, allowed_packages
 from superdyn.config.validation import ConfigError
@@ -85,7 +86,7 @@ def doctor_table(checks: Iterable[Check]) -> Table:
         table.add_column(column, overflow="fold")
     for check in checks:
         text = check.detail + (f"\n→ {check.remedy}" if check.remedy else "")
-        table.add_row(check.name, f"[{STYLES[check.outcome]}]{check.outcome}[/]", text.replace("[", r"\["))
+        table.add_row(check.name, f"[{STYLES[check.outcome]}]{check.outcome}[/]", Text(text))
     return table
 
 

@@ -15,8 +15,9 @@ from hydra_plugins.superdyn_plugins import PackLauncher, UnionSweeper
 from superdyn.conf_path import conf_path
 from superdyn.sweeps.outcome import SweepOutcome
 from superdyn.sweeps.overrides import single_point
+from superdyn.sweeps.points import Grid
 from superdyn.sweeps.resolvers import register_resolvers
-from superdyn.sweeps.sweep import launch_single
+from superdyn.sweeps.sweep import launch_grid
 
 DRY_RUN = "--dry-run"
 
@@ -44,7 +45,7 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            outcome = launch_single(single_point(config, folder), folder)
+            outcome = launch_grid(Grid((single_point(config, folder),), {}), folder, single=True)
             outcomes.extend([outcome] if outcome else [])
         except ValueError as error:  # Hydra would print a headline of its own above it
             refused.append(error)

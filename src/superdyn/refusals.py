@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from superdyn.config import RunConfig
 from superdyn.config.validation import ConfigError, allowed_keys, causes
 
-USER_ERRORS = (ConfigError, ValueError, HydraException, OmegaConfBaseException, FileNotFoundError)
+USER_ERRORS = (ValueError, HydraException, OmegaConfBaseException, FileNotFoundError)
 """Errors that a user's input causes; anything else is a bug and shows its traceback."""
 
 

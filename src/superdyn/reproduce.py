@@ -10,7 +10,7 @@ from pathlib import Path
 
 from superdyn.analysis import load_sweep
 from superdyn.analysis.claims import ClaimRow, judge
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.conf_path import conf_path
 from superdyn.config import ConfigError
 from superdyn.hydra_app import train
@@ -19,9 +19,6 @@ from superdyn.report.terminal import claim_table, console
 from superdyn.sweeps.points import Experiment
 from superdyn.sweeps.resolvers import TIERS
 
-CLAIMS_FILE = "claims.json"
-
-
 PAPER = ("sequential", "travelling_wave", "bottleneck", "universality", "acceleration", "ceiling")
 """The claims of arXiv 2602.01045, in the order in which they build on each other; they share runs and a folder."""
 
@@ -29,7 +26,7 @@ PAPER = ("sequential", "travelling_wave", "bottleneck", "universality", "acceler
 def claim_names(config_dir: Path | None = None) -> list[str]:
     """The experiments that may be named: the paper's, the others, those of the user's own folder of configurations."""
     folders = [conf_path(), *([config_dir] if config_dir else [])]
-    present = sorted({path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml")})
+    present = {path.stem for folder in folders for path in (folder / "experiment").glob("*.yaml")}
     return sorted(present, key=lambda name: (PAPER.index(name) if name in PAPER else len(PAPER), name))
 
 
@@ -61,7 +58,8 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None, config_d
         print(outcome.summary())
         return outcome.exit_code
     rows = judge_claims(outcome.experiments, folder)
-    write_atomically(folder / CLAIMS_FILE, lambda file: file.write(_as_json(rows)))
+    content = json.dumps([row.to_dict() for row in rows], indent=2, allow_nan=False)
+    write_text_atomically(folder / "claims.json", content)
     console().print(claim_table(rows))
     print(f"report: {write_report(folder)}")
     return int(any(row.verdict in ("fail", "missing") for row in rows))
@@ -91,7 +89,3 @@ def _checked(claims: Sequence[str], tier: str, known: Sequence[str]) -> list[str
     if tier not in TIERS:
         raise ConfigError(f"tier={tier!r}: must be one of {', '.join(TIERS)}.")
     return list(claims) or list(PAPER)
-
-
-def _as_json(rows: Sequence[ClaimRow]) -> bytes:
-    return json.dumps([row.to_dict() for row in rows], indent=2, allow_nan=False).encode()

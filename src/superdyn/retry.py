@@ -1,6 +1,6 @@
 """`superdyn retry`: trains what failed, was interrupted or is missing of a sweep or run, as its folder says.
 
-A run folder holds its own configuration; a point without a folder is composed anew from its overrides in the manifest.
+A run folder holds its own configuration; a point without one is composed anew from its overrides in the sweep's list.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from superdyn.config import ConfigError
 from superdyn.hydra_app import register_with_hydra
 from superdyn.runs.adopt import reread, warn_of_refused
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.sweep_folder import MANIFEST, read_manifest, run_folders
+from superdyn.runs.sweep_folder import SWEEP_FILE, read_points, run_folders
 from superdyn.sweeps.outcome import SweepOutcome
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.resolvers import to_run_config
@@ -51,19 +51,19 @@ def recorded_points(sweep_dir: Path) -> list[Point]:
 
 
 def missing_points(sweep_dir: Path) -> list[Point]:
-    """Points that the manifest lists and that have no folder, composed anew from their overrides.
+    """Points that the sweep lists and that have no folder, composed anew from their overrides.
 
     Raises:
         HydraException: an override names what superdyn's own `conf` lacks; the sweep's command then trains the point.
-        ConfigError: an override reads the environment, of which a manifest may come from someone else.
+        ConfigError: an override reads the environment, and the list may come from someone else.
     """
-    absent = [point for point in read_manifest(sweep_dir) if not RunFolder(sweep_dir / point.folder).exists()]
+    absent = [point for point in read_points(sweep_dir) if not RunFolder(sweep_dir / point.folder).exists()]
     if not absent:
         return []
     for override in (override for point in absent for override in point.overrides):
         if "oc.env" in override:
             raise ConfigError(
-                f"{sweep_dir / MANIFEST}: {override!r} reads the environment; use the sweep's own command."
+                f"{sweep_dir / SWEEP_FILE}: {override!r} reads the environment; use the sweep's own command."
             )
     register_with_hydra()
     with initialize_config_dir(str(conf_path()), version_base="1.3"):

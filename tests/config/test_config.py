@@ -12,7 +12,7 @@ REFUSED = {
     "fractional count": ({"trainer__max_steps": 10.5}, r"trainer\.max_steps=10\.5: should be a valid integer"),
     "negative exponent": ({"data__data_exponent": -1.0}, r"data\.data_exponent=-1\.0: .* greater than or equal to 0"),
     "negative steps": ({"trainer__max_steps": -5}, r"trainer\.max_steps=-5: .* greater than or equal to 1"),
-    "infinite rate": ({"optimizer__lr": float("inf")}, r"optimizer\.lr=inf: must be a finite number"),
+    "infinite rate": ({"optimizer__lr": float("inf")}, r"optimizer\.lr=inf: should be a finite number"),
     "rate not a number": ({"optimizer__lr": float("nan")}, r"optimizer\.lr=nan"),
     "unknown rule": ({"optimizer__name": "sgdd"}, r"optimizer\.name='sgdd': should be 'sgd', 'normalized'"),
     "no_superposition": (

@@ -15,7 +15,7 @@ from superdyn.features.values import value_law
 from superdyn.models.protocol import student_class
 from superdyn.retry import recorded_points
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
+from superdyn.runs.sweep_folder import SweepPoint, add_points
 
 RESOLVERS = {"model._target_": student_class, "data.value_law": value_law, "claim.judge": _find}
 
@@ -110,7 +110,7 @@ def test_a_strangers_manifest_names_no_folder_outside_the_sweep(folder, tmp_path
 
 def test_a_strangers_manifest_does_not_read_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("MY_TOKEN", "planted")
-    merge_manifest(tmp_path, [SweepPoint("f" * 64, "run", ("name=${oc.env:MY_TOKEN}",))])
+    add_points(tmp_path, [SweepPoint("f" * 64, "run", ("name=${oc.env:MY_TOKEN}",))])
     with pytest.raises(ConfigError, match=r"sweep\.json.*reads the environment"):
         recorded_points(tmp_path)
 

@@ -7,7 +7,7 @@ import pytest
 from synthetic_sweep import ATTACK, MISSING, SMALL, add_run, run_config, write_sweep
 
 from superdyn.report.page import write_report
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
+from superdyn.runs.sweep_folder import SweepPoint, add_points
 
 
 @pytest.fixture(scope="session")
@@ -15,7 +15,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = write_sweep(tmp_path_factory.mktemp("sweep"), SMALL)
     add_run(root, run_config("trained_embedding", (1.5, 0.0), 7, SMALL), state="failed", error=ATTACK)
     add_run(root, run_config("trained_embedding", (2.0, 1.0), 8, SMALL), state="interrupted")
-    merge_manifest(root, [SweepPoint("f" * 64, MISSING)])
+    add_points(root, [SweepPoint("f" * 64, MISSING)])
     claim = {
         "claim": "sequential",
         "quantity": "alpha_long",

@@ -14,7 +14,7 @@ from superdyn import analysis, theory
 from superdyn.config import RunConfig
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folder_name
+from superdyn.runs.sweep_folder import SweepPoint, add_points, run_folder_name
 
 GRID = ((1.5, 0.0), (2.0, 0.0), (1.5, 1.0), (2.0, 1.0))
 
@@ -102,5 +102,5 @@ def add_run(root: Path, config: RunConfig, *, state: str = "done", error: str | 
     swept = {"model": config.model.name, "a": f"{config.data.data_exponent:g}",
              "b": f"{config.data.importance_exponent:g}", "seed": str(config.seed)}  # fmt: skip
     name = run_folder_name(swept, config.signature())
-    merge_manifest(root, [SweepPoint(config.signature(), name)])
+    add_points(root, [SweepPoint(config.signature(), name)])
     return write_run(root / name, config, state=state, error=error)

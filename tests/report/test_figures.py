@@ -24,7 +24,7 @@ from superdyn.report.style import Drawing, pair_colours
 from superdyn.report.svg import write_figure
 from superdyn.runs.folder import CURVE_COLUMNS
 from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
+from superdyn.runs.sweep_folder import SweepPoint, add_points
 
 NAMES = ["loss_curves", "local_slopes", "exponents", "exponent_list", "feature_heatmap", "half_times"]
 
@@ -76,7 +76,7 @@ def test_conditions_are_in_order_of_size_and_a_missing_point_has_none(tmp_path: 
         config = run_config("trained_embedding", (1.5, 0.0), 0, SMALL).to_mapping()
         config["optimizer"]["lr"] = rate
         add_run(tmp_path, RunConfig.from_mapping(config))
-    merge_manifest(tmp_path, [SweepPoint("f" * 64, MISSING), SweepPoint("e" * 64, "seed=8-eeeeeeee")])
+    add_points(tmp_path, [SweepPoint("f" * 64, MISSING), SweepPoint("e" * 64, "seed=8-eeeeeeee")])
     study = load_study(tmp_path)
     assert list(study.groups) == ["η = 0.25", "η = 0.5"]
     assert study.frame["condition"].tolist() == ["η = 0.25", "η = 0.5", "", ""]

@@ -11,7 +11,7 @@ from synthetic_sweep import ATTACK, MISSING, SMALL, Plan, add_run, run_config, w
 from superdyn import analysis
 from superdyn.config import RunConfig
 from superdyn.report.page import symbols, write_report
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folders
+from superdyn.runs.sweep_folder import SweepPoint, add_points, run_folders
 
 
 def test_page_loads_nothing_from_outside(page: str):
@@ -62,7 +62,7 @@ def test_sweep_without_finished_runs_gives_a_page_that_says_so(tmp_path: Path):
 
 
 def test_sweep_of_which_nothing_has_started_lists_its_points(tmp_path: Path):
-    merge_manifest(tmp_path, [SweepPoint("f" * 64, MISSING)])
+    add_points(tmp_path, [SweepPoint("f" * 64, MISSING)])
     page = write_report(tmp_path).read_text()
     assert "No finished runs" in page
     assert f">{MISSING}<" in page

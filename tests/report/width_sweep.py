@@ -16,7 +16,7 @@ from superdyn.config import RunConfig
 from superdyn.features.probabilities import feature_probabilities
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folder_name
+from superdyn.runs.sweep_folder import SweepPoint, add_points, run_folder_name
 from superdyn.training.schedules import learning_rates, lr_time
 
 
@@ -51,7 +51,7 @@ def write_grid(root: Path, grid: Grid) -> Path:
         name = run_folder_name(swept, config.signature())
         points.append(SweepPoint(config.signature(), name))
         _write_run(root / name, config)
-    merge_manifest(root, points)
+    add_points(root, points)
     return root
 
 

@@ -12,7 +12,7 @@ from superdyn.config import RunConfig
 from superdyn.runs.checkpoints import checkpoint_steps, load_checkpoint, save_checkpoint
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.manifest import seal
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest, run_folder_name, run_folders
+from superdyn.runs.sweep_folder import SweepPoint, add_points, run_folder_name, run_folders
 
 EXPONENTS = ("1.2", "1.4", "1.6", "1.8")
 
@@ -55,4 +55,4 @@ def multiply(sweep: Path, n_runs: int) -> None:
             overrides = tuple(f"{key}={value}" for key, value in swept.items())
             points.append(SweepPoint(signature, run.name, overrides))
     shutil.rmtree(example.path)
-    merge_manifest(sweep, points)
+    add_points(sweep, points)

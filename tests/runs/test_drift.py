@@ -15,7 +15,7 @@ from superdyn.runs.drift import drift_of, environments, warn_of_drift
 from superdyn.runs.environment import describe_environment
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import State, Status
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
+from superdyn.runs.sweep_folder import SweepPoint, add_points
 from superdyn.runs.sweep_status import status_table
 
 SIGNATURE = "1a2b3c4d" + "0" * 56
@@ -113,7 +113,7 @@ def test_a_package_outside_git_is_known_by_its_source(own_package: Path) -> None
 def test_the_diff_is_kept_once_per_sweep_and_in_a_single_runs_own_folder(own_package: Path, tmp_path: Path) -> None:
     (own_package / "__init__.py").write_text("VALUE = 2\n")
     digest = state_now().diff or ""
-    merge_manifest(tmp_path / "sweep", [SweepPoint("s", "a")])
+    add_points(tmp_path / "sweep", [SweepPoint("s", "a")])
     for name in ("a", "b"):
         record = put(tmp_path / "sweep" / name, "done", "drifting.Law").environment() or {}
         assert record["packages"]["drifting"]["diff"] == digest

@@ -1,4 +1,4 @@
-"""A run is trained by one process at a time: who may take it, and when its owner counts as gone."""
+"""When the process that trains a run counts as gone."""
 
 import os
 import socket
@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from superdyn.runs.folder import RunFolder
-from superdyn.runs.ownership import take
 from superdyn.runs.process import is_alive, process_began, this_process
 from superdyn.runs.status import STALE_AFTER_SECONDS, Status
 
@@ -20,36 +18,6 @@ HERE = Status("running", 5, 10, "ab", "run")
 
 def stamped(**changes) -> Status:
     return replace(Status(**HERE.stamped()), **changes)
-
-
-def take_all(root: Path, names: list[str]) -> list[str]:
-    return take(
-        names,
-        root,
-        lambda name: RunFolder(root / name),
-        lambda name, status: status is None or not status.is_live(),
-        lambda name: HERE,
-    )
-
-
-def test_a_run_is_taken_once(tmp_path: Path) -> None:
-    assert take_all(tmp_path, ["a", "b"]) == ["a", "b"]
-    assert take_all(tmp_path, ["a", "b", "c"]) == ["c"]
-
-
-def test_of_many_processes_each_run_is_taken_by_one(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from runs.test_ownership import take_all\n"
-        "print(*take_all(Path(sys.argv[2]), [str(i) for i in range(30)])); sys.stdout.flush(); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code, str(Path(__file__).parents[1]), str(tmp_path)]
-    pipe = subprocess.PIPE
-    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
-    taken = [process.stdout.readline().split() for process in processes]  # pyright: ignore[reportOptionalMemberAccess]
-    for process in processes:
-        process.communicate("")
-    assert sorted(int(name) for names in taken for name in names) == list(range(30))
 
 
 def test_a_process_number_that_is_used_again_is_another_process() -> None:

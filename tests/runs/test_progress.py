@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from tiny_pack import TinyPack, fit, make_config
 
-from superdyn.runs import progress
+from superdyn.runs import live_display, progress
 from superdyn.runs.progress import Progress
 
 pytestmark = pytest.mark.filterwarnings(
@@ -35,7 +35,7 @@ def test_a_pipe_gets_a_line_at_the_start_and_one_at_the_end() -> None:
 
 
 def test_a_slow_run_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(live_display, "LINE_SECONDS", 0.0)
     lines = show(pack(0)).splitlines()
     assert len(lines) == 1 + 11 + 1  # start, one a chunk, end
     assert lines[5].endswith("0:00 min left")

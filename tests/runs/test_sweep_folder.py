@@ -16,8 +16,8 @@ from superdyn.runs.status import STALE_AFTER_SECONDS, State, Status
 from superdyn.runs.sweep_folder import (
     MAX_NAME_LENGTH,
     SweepPoint,
-    merge_manifest,
-    read_manifest,
+    add_points,
+    read_points,
     run_folder_name,
     run_folders,
 )
@@ -55,22 +55,22 @@ def test_a_long_name_is_cut_and_stays_unique() -> None:
     assert name != other
 
 
-def test_a_bigger_grid_adds_its_points_to_the_manifest(tmp_path: Path) -> None:
+def test_a_bigger_grid_adds_its_points_to_the_list(tmp_path: Path) -> None:
     small = [SweepPoint(f"s{i}", f"folder-{i}", (f"seed={i}",)) for i in range(2)]
     big = [SweepPoint(f"s{i}", f"another-name-{i}", (f"seed={i}",)) for i in range(4)]
-    merge_manifest(tmp_path, small)
-    merged = merge_manifest(tmp_path, big)
-    assert read_manifest(tmp_path) == merged
+    add_points(tmp_path, small)
+    add_points(tmp_path, big)
+    merged = read_points(tmp_path)
     assert [p.folder for p in merged] == ["folder-0", "folder-1", "another-name-2", "another-name-3"]
 
 
-def test_a_manifest_that_was_cut_short_is_made_anew_from_the_runs(tmp_path: Path) -> None:
+def test_a_list_that_was_cut_short_is_made_anew_from_the_runs(tmp_path: Path) -> None:
     put(tmp_path, "seed=0", "done")
-    merge_manifest(tmp_path, [SweepPoint(SIGNATURE, "seed=0"), SweepPoint("never began", "seed=1")])
+    add_points(tmp_path, [SweepPoint(SIGNATURE, "seed=0"), SweepPoint("never began", "seed=1")])
     path = tmp_path / "sweep.json"
     path.write_text(path.read_text()[:20])
     with pytest.warns(UserWarning, match=r"sweep.json cannot be read and is rebuilt"):
-        assert read_manifest(tmp_path) == [SweepPoint(SIGNATURE, "seed=0")]
+        assert read_points(tmp_path) == [SweepPoint(SIGNATURE, "seed=0")]
 
 
 def test_a_run_folder_is_accepted_where_a_sweep_folder_is(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_every_point_has_a_row_with_its_state(tmp_path: Path) -> None:
         put(tmp_path, state, state, error="it broke" if state == "failed" else None)
     put(tmp_path, "unlisted", "done")
     names = ("missing", "done", "failed", "interrupted", "running")
-    merge_manifest(tmp_path, [SweepPoint(f"signature of {name}", name) for name in names])
+    add_points(tmp_path, [SweepPoint(f"signature of {name}", name) for name in names])
     rows = {row.name: row for row in sweep_status(tmp_path)}
     assert {name: rows[name].state for name in names} == {name: name for name in names}
     assert rows["failed"].error == "it broke"

@@ -11,7 +11,7 @@ import pytest
 
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
-from superdyn.sweeps.workers.attended import Worker, attend, free_runs
+from superdyn.sweeps.workers.attended import WorkerRecord, attend, free_runs
 
 
 def prepared(tmp_path, config):
@@ -46,8 +46,8 @@ def test_runs_of_a_group_whose_first_rank_was_killed_are_free_at_once(tmp_path, 
 
 def test_runs_of_a_group_on_another_host_are_free_when_it_is_known_to_be_gone(tmp_path, make_config):
     folder, task = prepared(tmp_path, make_config())
-    Worker("far", 17, "1").write(task)
-    Worker("far", 18, "2").write(task, ".rank")
+    WorkerRecord("far", 17, "1").write(task)
+    WorkerRecord("far", 18, "2").write(task, ".rank")
     status = Status("running", 7, 20, "", "run", heartbeat=time.time(), host="far", pid=18, began="2")
     (folder.path / "status.json").write_text(json.dumps(asdict(status)))
     assert current(folder).is_live()

@@ -3,11 +3,10 @@
 import json
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
+from sweeps.command import SUPERDYN
 from sweeps.conftest import TINY
 from sweeps.faulty import FAULTY
 from sweeps.test_faults import assert_same_sweep
@@ -98,7 +97,7 @@ def test_when_the_launch_is_stopped_its_workers_save_and_end(number, code, sweep
     grid = [*(text for text in TINY if "max_steps" not in text), *GRID[:2], "optimizer.lr=0.05"]
     grid += ["trainer.max_steps=3000", "trainer.checkpoint_minutes=0.001"]
     folder = tmp_path / "stopped"
-    command = [str(Path(sys.executable).with_name("superdyn")), "train", "-m", *grid, *LOCAL]
+    command = [str(SUPERDYN), "train", "-m", *grid, *LOCAL]
     process = subprocess.Popen([*command, f"hydra.sweep.dir={folder}"], stdout=subprocess.PIPE, text=True)
     while not any('"step": 0' not in path.read_text() for path in folder.glob("*/status.json")):
         time.sleep(0.1)
@@ -131,3 +130,11 @@ def test_gpu_slots_see_their_own_device(make_config, monkeypatch):
     assert seen == ["1", "3", "5", "1", "3", "5"]
     with pytest.raises(ConfigError, match=r"launcher.devices=9.*4 GPUs are visible"):
         slots_of(make_config(trainer__accelerator="auto", launcher__devices=9))
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_tried_again_by_one_of_the_workers(sweep, faults):
+    grid = [*FAULTY, *LOCAL, "model.activation=linear", "optimizer.lr=1e12,2e12", "launcher.max_pack_size=1"]
+    assert len(sweep(*grid).failed) == 2
+    assert len(sweep(*grid, "sweep.retry=true").failed) == 2
+    assert len((faults / "trained").read_text().split()) == 4

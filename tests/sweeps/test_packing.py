@@ -7,7 +7,8 @@ from small_transformer import TRANSFORMER
 
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps import packing
-from superdyn.sweeps.packing import make_packs, member_bytes, pack_size
+from superdyn.sweeps.member_memory import member_bytes
+from superdyn.sweeps.packing import make_packs, pack_size
 from superdyn.sweeps.points import Point
 from superdyn.training.module import SuperpositionModule
 

@@ -7,11 +7,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
+from sweeps.command import SUPERDYN
 from training.test_packs import assert_same_run
 
 from superdyn.runs.folder import RunFolder
@@ -35,7 +35,7 @@ PATIENCE_SECONDS = 300.0
 
 
 def start(folder):
-    command = [Path(sys.executable).with_name("superdyn"), "train", *OVERRIDES, f"hydra.run.dir={folder}"]
+    command = [SUPERDYN, "train", *OVERRIDES, f"hydra.run.dir={folder}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

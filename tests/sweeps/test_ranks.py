@@ -12,8 +12,10 @@ from training.token_runs import TOKENS
 
 from superdyn.cli import main
 from superdyn.runs.folder import RunFolder
+from superdyn.runs.status import Status
+from superdyn.sweeps.executors.rank_groups import run_group, train_by_groups
+from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks.group import run_group
 from superdyn.sweeps.sweep import run_sweep
 
 DOUBLE = {"trainer__precision": "64-true", "trainer__max_steps": 40, "data__eval_size": 1024}
@@ -52,8 +54,8 @@ def train_on_two_ranks(root, configs):
     for name, config in configs.items():
         folders[name].prepare(config.to_mapping(), config.signature())
     task = root / "task.json"
-    task.write_text(json.dumps({"sweep_dir": str(root), "folders": list(configs), "retry": False}))
-    return folders, run_group(2, [str(task)])
+    task.write_text(json.dumps({"sweep_dir": str(root), "folders": list(configs)}))
+    return folders, run_group(task, 2)
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +111,16 @@ def test_an_error_on_one_rank_is_the_runs_and_ends_the_group(trained):
 
 def test_one_rank_writes_to_wandb(trained):
     assert len(list((trained[0]["float32"].path / "wandb").glob("offline-run-*"))) == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_another_process_has_taken_meanwhile_is_left_to_it(make_config, tmp_path):
+    config, folder = make_config(trainer__devices=2, trainer__strategy="ddp"), RunFolder(tmp_path / "run")
+    folder.prepare(config.to_mapping(), config.signature())
+    folder.write_status(Status("running", 0, 20, config.signature(), "run"))  # by this process, which lives on
+    point = Point((), config, folder)
+    train_by_groups(Launch(tmp_path, (point,)), [point])
+    assert point.state() == "running"
 
 
 PLACES = {

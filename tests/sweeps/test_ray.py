@@ -1,15 +1,14 @@
 """`launcher=ray`: a ray that the launch starts on this machine, and one that it finds."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from sweeps.command import PATIENCE_SECONDS, SUPERDYN, n_in_training, statuses, wait_until
 from training.test_packs import assert_same_run
 
 from superdyn.cli import main
@@ -22,23 +21,10 @@ pytestmark = [
 
 TINY = ["logger=none", "data.n_features=16", "data.batch_size=8", "data.eval_size=64", "trainer.chunk_steps=16"]
 LONG = [*TINY, "trainer.checkpoint_minutes=0.001", "trainer.max_steps=20000", "seed=0,1"]
-PATIENCE_SECONDS = 300.0
 
 
 def command(folder, *overrides):
-    superdyn = Path(sys.executable).with_name("superdyn")
-    return [superdyn, "train", "-m", *LONG, "launcher=ray", *overrides, f"hydra.sweep.dir={folder}"]
-
-
-def statuses(folder):
-    return [json.loads(path.read_text()) for path in folder.glob("*/status.json")]
-
-
-def wait_until_in_training(folder):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while sum(status["state"] == "running" and status["step"] > 0 for status in statuses(folder)) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    return [SUPERDYN, "train", "-m", *LONG, "launcher=ray", *overrides, f"hydra.sweep.dir={folder}"]
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +44,7 @@ def assert_same_sweep(one, other):
 
 def test_ctrl_c_saves_and_the_same_command_goes_on_to_the_same_bits(whole, tmp_path):
     process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_until_in_training(tmp_path)
+    wait_until(lambda: n_in_training(tmp_path) == 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 130, out + err
@@ -72,7 +58,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on_to_the_same_bits(whole, tmp_p
 
 def test_a_worker_that_is_killed_is_started_again(whole, tmp_path):
     process = subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, text=True)
-    wait_until_in_training(tmp_path)
+    wait_until(lambda: n_in_training(tmp_path) == 2)
     os.kill(statuses(tmp_path)[0]["pid"], signal.SIGKILL)
     out, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, out
@@ -82,7 +68,7 @@ def test_a_worker_that_is_killed_is_started_again(whole, tmp_path):
 
 def test_a_launch_that_is_killed_loses_nothing(whole, tmp_path):
     process = subprocess.Popen(command(tmp_path), stdout=subprocess.DEVNULL)
-    wait_until_in_training(tmp_path)
+    wait_until(lambda: n_in_training(tmp_path) == 2)
     process.kill()
     process.wait()
     subprocess.run(command(tmp_path), check=True, timeout=PATIENCE_SECONDS)

@@ -11,7 +11,7 @@ from superdyn.cli import main
 from superdyn.config import RunConfig
 from superdyn.runs import adopt
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.sweep_folder import read_manifest, run_folders
+from superdyn.runs.sweep_folder import read_points, run_folders
 
 KEPT = "of an older schema adopted, with solver='steps' filled in"
 SEEDS = "seed=0,1"
@@ -39,7 +39,7 @@ def test_runs_of_an_older_schema_are_the_same_runs(old_sweep, sweep):
     for run in run_folders(folder):
         assert signature_in(run) == RunConfig.from_mapping(run.config() or {}).signature()
         assert (run.environment() or {}).get("first_signature") == old.get(run.name)
-    assert sorted(p.signature for p in read_manifest(folder)) == sorted(map(signature_in, run_folders(folder)))
+    assert sorted(p.signature for p in read_points(folder)) == sorted(map(signature_in, run_folders(folder)))
 
 
 def test_after_that_nothing_is_read_again_and_nothing_said(old_sweep, sweep, monkeypatch):
@@ -90,7 +90,7 @@ def test_a_run_whose_process_is_at_work_is_left_to_it(old_sweep, sweep, monkeypa
         outcome = sweep(SEEDS)
     assert (outcome.done, outcome.unfinished) == (1, (busy.name,))
     assert signature_in(busy) == old[busy.name]
-    assert len(run_folders(folder)) == len(read_manifest(folder)) == 2
+    assert len(run_folders(folder)) == len(read_points(folder)) == 2
 
 
 @pytest.mark.parametrize("stop_after", range(4))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sweeps.command import SUPERDYN
 from sweeps.test_ranks import train_on_two_ranks
 from training.test_packs import assert_same_run, final_state
 from training.token_runs import BIGRAM, GPT2, LLAMA, TOKENS
@@ -204,7 +205,7 @@ def test_two_ranks_then_one_process_then_two_ranks_train_as_one_process(
 
 
 COMMAND = [
-    Path(sys.executable).with_name("superdyn"), "train", "model=language_model", "trainer=fsdp", "trainer.devices=2",
+    SUPERDYN, "train", "model=language_model", "trainer=fsdp", "trainer.devices=2",
     "trainer.accelerator=cpu", "logger=none", "data.n_features=32", "data.batch_size=4", "data.length=8",
     "data.tokens.eval_tokens=64", "model.width=16", "model.decoder.n_layers=1", "model.decoder.size=null",
     "optimizer=adam", "optimizer.lr=0.001", "trainer.max_steps=400", "trainer.chunk_steps=4",

@@ -3,15 +3,13 @@
 Real processes of the installed command; the three signals are sent to three sweeps that start at the same time.
 """
 
-import json
 import signal
 import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps.command import PATIENCE_SECONDS, SUPERDYN, n_in_training, statuses
 from training.test_packs import assert_same_run
 
 from superdyn.cli import main
@@ -34,29 +32,19 @@ OVERRIDES = [
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -signal.SIGKILL}
-PATIENCE_SECONDS = 300.0
 
 
 def arguments(folder):
     return ["train", "-m", *OVERRIDES, f"hydra.sweep.dir={folder}"]
 
 
-def statuses(folder):
-    return [json.loads(path.read_text()) for path in folder.glob("*/status.json")]
-
-
-def is_in_training(folder):
-    return any(status["state"] == "running" and status["step"] > 0 for status in statuses(folder))
-
-
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
     """By signal: the sweep's folder, and the process with its exit code and output."""
-    command = [Path(sys.executable).with_name("superdyn")]
     root, processes = tmp_path_factory.mktemp("stopped"), {}
     for number in SIGNALS:
         processes[number] = subprocess.Popen(
-            [*command, *arguments(root / number.name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [SUPERDYN, *arguments(root / number.name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
     found = {}
     waiting = dict(processes)
@@ -64,7 +52,7 @@ def stopped(tmp_path_factory):
     while waiting:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-        for number in [number for number in waiting if is_in_training(root / number.name)]:
+        for number in [number for number in waiting if n_in_training(root / number.name)]:
             waiting.pop(number).send_signal(number)
         assert all(process.poll() is None for process in waiting.values()), "a sweep ended before its signal was sent"
     for number, process in processes.items():

@@ -9,12 +9,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
+from sweeps.command import PATIENCE_SECONDS, SUPERDYN, n_in_training, statuses, wait_until
 from sweeps.test_faults import assert_same_sweep
 
 from superdyn.cli import main
@@ -22,7 +21,6 @@ from superdyn.config import ConfigError
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "slurm"
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
-PATIENCE_SECONDS = 600.0
 
 TINY = ["logger=none", "data.n_features=16", "data.batch_size=8", "data.eval_size=64", "trainer.chunk_steps=16"]
 LONG = [*TINY, "trainer.checkpoint_minutes=0.001", "trainer.max_steps=20000"]
@@ -89,7 +87,7 @@ def whole(tmp_path_factory):
 
 def launch(folder, *overrides):
     """The launching process, as a user starts it."""
-    command = [Path(sys.executable).with_name("superdyn"), "train", "-m", *LONG, "launcher=slurm", *overrides]
+    command = [SUPERDYN, "train", "-m", *LONG, "launcher=slurm", *overrides]
     return subprocess.Popen([*command, f"hydra.sweep.dir={folder}"], stdout=subprocess.PIPE, text=True)
 
 
@@ -98,24 +96,9 @@ def finish(process):
     return process.returncode, out
 
 
-def wait_until(condition):
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-def statuses(folder):
-    return [json.loads(path.read_text()) for path in folder.glob("*/status.json")]
-
-
-def in_training(folder, runs=2):
-    return lambda: sum(s["state"] == "running" and s["step"] > 0 for s in statuses(folder)) == runs
-
-
 def launch_into_training(folder, *overrides, runs=2):
     process = launch(folder, *overrides)
-    wait_until(in_training(folder, runs))
+    wait_until(lambda: n_in_training(folder) == runs)
     return process
 
 
@@ -147,7 +130,7 @@ def test_cancelled_jobs_save_and_the_same_command_goes_on(slurm, whole, tmp_path
     assert code == 0
     (array,) = {job.partition("_")[0] for job in jobs_of(tmp_path)}
     assert f"scancel {array}" in out
-    wait_until(in_training(tmp_path))
+    wait_until(lambda: n_in_training(tmp_path) == 2)
     subprocess.run(["scancel", array], check=True)
     wait_until(lambda: all(is_over(job) for job in jobs_of(tmp_path)))
     assert {(status["state"], status["step"] > 0) for status in statuses(tmp_path)} == {("interrupted", True)}
@@ -179,7 +162,7 @@ def test_a_job_longer_than_its_time_limit_is_requeued_by_slurm_s_own_signal(slur
 @on_slurm
 def test_a_job_that_has_timed_out_too_often_fails_with_the_log_s_path(slurm, tmp_path):
     process = launch(tmp_path, "seed=0", "launcher.max_timeouts=0", "launcher.retries=0", "launcher.time_minutes=2")
-    wait_until(in_training(tmp_path, runs=1))
+    wait_until(lambda: n_in_training(tmp_path) == 1)
     (job,) = jobs_of(tmp_path)
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
     assert finish(process)[0] == 1

@@ -7,20 +7,18 @@ that nobody disturbed.
 import os
 import signal
 import subprocess
-import sys
 import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
+from sweeps.command import PATIENCE_SECONDS, SUPERDYN, n_in_training, statuses, wait_until
 from sweeps.test_machines import LANGUAGE, SMALL, alone, curve
-from sweeps.test_slurm import PATIENCE_SECONDS, SCRIPT, is_over, jobs_of, on_slurm, shown, statuses, wait_until
+from sweeps.test_slurm import SCRIPT, is_over, jobs_of, on_slurm, shown
 from training.test_packs import assert_same_run
 
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import run_folders
 
-SUPERDYN = Path(sys.executable).with_name("superdyn")
 RANKS = ["trainer.devices=2", "trainer.num_nodes=2", "trainer.accelerator=cpu"]
 SWEEP = [*LANGUAGE, "trainer=fsdp", *RANKS, "trainer.checkpoint_minutes=0.0001", "trainer.max_steps=300"]
 
@@ -87,7 +85,7 @@ def test_a_sweep_of_jobs_over_two_nodes_trains_as_one_process(slurm, whole, tmp_
 @pytest.mark.parametrize("ending", ["its time ends", "scancel", "a rank is killed"])
 def test_a_job_over_two_nodes_that_is_ended_goes_on_to_the_same_bits(ending, slurm, whole, tmp_path):
     process = launch(tmp_path, "seed=0")
-    wait_until(lambda: any(s["state"] == "running" and s["step"] > 0 for s in statuses(tmp_path)))
+    wait_until(lambda: n_in_training(tmp_path) > 0)
     (job,) = jobs_of(tmp_path)
     if ending == "its time ends":
         subprocess.run(["scancel", "--signal=USR2", job], check=True)

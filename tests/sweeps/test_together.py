@@ -5,10 +5,10 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeps.command import SUPERDYN
 from sweeps.conftest import TINY
 from sweeps.faulty import FAULTY
 
@@ -20,7 +20,7 @@ from superdyn.sweeps.launch import Launch
 
 def command(*overrides: str) -> list[str]:
     tiny = [text for text in TINY if "max_steps" not in text]
-    return [str(Path(sys.executable).with_name("superdyn")), "train", "-m", *tiny, *overrides]
+    return [str(SUPERDYN), "train", "-m", *tiny, *overrides]
 
 
 def test_two_launches_share_the_runs_and_wait_for_each_other(faults, tmp_path):

@@ -22,7 +22,7 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.shard_writer import save_shards
 from superdyn.sweeps import sweep
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks import admission, process_group
+from superdyn.sweeps.ranks import admission, process_group, strategies
 from superdyn.sweeps.ranks.place import Place
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.module import SuperpositionModule
@@ -87,7 +87,7 @@ def _try_shards(ranks: Ranks, config: RunConfig, mesh: DeviceMesh, root: Path) -
 
 
 if __name__ == "__main__":
-    for room in (admission, process_group, sweep):
+    for room in (admission, process_group, strategies, sweep):
         vars(room)["place"] = lambda: Place("torchrun", 0, 1, 0, 1)
     command, folder = sys.argv[1], Path(sys.argv[2])
     runs = {name: RunConfig.from_mapping(run) for name, run in json.loads((folder / "runs.json").read_text()).items()}

@@ -12,7 +12,7 @@ from training.token_runs import TOKENS
 from superdyn.cli import main
 from superdyn.config import ConfigError
 from superdyn.doctor import check_devices
-from superdyn.sweeps.packing import member_bytes
+from superdyn.sweeps.member_memory import member_bytes
 from superdyn.training.memory import RUNTIME_BYTES, check_memory, free_bytes, token_bytes
 
 DEVICES = ["cpu", pytest.param("gpu", marks=pytest.mark.gpu)]

@@ -4,7 +4,7 @@ import pytest
 from small_transformer import TRANSFORMER
 from training.test_token_memory import peak_bytes
 
-from superdyn.sweeps.packing import member_bytes
+from superdyn.sweeps.member_memory import member_bytes
 from superdyn.training.memory import RUNTIME_BYTES
 
 WIDE = {

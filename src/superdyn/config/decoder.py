@@ -5,9 +5,7 @@ so that the vocabulary does not matter), or the depth `n_layers` alone. A layer 
 attention and 2 (GELU, ReLU) or 3 (SwiGLU) times `mlp_ratio` for the MLP. The depth is the one at which width = 64·depth
 (GPT-2's 768 at 12), at least 2. Learning rate (of AdamW) and tokens of a batch: Bi et al. 2024 (DeepSeek LLM),
 η = 0.3118 C^-0.1250, B = 0.2920 C^0.3271, at C = 6ND FLOPs with D = 20N tokens (Hoffmann et al. 2022); they fitted
-C = 1e17 to 2e19, other sizes extrapolate. The paper itself could not be read again: a calculator made from it
-(codestar12.github.io/llm-hparam-flop-calculator) has the same four numbers, C of non-embedding weights and B in tokens;
-nobody was found who restates the range of the fit. Imports no torch.
+C = 1e17 to 2e19, other sizes extrapolate. Imports no torch.
 """
 
 import math
@@ -16,8 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from superdyn.config.section import Count, NonNegative, Positive, Section
 from superdyn.config.validation import ConfigError, validated
 
 _ASPECT = 64
@@ -37,8 +36,6 @@ def _number_of_weights(value: Any) -> Any:
 
 
 Size = Annotated[int, BeforeValidator(_number_of_weights), Field(ge=1000, le=10**11)]
-Count = Annotated[int, Field(ge=1)]
-Positive = Annotated[float, Field(gt=0, lt=math.inf)]
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ class DecoderShape:
             )
 
 
-class DecoderSettings(BaseModel):
+class DecoderSettings(Section):
     """Keys under `model.decoder`; None is derived by `shape`.
 
     `mlp_ratio`: None is 4, for swiglu 8/3 (the same number of weights). `bias`: of the linear maps and the layer norm.
@@ -107,8 +104,6 @@ class DecoderSettings(BaseModel):
     `head_rank`: the unembedding is (V × rank)(rank × width). `init_scale`: standard deviation of initial weights;
     `residual_scaling` divides it by √(2·layers) for the maps that write into the residual stream (Radford et al. 2019).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     size: Size | None = None
     n_layers: Annotated[int, Field(ge=0)] | None = None
@@ -123,7 +118,7 @@ class DecoderSettings(BaseModel):
     context: Count = 64
     bias: bool = False
     head_rank: Count | None = None
-    init_scale: Annotated[float, Field(ge=0, lt=math.inf)] = 0.02
+    init_scale: NonNegative = 0.02
     residual_scaling: bool = True
 
     @classmethod

@@ -15,6 +15,9 @@ MEMBER_FIELDS = (
 )
 """Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
 
+TRANSFORMER_MEMBER_FIELDS = ("model.decoder.init_scale",)
+"""What transformers of one pack may differ in too."""
+
 SWITCH_FIELDS = ("model.name", "model.train_encoder", "model.encoder_init", "model.bias")
 """Switches of the built-in student that members may also differ in where shapes agree, see `RunConfig.pack_key`."""
 
@@ -44,7 +47,6 @@ INCIDENTAL_FIELDS = (
     "trainer.progress",
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
-
 
 LATER_FIELDS = {"trainer.measures": [], "optimizer.options": {}}
 """Fields that runs once did without: at these values they are left out of the signature, which stays what it was."""

@@ -4,7 +4,7 @@ Physics that needs the feature moments (the stability of exact descent, the dens
 `training/feasible.py`.
 """
 
-from superdyn.config.schema import UPDATE_RULES, ModelConfig, RunSettings
+from superdyn.config.schema import STUDENT, UPDATE_RULES, ModelConfig, RunSettings
 from superdyn.config.validation import ConfigError
 
 
@@ -67,7 +67,7 @@ def _check_solver(config: RunSettings) -> None:
         "model.train_encoder": (config.model.train_encoder, False),
         "model.core": (config.model.core, "trained"),
         "model.bias": (config.model.bias, False),
-        "model._target_": (config.model.target, ModelConfig.model_fields["target"].default),
+        "model._target_": (config.model.target, STUDENT),
         "optimizer.name": (config.optimizer.name, "sgd"),
         "optimizer.momentum": (config.optimizer.momentum, 0.0),
         "optimizer.weight_decay": (config.optimizer.weight_decay, 0.0),
@@ -109,7 +109,7 @@ def _check_ranks(config: RunSettings) -> None:
 def _check_trained(config: RunSettings) -> None:
     """What the student family trains by itself: in a pack a part is there for all that one member trains."""
     model, optimizer = config.model, config.optimizer
-    if model.target != type(model).model_fields["target"].default or model.train_encoder:
+    if model.train_encoder or not model.is_student:
         return
     if model.core == "identity" and not model.bias:
         raise ConfigError(

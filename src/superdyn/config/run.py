@@ -16,12 +16,13 @@ from superdyn.config.identity import (
     MEMBER_FIELDS,
     PACK_FIELDS,
     SWITCH_FIELDS,
+    TRANSFORMER_MEMBER_FIELDS,
     counts,
     is_under,
 )
 from superdyn.config.rules import check_run
-from superdyn.config.schema import ModelConfig, RunSettings
-from superdyn.config.sequence_rules import TRANSFORMER, TRANSFORMER_MEMBER_FIELDS, check_sequences
+from superdyn.config.schema import RunSettings
+from superdyn.config.sequence_rules import check_sequences
 from superdyn.config.token_rules import check_tokens
 from superdyn.config.validation import validated
 
@@ -65,7 +66,7 @@ class RunConfig(RunSettings):
         and the user's own students see too much of it. Transformers may differ in the scale of initial weights too.
         """
         shared = INCIDENTAL_FIELDS + MEMBER_FIELDS
-        if self.model.target == TRANSFORMER:
+        if self.model.is_transformer:
             shared += TRANSFORMER_MEMBER_FIELDS
         if self._switches_are_rates():
             shared += SWITCH_FIELDS
@@ -74,7 +75,7 @@ class RunConfig(RunSettings):
 
     def _switches_are_rates(self) -> bool:
         return (
-            self.model.target == ModelConfig.model_fields["target"].default
+            self.model.is_student
             and self.model.encoder_init != "identity"
             and self.loss == "sampled"
             and self.optimizer.name in ("sgd", "adam", "adamw")

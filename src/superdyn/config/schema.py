@@ -8,7 +8,10 @@ from pydantic import AfterValidator, Field
 
 from superdyn.config.decoder import DecoderSettings
 from superdyn.config.launcher import LauncherConfig
-from superdyn.config.section import Beta, Count, Finite, Fraction, NonNegative, Positive, Section
+from superdyn.config.section import Beta, Count, Fraction, NonNegative, Positive, Section
+
+STUDENT = "superdyn.models.student.Student"
+TRANSFORMER = "superdyn.models.transformer.Transformer"
 
 
 class TokensConfig(Section):
@@ -33,7 +36,7 @@ class DataConfig(Section):
 
     n_features: Count
     data_exponent: NonNegative
-    importance_exponent: Finite
+    importance_exponent: float
     density: Positive = 1.0
     clip: bool = False
     value_law: str = "uniform"
@@ -55,7 +58,7 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The student y = act(W_dᵀ B W_e x + c), or a user's class named by `_target_` with its own `options`."""
 
-    target: str = Field(alias="_target_", default="superdyn.models.student.Student")
+    target: str = Field(alias="_target_", default=STUDENT)
     name: str
     width: Count
     train_encoder: bool = True
@@ -68,6 +71,16 @@ class ModelConfig(Section):
     allow_overcomplete: bool = False
     options: dict[str, Any] = Field(default_factory=dict)
     decoder: DecoderSettings | None = None
+
+    @property
+    def is_student(self) -> bool:
+        """Whether it is of superdyn's student family, and neither a transformer nor the user's own."""
+        return self.target == STUDENT
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether it is model=transformer, which reads feature vectors."""
+        return self.target == TRANSFORMER
 
 
 UPDATE_RULES = ("sgd", "normalized", "adam", "adamw", "muon")
@@ -91,7 +104,7 @@ class OptimizerConfig(Section):
     nesterov: bool = False
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
     eps: Positive = 1e-8
-    weight_decay: Finite = 0.0
+    weight_decay: float = 0.0
     weight_decay_on: Literal["all", "encoder"] = "all"
     schedule: Literal["constant", "cosine", "inverse_power"] = "constant"
     warmup_fraction: Fraction = 0.0
@@ -160,7 +173,7 @@ class ClaimConfig(Section):
     source: str
     judge: str
     kind: Literal["check", "finding"]
-    expected: Finite
+    expected: float
     tolerance: NonNegative
     minutes: dict[Literal["smoke", "mini", "full"], Positive]
     needs_power_law: bool = False

@@ -6,12 +6,6 @@ from superdyn.config.decoder import DecoderShape
 from superdyn.config.schema import ModelConfig, RunSettings
 from superdyn.config.validation import ConfigError
 
-TRANSFORMER = "superdyn.models.transformer.Transformer"
-"""`model._target_` of model=transformer."""
-
-TRANSFORMER_MEMBER_FIELDS = ("model.decoder.init_scale",)
-"""What transformers of one pack may differ in besides `identity.MEMBER_FIELDS`."""
-
 _NOT_OF_A_TRANSFORMER: dict[str, Any] = {
     "train_encoder": True,
     "core": "trained",
@@ -28,31 +22,30 @@ def check_sequences(config: RunSettings) -> None:
         ConfigError: naming the keys, their values and what is allowed.
     """
     data, model = config.data, config.model
-    is_student = model.target == ModelConfig.model_fields["target"].default
     if data.kind == "features" and (data.length, data.lag) != (1, 0):
         raise ConfigError(
             f"data.length={data.length}, data.lag={data.lag}: data.kind=features are single vectors, of length 1 and "
             f"lag 0; for sequences use data=sequences."
         )
     if data.kind == "sequences":
-        _check_lag(config, is_student)
-    if is_student and model.decoder is not None:
+        _check_lag(config)
+    if model.is_student and model.decoder is not None:
         raise ConfigError(
             f"model.decoder: the student family (model={model.name}) has no blocks; allowed is null, or "
             f"model=transformer."
         )
-    if model.target == TRANSFORMER:
+    if model.is_transformer:
         _check_transformer(config)
 
 
-def _check_lag(config: RunSettings, is_student: bool) -> None:
+def _check_lag(config: RunSettings) -> None:
     data = config.data
     if data.lag >= data.length:
         raise ConfigError(
             f"data.lag={data.lag}: reaches back further than a sequence of data.length={data.length} is long; "
             f"allowed are 0 to {data.length - 1}."
         )
-    if data.lag and is_student:
+    if data.lag and config.model.is_student:
         raise ConfigError(
             f"data.lag={data.lag}: the student family (model={config.model.name}) sees one position at a time; allowed "
             f"is 0, or model=transformer."

@@ -5,6 +5,7 @@ What needs the files or the language itself is checked in `training/token_feasib
 
 from superdyn.config.decoder import DecoderShape
 from superdyn.config.schema import RunSettings, TokensConfig
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.config.validation import ConfigError
 
 TOKEN_LOSSES = ("cross_entropy", "probability_error", "logit_error")
@@ -53,7 +54,7 @@ def _check_token_run(config: RunSettings) -> None:
             f"data.kind=tokens: needs a model that reads tokens, and model.name={model.name} has no model.decoder; "
             f"use model=language_model."
         )
-    shape = model.decoder.shape(width=model.width, tied=model.tied)
+    shape = decoder_shape(model)
     shape.check_length(data.length)
     if data.tokens is None:
         raise ConfigError("data.tokens=None: data.kind=tokens needs the section data.tokens; use data=zipf_tokens.")
@@ -79,8 +80,7 @@ def uneven_shards(config: RunSettings) -> str | None:
 
     All have an axis as wide as the model, but for some biases and for the unembedding of a factorised head.
     """
-    assert config.model.decoder is not None, "a language model"
-    shape, ranks = config.model.decoder.shape(width=config.model.width, tied=config.model.tied), config.trainer.n_ranks
+    shape, ranks = decoder_shape(config.model), config.trainer.n_ranks
     sizes = {"model.width": shape.width}
     if shape.bias and shape.n_layers:
         sizes["model.decoder.n_kv_heads times the width of a head"] = shape.n_kv_heads * shape.head_width

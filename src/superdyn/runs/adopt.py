@@ -17,7 +17,7 @@ from superdyn.config.validation import ConfigError
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.schema import schema_fingerprint
-from superdyn.runs.sweep_folder import read_manifest, rename_points
+from superdyn.runs.sweep_folder import read_points, rename_points
 
 
 class Reading(NamedTuple):
@@ -54,12 +54,12 @@ def older_runs_among(sweep_dir: Path, wanted: Collection[str]) -> dict[str, str]
 
     Args:
         sweep_dir: the sweep's folder; nothing is written.
-        wanted: signatures that its manifest does not know.
+        wanted: signatures that its list of points does not have.
 
     Returns:
         Folder names by wanted signature. A warning names a run whose configuration can no longer be read.
     """
-    older = [point for point in read_manifest(sweep_dir) if point.schema != schema_fingerprint()] if wanted else []
+    older = [point for point in read_points(sweep_dir) if point.schema != schema_fingerprint()] if wanted else []
     found: dict[str, str] = {}
     refused = []
     for point in older:
@@ -85,7 +85,7 @@ def adopt_runs(sweep_dir: Path, wanted: Sequence[tuple[RunFolder, str]]) -> None
     and stays as it is if it holds another run, if its configuration is not the one that was written into it, or if its
     process is at work. A kill at any moment leaves the run as one of the older schema, which the next launch adopts.
     """
-    listed = {point.folder: point.signature for point in read_manifest(sweep_dir)}
+    listed = {point.folder: point.signature for point in read_points(sweep_dir)}
     adopted: dict[str, Reading] = {}
     for folder, signature in wanted:
         status = current_status(folder)

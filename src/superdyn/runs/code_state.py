@@ -8,28 +8,35 @@ import functools
 import hashlib
 import importlib.util
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.installed import installed_version
 
-DIFF_DIGITS = 8
-"""Of the digest of a diff, in the name of its file and in messages."""
+_COMMIT_DIGITS, _DIGEST_DIGITS = 7, 8
+"""In messages; a diff's file has as many of its digest in its name."""
 
 _PLAIN_DIFF = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames", "--full-index", "--unified=3",
                "--src-prefix=a/", "--dst-prefix=b/")  # fmt: skip
 """The same changes give the same text whatever the user's git settings are."""
 
 
-class CodeState(NamedTuple):
+@dataclass(frozen=True)
+class CodeState:
     """A package's code; `diff` and `source` are hex digests, `changes` the diff's text (empty when clean)."""
 
     version: str | None
-    commit: str | None
-    diff: str | None
-    source: str | None
-    changes: str = ""
+    commit: str | None = None
+    diff: str | None = None
+    source: str | None = None
+    changes: str = field(default="", compare=False)
+
+    def __str__(self) -> str:
+        at = f" at {self.commit[:_COMMIT_DIGITS]}" if self.commit else ""
+        of = f" of source {self.source[:_DIGEST_DIGITS]}" if self.source else ""
+        changed = "" if self.diff is None else f" with changes {self.diff[:_DIGEST_DIGITS]}".removesuffix(" ?")
+        return f"{self.version or ''}{at}{of}{changed}".strip() or "unknown"
 
     def record(self) -> dict[str, str | bool | None]:
         """The part that `environment.json` keeps."""
@@ -52,23 +59,24 @@ def code_state(package: str) -> CodeState | None:
     if place is None:
         return None
     folder, pathspec = place
+    version = installed_version(package.partition(".")[0])
     where = _git(folder, "rev-parse", "HEAD", "--show-prefix")
     # A repository that merely surrounds a virtual environment does not track the package and says nothing about it.
     if where is None or not _git(folder, "ls-files", "--", pathspec):
-        return CodeState(installed_version(package.partition(".")[0]), None, None, _source_digest(folder, pathspec))
+        return CodeState(version, source=_source_digest(folder, pathspec))
     commit, _, prefix = where.partition("\n")
     changes = _changes(folder, pathspec, prefix.strip())
     digest = hashlib.sha256(changes.encode()).hexdigest() if changes else None
-    return CodeState(installed_version(package.partition(".")[0]), commit, digest, None, changes)
+    return CodeState(version, commit, digest, changes=changes)
 
 
 def keep_diff(state: CodeState | None, folder: Path) -> None:
     """Store the changes as `folder/<first 8 digits of their digest>.diff`, once."""
     if state is None or state.diff is None:
         return
-    path = folder / f"{state.diff[:DIFF_DIGITS]}.diff"
+    path = folder / f"{state.diff[:_DIGEST_DIGITS]}.diff"
     if not path.is_file():
-        write_atomically(path, lambda file: file.write(state.changes.encode()))
+        write_text_atomically(path, state.changes)
 
 
 def _place(package: str) -> tuple[Path, str] | None:

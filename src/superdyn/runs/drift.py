@@ -8,33 +8,16 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from superdyn.config.targets import user_package
-from superdyn.runs.code_state import DIFF_DIGITS, code_state
+from superdyn.runs.code_state import CodeState, code_state
 from superdyn.runs.environment import recorded_versions
 from superdyn.runs.folder import RunFolder
 
-COMMIT_DIGITS = 7
-
 _UNRECORDED = "?"
 """Changes of which only the fact is recorded; they are taken for other ones."""
-
-
-class Code(NamedTuple):
-    """What made a run, for one package."""
-
-    version: str | None
-    commit: str | None = None
-    diff: str | None = None
-    source: str | None = None
-
-    def __str__(self) -> str:
-        at = f" at {self.commit[:COMMIT_DIGITS]}" if self.commit else ""
-        of = f" of source {self.source[:DIFF_DIGITS]}" if self.source else ""
-        changed = "" if self.diff is None else f" with changes {self.diff[:DIFF_DIGITS]}".removesuffix(" ?")
-        return f"{self.version or ''}{at}{of}{changed}".strip() or "unknown"
 
 
 @dataclass(frozen=True)
@@ -60,7 +43,7 @@ def drift_of(environments: Mapping[str, Mapping[str, Any]]) -> dict[str, Drift]:
 
     A run of a package that is not found here or not allowed cannot be compared and is left out.
     """
-    known: dict[tuple[tuple[str, Code], ...], Drift | None] = {}
+    known: dict[tuple[tuple[str, CodeState], ...], Drift | None] = {}
     found = {}
     for name, environment in environments.items():
         for part in (environment, *environment.get("earlier", ())):
@@ -107,35 +90,35 @@ def made_by(environment: Mapping[str, Any]) -> str:
 def running_code(package: str) -> str | None:
     """The code of a package that this process runs, in words; None where it is not found."""
     state = code_state(package)
-    return None if state is None else str(Code(*state[:4]))
+    return None if state is None else str(state)
 
 
-def _recorded(environment: Mapping[str, Any]) -> tuple[tuple[str, Code], ...]:
+def _recorded(environment: Mapping[str, Any]) -> tuple[tuple[str, CodeState], ...]:
     versions = environment.get("versions") or {}
     packages = {"superdyn": {"version": versions.get("superdyn")} | (environment.get("git") or {})}
     packages |= environment.get("packages") or {}
-    return (*((name, _code(state)) for name, state in packages.items()), ("torch", Code(versions.get("torch"))))
+    return (*((name, _code(state)) for name, state in packages.items()), ("torch", CodeState(versions.get("torch"))))
 
 
-def _code(state: Mapping[str, Any]) -> Code:
+def _code(state: Mapping[str, Any]) -> CodeState:
     diff = state.get("diff") or (_UNRECORDED if state.get("dirty") else None)
-    return Code(state.get("version"), state.get("commit"), diff, state.get("source"))
+    return CodeState(state.get("version"), state.get("commit"), diff, state.get("source"))
 
 
-def _difference(codes: tuple[tuple[str, Code], ...]) -> Drift | None:
+def _difference(codes: tuple[tuple[str, CodeState], ...]) -> Drift | None:
     different = [(name, then, now) for name, then in codes if (now := _present(name)) is not None and then != now]
     if not different:
         return None
     return Drift(*(", ".join(f"{name} {(then, now)[i]}" for name, then, now in different) for i in (0, 1)))
 
 
-def _present(package: str) -> Code | None:
+def _present(package: str) -> CodeState | None:
     if package == "torch":
-        return Code(recorded_versions()["torch"])
+        return CodeState(recorded_versions()["torch"])
     if package != "superdyn" and user_package(f"{package}.x") is None:
         return None
     state = code_state(package)
     if state is None:
         return None
     # What `environment.json` holds of superdyn when git does not track it is its version alone.
-    return Code(state.version, state.commit, state.diff, None if package == "superdyn" else state.source)
+    return replace(state, source=None) if package == "superdyn" else state

@@ -22,8 +22,6 @@ RECORDED_PACKAGES = ("superdyn", "torch", "pytorch-lightning", "hydra-core", "wa
 CODE_FOLDER = "code"
 
 _CODE_KEYS = ("versions", "git", "packages")
-_KEPT = ("first_signature", "earlier")
-"""Entries that a run keeps when a later process goes on with it."""
 
 
 def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,11 +52,10 @@ def continued(before: Mapping[str, Any] | None, now: dict[str, Any], resumes: bo
     """
     if before is None:
         return now
-    if not resumes:
-        return now | {key: before[key] for key in ("first_signature",) if key in before}
-    kept = {key: before[key] for key in _KEPT if key in before}
+    keys = ("first_signature", "earlier") if resumes else ("first_signature",)
+    kept = {key: before[key] for key in keys if key in before}
     code = {key: before.get(key) for key in _CODE_KEYS}
-    if code != {key: now.get(key) for key in _CODE_KEYS}:
+    if resumes and code != {key: now.get(key) for key in _CODE_KEYS}:
         kept["earlier"] = [*kept.get("earlier", []), code | {"started": before.get("started")}]
     return now | kept
 

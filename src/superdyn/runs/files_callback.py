@@ -65,13 +65,12 @@ class RunFiles(Callback):
         Raises:
             ValueError: there is not one folder per member, or a folder holds another run.
         """
-        self._ranks = Ranks.current()
-        self._sharded = self._ranks.size > 1 and pl_module.configs[0].trainer.shards  # pyright: ignore
+        module: Any = pl_module
+        self._ranks, self._configs = Ranks.current(), list(module.configs)
+        self._sharded = self._ranks.size > 1 and self._configs[0].trainer.shards
         if not self._ranks.is_first:
             self._interrupt.install(alone=False)
             return
-        module: Any = pl_module
-        self._configs = list(module.configs)
         self._signatures = [config.signature() for config in self._configs]
         if len(self.folders) != len(self._configs):
             raise ValueError(f"folders: {len(self.folders)} for {len(self._configs)} members, must be one each")

@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 import yaml
 from jaxtyping import Float, Int, Shaped
 
-from superdyn.atomic import remove_abandoned, write_atomically
+from superdyn.atomic import remove_abandoned, write_atomically, write_text_atomically
 from superdyn.runs import manifest
 from superdyn.runs.environment import continued, describe_environment, keep_code
 from superdyn.runs.status import Status
 from superdyn.runs.table_file import read_table
 
-MANIFEST = "sweep.json"
+SWEEP_FILE = "sweep.json"
 """In the folder above, if the run is one of a sweep; see `sweep_folder.py`."""
 
 CURVE_COLUMNS = ("step", "lr_time", "loss")
@@ -76,7 +76,7 @@ class RunFolder:
         environment = describe_environment(config) | {"config": _digest(_yaml(config))}
         resumes = any(self.checkpoints.glob("step-*.pt"))
         self._write_json("environment.json", continued(before, environment, resumes))
-        keep_code(config, self.path.parent if (self.path.parent / MANIFEST).is_file() else self.path)
+        keep_code(config, self.path.parent if (self.path.parent / SWEEP_FILE).is_file() else self.path)
         self.write_config(config)
 
     def readdress(self, config: Mapping[str, Any], signature: str, schema: str) -> None:
@@ -120,8 +120,7 @@ class RunFolder:
         """Write `status.json` with this moment's heartbeat; a run that ends has its files listed first."""
         if status.state != "running":
             manifest.seal(self.path, status.signature)
-        text = _json(status.stamped())
-        write_atomically(self.path / "status.json", lambda file: file.write(text.encode()))
+        write_text_atomically(self.path / "status.json", _json(status.stamped()))
 
     def status(self) -> Status | None:
         """The run's status as it was last written; `Status.is_stale` tells whether to believe a "running"."""
@@ -136,14 +135,7 @@ class RunFolder:
         return self._read("result.json", _read_json)
 
     def write_curve(self, columns: Mapping[str, Shaped[np.ndarray, "t"]]) -> None:
-        """Write `curve.parquet`: `step` as int64, every other column as float64.
-
-        Raises:
-            ValueError: `step`, `lr_time` or `loss` is missing, or the columns differ in length.
-        """
-        missing = [name for name in CURVE_COLUMNS if name not in columns]
-        if missing:
-            raise ValueError(f"columns={list(columns)}: {', '.join(missing)} must be among them")
+        """Write `curve.parquet`: `step`, `lr_time` and `loss` first; `step` as int64, all others as float64."""
         ordered = [*CURVE_COLUMNS, *(name for name in columns if name not in CURVE_COLUMNS)]
         table = {n: np.asarray(columns[n], dtype=np.int64 if n == "step" else np.float64) for n in ordered}
         self._write_table("curve.parquet", pa.table(table))

@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.runs.hashed_file import Entry, hash_file
 
 MANIFEST_FILE = "manifest.json"
@@ -69,7 +69,7 @@ class Manifest:
         files = {name: entry._asdict() for name, entry in sorted(self.files.items())}
         content = {"format": FORMAT, "signature": self.signature, "earlier": self.earlier, "complete": self.complete}
         text = json.dumps(content | {"files": files}, indent=1) + "\n"
-        write_atomically(run / MANIFEST_FILE, lambda file: file.write(text.encode()), durable=self.complete)
+        write_text_atomically(run / MANIFEST_FILE, text, durable=self.complete)
 
     def named(self, signature: str) -> "Manifest":
         """The manifest of the same run under the signature that the present schema gives it."""
@@ -131,7 +131,7 @@ def seal(run: Path, signature: str | None = None) -> None:
         signature: of the run; the one in the manifest where it is left out.
     """
     manifest = _current(run) or Manifest(signature or "")
-    files = {name: hash_file(run / name) for name in _found(run, STEADY + CLOSING) if name not in manifest.files}
+    files = {name: hash_file(run / name) for name in found_files(run) if name not in manifest.files}
     named = manifest if signature is None else manifest.named(signature)
     now = replace(named, files={**manifest.files, **files}, complete=True)
     if now != manifest or not manifest.complete:

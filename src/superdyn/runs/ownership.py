@@ -1,16 +1,13 @@
 """Who may train a run: several processes can work on one sweep, and no run is trained twice.
 
-A process takes runs under the sweep's lock, by writing its own "running" to each; from then on `Status.is_live` tells
-the others to keep away until it is done, interrupted or dead. The lock is held for that moment only; it is `flock`
-where the file system has it, else a lock file.
+A process takes runs under the sweep's lock (`sweeps/launch.py`), by writing its own "running" to each; from then on
+`Status.is_live` tells the others to keep away until it is done, interrupted or dead. The lock is held for that moment
+only; it is `flock` where the file system has it, else a lock file.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
 
-from filelock import FileLock
+from filelock import BaseFileLock, FileLock
 
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.status import Status
@@ -19,18 +16,14 @@ LOCK = ".lock"
 PATIENCE_SECONDS = 120.0
 """No one holds the lock for longer than it takes to read and write a small file per run."""
 
-Owned = TypeVar("Owned")
 
-
-@contextmanager
-def sweep_lock(sweep_dir: Path) -> Iterator[None]:
-    """Alone in this sweep's folder for a moment.
+def sweep_lock(sweep_dir: Path) -> BaseFileLock:
+    """Alone in this sweep's folder for a moment, in a `with`.
 
     Raises:
-        filelock.Timeout: someone else holds it for more than two minutes.
+        filelock.Timeout: on entry, if someone else holds it for more than two minutes.
     """
-    with FileLock(sweep_dir / LOCK, timeout=PATIENCE_SECONDS):
-        yield
+    return FileLock(sweep_dir / LOCK, timeout=PATIENCE_SECONDS)
 
 
 def current_status(folder: RunFolder) -> Status | None:
@@ -39,26 +32,3 @@ def current_status(folder: RunFolder) -> Status | None:
         return folder.status()
     except ValueError:
         return None
-
-
-def take(
-    runs: Sequence[Owned],
-    sweep_dir: Path,
-    folder: Callable[[Owned], RunFolder],
-    is_free: Callable[[Owned, Status | None], bool],
-    claim: Callable[[Owned], Status],
-) -> list[Owned]:
-    """Make the free ones among `runs` this process's own, and return them.
-
-    Args:
-        runs: what this process would like to train.
-        sweep_dir: the folder whose lock all who train these runs use.
-        folder: where a run's files are.
-        is_free: whether nobody trains the run and it has something to train, by its status.
-        claim: the "running" that says so.
-    """
-    with sweep_lock(sweep_dir):
-        free = [run for run in runs if is_free(run, current_status(folder(run)))]
-        for run in free:
-            folder(run).write_status(claim(run))
-    return free

@@ -9,15 +9,13 @@ from typing import Any
 import numpy as np
 from pytorch_lightning import Callback, LightningModule, Trainer
 from rich.console import Console
-from rich.live import Live
-from rich.text import Text
 
+from superdyn.runs.live_display import LiveDisplay
 from superdyn.runs.time_left import TimeLeft
 from superdyn.training.grid import measurement_steps
 from superdyn.training.throughput import Throughput
 
 REDRAW_SECONDS = 0.25
-LOG_SECONDS = 10.0
 
 
 class Progress(Callback):
@@ -31,11 +29,10 @@ class Progress(Callback):
 
     def __init__(self, total_runs: int | None, done_runs: int = 0, console: Console | None = None):
         self._total, self._done_before, self._done = total_runs, done_runs, done_runs
-        self._console = console or Console()
-        self._live: Live | None = None
+        self._display = LiveDisplay(REDRAW_SECONDS, console)
         self._shown = False
         self._sweep_started = time.monotonic()
-        self._pack_started = self._next_line = 0.0
+        self._pack_started = 0.0
         self._first_step = self._members = self._max_steps = 0
         self._loss = float("nan")
         self._throughput: Throughput | None = None
@@ -52,10 +49,9 @@ class Progress(Callback):
         self._pack_started = time.monotonic()
         measured = measurement_steps(settings.max_steps, settings.points_per_decade)
         self._time_left = TimeLeft(measured, module.step, self._pack_started)
-        if self._shown and self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        self._show(module.step, force=True)
+        if self._shown:
+            self._display.start()
+        self._show(module.step)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -111,27 +107,14 @@ class Progress(Callback):
             per_run = (self._pack_started - self._sweep_started) / finished
         return pack + others * per_run
 
-    def _show(self, step: int, force: bool = False) -> None:
-        now = time.monotonic()
-        if not self._shown or (now < self._next_line and not force):
-            return
-        if self._live is not None:
-            self._live.update(Text(self.line(step)), refresh=True)
-        else:
-            self._print(self.line(step))
-        self._next_line = now + (LOG_SECONDS if self._live is None else REDRAW_SECONDS)
+    def _show(self, step: int) -> None:
+        if self._shown and self._display.is_due():
+            self._display.draw(self.line(step))
 
     def _close(self, step: int) -> None:
-        if not self._shown:
-            return
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
-        self._print(self.line(step))
-        self._shown = False
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        if self._shown:
+            self._display.stop(self.line(step))
+            self._shown = False
 
 
 def _duration(seconds: float) -> str:

@@ -15,7 +15,6 @@ from superdyn.runs.manifest import damage
 LEAST_LOSS, EXCESS_ERROR = "least_loss", "excess_error"
 """Columns that runs begun by an older version do not have in the rows before they were resumed."""
 
-
 LOSS = "loss"
 
 

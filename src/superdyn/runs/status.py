@@ -7,12 +7,12 @@ elsewhere at the heartbeat.
 import socket
 import time
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from superdyn.runs.process import is_alive, this_process
 
 State = Literal["running", "done", "failed", "interrupted"]
-STATES: tuple[State, ...] = ("running", "done", "failed", "interrupted")
+STATES: tuple[State, ...] = get_args(State)
 
 STALE_AFTER_SECONDS = 600.0
 """Ten times the heartbeat's period: a run on another host that has been silent for longer is taken for dead. A

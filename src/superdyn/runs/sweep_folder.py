@@ -1,4 +1,4 @@
-"""A sweep's folder: how run folders are named, and the manifest of the points it is meant to hold.
+"""A sweep's folder: how run folders are named, and the list of the points it is meant to hold.
 
 `sweep.json` lists every point that was ever launched into the folder, so that a point that has left no
 trace counts as missing rather than forgotten. Launching a bigger grid into the same folder adds its points.
@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from superdyn.atomic import write_atomically
-from superdyn.runs.folder import MANIFEST, RunFolder
+from superdyn.atomic import write_text_atomically
+from superdyn.runs.folder import SWEEP_FILE, RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.schema import schema_fingerprint
 
@@ -61,13 +61,13 @@ def _short_keys(keys: list[str]) -> dict[str, str]:
     return {key: name if list(last.values()).count(name) == 1 else key for key, name in last.items()}
 
 
-def read_manifest(sweep: str | Path) -> list[SweepPoint]:
-    """The points launched into this folder, in launch order; empty if there is no manifest.
+def read_points(sweep: str | Path) -> list[SweepPoint]:
+    """The points launched into this folder, in launch order; empty if there is no list.
 
-    A manifest that is not whole, e.g. because a copy of the folder was cut short, is made anew from the run folders,
+    A list that is not whole, e.g. because a copy of the folder was cut short, is made anew from the run folders,
     with a warning; points that never began are then forgotten until they are launched again.
     """
-    path = Path(sweep) / MANIFEST
+    path = Path(sweep) / SWEEP_FILE
     if not path.is_file():
         return []
     try:
@@ -92,21 +92,18 @@ def _point_in(folder: RunFolder) -> SweepPoint | None:
     return SweepPoint(status.signature, folder.name)
 
 
-def merge_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> list[SweepPoint]:
-    """Add points, whose signatures are of the present schema, to the folder's manifest.
+def add_points(sweep: str | Path, points: Iterable[SweepPoint]) -> None:
+    """Add points, whose signatures are of the present schema, to the folder's list.
 
-    A signature that is there already keeps its folder, and a folder its signature.
-
-    Returns:
-        All points of the folder. Whoever launches holds the sweep's lock meanwhile (`ownership.py`).
+    A signature that is there already keeps its folder, and a folder its signature. Whoever launches holds the sweep's
+    lock meanwhile (`ownership.py`).
     """
-    known = read_manifest(sweep)
+    known = read_points(sweep)
     merged, taken = {point.signature: point for point in known}, {point.folder for point in known}
     for point in points:
         if point.folder not in taken:
             merged.setdefault(point.signature, replace(point, schema=schema_fingerprint()))
-    _write_manifest(sweep, merged.values())
-    return list(merged.values())
+    _write_points(sweep, merged.values())
 
 
 def rename_points(sweep: str | Path, signatures: Mapping[str, str]) -> None:
@@ -115,16 +112,16 @@ def rename_points(sweep: str | Path, signatures: Mapping[str, str]) -> None:
         replace(point, signature=signatures[point.folder], schema=schema_fingerprint())
         if point.folder in signatures
         else point
-        for point in read_manifest(sweep)
+        for point in read_points(sweep)
     ]
-    _write_manifest(sweep, points)
+    _write_points(sweep, points)
 
 
-def _write_manifest(sweep: str | Path, points: Iterable[SweepPoint]) -> None:
+def _write_points(sweep: str | Path, points: Iterable[SweepPoint]) -> None:
     content = json.dumps({"points": [asdict(point) for point in points]}, indent=1) + "\n"
-    path = Path(sweep) / MANIFEST
+    path = Path(sweep) / SWEEP_FILE
     if not path.is_file() or path.read_text(encoding="utf-8", errors="replace") != content:
-        write_atomically(path, lambda file: file.write(content.encode()))
+        write_text_atomically(path, content)
 
 
 def run_folders(path: str | Path) -> list[RunFolder]:

@@ -1,6 +1,6 @@
 """What became of every point of a sweep: done, running, failed, interrupted or missing.
 
-Reads the manifest and two small files per run; a run that says it is running while its process is gone or
+Reads the list of points and two small files per run; a run that says it is running while its process is gone or
 silent is shown as interrupted, and one that other code made is marked (`drift.py`).
 """
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.console import Group
 from rich.table import Table
@@ -18,11 +18,10 @@ from rich.text import Text
 from superdyn.runs.adopt import refusals
 from superdyn.runs.drift import Drift, done_line, drift_of, environments
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.status import Status
-from superdyn.runs.sweep_folder import read_manifest, run_folders
+from superdyn.runs.sweep_folder import read_points, run_folders
 
 RowState = Literal["done", "running", "failed", "interrupted", "missing"]
-ROW_STATES: tuple[RowState, ...] = ("done", "running", "failed", "interrupted", "missing")
+ROW_STATES: tuple[RowState, ...] = get_args(RowState)
 STYLES = {"done": "green", "running": "cyan", "failed": "red", "interrupted": "yellow", "missing": "magenta"}
 
 MOST_DONE_LISTED = 100
@@ -43,18 +42,18 @@ class RunRow:
 
 
 def sweep_status(path: str | Path) -> list[RunRow]:
-    """One row per point: those of the manifest in launch order, then run folders that it does not list.
+    """One row per point: those of the list in launch order, then run folders that it does not list.
 
     Args:
         path: a sweep folder or a run folder.
 
     Raises:
-        ValueError: `path` is not a folder or holds neither run nor manifest, or its manifest is not whole.
+        ValueError: `path` is not a folder or holds neither run nor list of points.
     """
     present = {folder.name: folder for folder in run_folders(path)}
     root = Path(path)
     rows = []
-    for point in read_manifest(root):
+    for point in read_points(root):
         folder = present.pop(point.folder, None) or RunFolder(root / point.folder)
         rows.append(_row(folder, point.signature))
     rows += [_row(folder, None) for folder in present.values()]
@@ -67,13 +66,9 @@ def _row(folder: RunFolder, signature: str | None) -> RunRow:
     try:
         status = folder.status()
     except ValueError as error:  # one damaged file must not hide the other runs
-        return RunRow(folder.path.name, signature, "failed", error=str(error))
+        return RunRow(folder.name, signature, "failed", error=str(error))
     if status is None:
-        return RunRow(folder.path.name, signature, "missing")
-    return _row_of_status(folder, status)
-
-
-def _row_of_status(folder: RunFolder, status: Status) -> RunRow:
+        return RunRow(folder.name, signature, "missing")
     stale = status.is_stale()
     return RunRow(
         name=folder.name,
@@ -109,8 +104,8 @@ def status_table(path: str | Path) -> Group:
         step = "" if row.step is None else f"{row.step:,} / {row.max_steps:,}"
         age = "" if row.heartbeat_age is None else _age(row.heartbeat_age)
         state = f"[{STYLES[row.state]}]{row.state}[/]"
-        made_by = [_literal(drifts[row.name].then if row.name in drifts else "")] if marked else []
-        table.add_row(_literal(row.name), state, step, age, *made_by, _literal(row.error or ""))
+        made_by = [Text(drifts[row.name].then if row.name in drifts else "")] if marked else []
+        table.add_row(Text(row.name), state, step, age, *made_by, Text(row.error or ""))
     return Group(table, *map(Text, below))
 
 
@@ -124,11 +119,6 @@ def _remarks(rows: list[RunRow], drifts: Mapping[str, Drift], refused: Mapping[s
         name, why = next(iter(refused.items()))
         lines.append(f"{len(refused)} described by an older schema that this version cannot read, e.g. {name}: {why}")
     return lines
-
-
-def _literal(text: str) -> str:
-    """Square brackets in names and errors are text, not markup."""
-    return text.replace("[", r"\[")
 
 
 def _age(seconds: float) -> str:

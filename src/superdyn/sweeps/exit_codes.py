@@ -24,3 +24,8 @@ KILLED = DIED + signal.SIGKILL
 
 TERMINATED = DIED + signal.SIGTERM
 """With Lightning's own 0 a scheduler would take a preempted job for a success."""
+
+
+def exit_code(returncode: int) -> int:
+    """What Python says of a process that has ended, in a shell's words: 128 + n after signal n."""
+    return returncode if returncode >= 0 else DIED - returncode

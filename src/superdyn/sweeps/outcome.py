@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from superdyn.runs.ownership import current_status
+from superdyn.sweeps.exit_codes import INTERRUPTED
 from superdyn.sweeps.points import Experiment, Point
 
 
@@ -36,7 +36,7 @@ class SweepOutcome:
         """0 when every point is done, 1 when one is not, 130 when the user stopped; points handed over do not count."""
         if self.handed_over is not None:
             return int(bool(self.failed))
-        return 130 if self.interrupted else int(self.done < self.total)
+        return INTERRUPTED if self.interrupted else int(self.done < self.total)
 
     def summary(self) -> str:
         """What happened and, where something is left to do, the command that does it."""
@@ -54,19 +54,10 @@ class SweepOutcome:
         return text
 
 
-def outcome_of(
-    points: Sequence[Point],
-    sweep_dir: Path,
-    skipped: int,
-    *,
-    interrupted: bool = False,
-    stopped: str | None = None,
-    handed_over: str | None = None,
-) -> SweepOutcome:
+def outcome_of(points: Sequence[Point], sweep_dir: Path, skipped: int) -> SweepOutcome:
     """The outcome, from the points' folders."""
-    statuses = {point.folder.name: current_status(point.folder) for point in points}
-    states = {name: "" if status is None else status.state for name, status in statuses.items()}
+    states = {point.folder.name: point.state() for point in points}
     failed = tuple(name for name, state in states.items() if state == "failed")
     done = sum(state == "done" for state in states.values())
     unfinished = tuple(name for name, state in states.items() if state not in ("failed", "done"))
-    return SweepOutcome(sweep_dir, len(points), done, failed, skipped, unfinished, interrupted, stopped, handed_over)
+    return SweepOutcome(sweep_dir, len(points), done, failed, skipped, unfinished)

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from superdyn.config import ClaimConfig, RunConfig
 from superdyn.runs.adopt import older_runs_among
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.sweep_folder import read_manifest, run_folder_name
+from superdyn.runs.sweep_folder import read_points, run_folder_name
 from superdyn.sweeps.points import Experiment, Grid, Point
 from superdyn.sweeps.ranks.admission import check_multirun
 from superdyn.sweeps.resolvers import to_run_config
@@ -41,7 +41,7 @@ def compose_grid(
         signature = config.signature()
         members.setdefault(config.name, []).append((config.claim, signature))
         wanted.setdefault(signature, (job, config))
-    known = {point.signature: point.folder for point in read_manifest(sweep_dir)}
+    known = {point.signature: point.folder for point in read_points(sweep_dir)}
     known |= older_runs_among(sweep_dir, wanted.keys() - known.keys())
     points = []
     for signature, (job, config) in wanted.items():
@@ -71,7 +71,7 @@ def single_point(config: DictConfig, folder: Path) -> Point:
 
 def _check_feasible(points: Iterable[Point]) -> None:
     """Refuse the first point that cannot train; a run that is done is not asked."""
-    waiting = [point for point in points if not point.is_done()]
+    waiting = [point for point in points if point.state() != "done"]
     if waiting:
         from superdyn.training.feasible import check_feasible  # imports torch, for which a done sweep need not wait
 

@@ -1,41 +1,21 @@
-"""Which points train together: those of one pack key, one batch form and one resume step, in packs that fit in memory.
-
-A member's memory is estimated from shapes: parameters and optimizer state, the learning rate of every step, the
-evaluation set, and the activations of the larger of a training batch and an evaluation block; a chunk of batches has a
-limit of its own.
-"""
+"""Which points train together: those of one pack key, one batch form and one resume step, in packs that fit memory."""
 
 import warnings
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from superdyn.config import ModelConfig, RunConfig
-from superdyn.config.sequence_rules import TRANSFORMER
+from superdyn.config import RunConfig
 from superdyn.features.batching import head_size
 from superdyn.runs.checkpoints import Checkpoint, checkpoint_steps, drop_later, load_checkpoint, resume_groups
 from superdyn.runs.record import Record
-from superdyn.sweeps.decoder_memory import activation_bytes, transformer_parameters
+from superdyn.sweeps.member_memory import member_bytes
 from superdyn.sweeps.points import Point
-from superdyn.training.evaluation import block_size
 from superdyn.training.grid import measurement_steps
-from superdyn.training.memory import free_bytes, token_bytes
+from superdyn.training.memory import free_bytes
 
 _MEMORY_SHARE = 0.5
-"""Of the memory that is free; the estimate below is good to a factor of about 1.5."""
-
-_TILE = 64 * 2**20
-"""Bytes of a residual that a member holds at once (`models/decoding.py`)."""
-
-_LIVE_RESIDUALS = 4
-_LIVE_ENCODED = 6
-_LIVE_AUTOGRAD = 8
-"""Copies alive at once of an N-wide residual, of a K-wide encoding, and of any activation under autograd."""
-
-_STATE_COPIES = 6
-"""Parameters, gradients, their flat copy, up to two moments, one temporary."""
-
-_CELL_BYTES = 100
-"""Of an active cell of the evaluation set, in both orders."""
+"""Of the memory that is free; the estimate of a member is good to a factor of about 1.5."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +81,7 @@ def loaded(pack: Pack) -> list[Pack]:
 
 def _parts(pack: Pack) -> list[Pack]:
     if pack.start_step == 0:
-        return [replace(pack, resumed=())]
+        return [pack]
     found = [(point, _checkpoint(point, pack.start_step)) for point in pack.points]
     together = [(point, c) for point, c in found if c is not None and c.step == pack.start_step]
     packs = [Pack(tuple(p for p, _ in together), pack.start_step, tuple(c for _, c in together))] if together else []
@@ -125,9 +105,7 @@ def _checkpoint(point: Point, newest: int) -> Checkpoint | None:
             warnings.warn(f"{error}; the run restarts from step 0", stacklevel=2)
             return None
         trainer = point.config.trainer
-        if rows != sum(
-            measured <= step for measured in measurement_steps(trainer.max_steps, trainer.points_per_decade)
-        ):
+        if rows != bisect_right(measurement_steps(trainer.max_steps, trainer.points_per_decade), step):
             warnings.warn(f"{point.folder.path}: the curve lacks rows; the run restarts from step 0", stacklevel=2)
             return None
         return checkpoint
@@ -143,26 +121,3 @@ def pack_size(config: RunConfig, memory_share: float = 1.0) -> int:
         return 1
     fitting = max(1, int(_MEMORY_SHARE * memory_share * free_bytes(config) / member_bytes(config)))
     return config.launcher.max_pack_size or fitting
-
-
-def member_bytes(config: RunConfig) -> int:
-    """Estimated memory of one member in bytes."""
-    if config.data.kind == "tokens":
-        return token_bytes(config)
-    n, k, data = config.data.n_features, config.model.width, config.data
-    word = 8 if config.trainer.precision == "64-true" else 4
-    rates = word * config.trainer.max_steps
-    state = rates + _STATE_COPIES * word * (2 * k * n + k * k)
-    evaluation = int(_CELL_BYTES * data.eval_size * data.length * (data.density + 1))
-    block = block_size(data)
-    batch = max(data.batch_size, block)
-    if config.model.target == TRANSFORMER:
-        state = rates + _STATE_COPIES * word * transformer_parameters(config)
-        return state + evaluation + activation_bytes(config, word, block)
-    batch *= data.length
-    if config.model.target != ModelConfig.model_fields["target"].default:
-        return state + evaluation + _LIVE_AUTOGRAD * word * n * (n if config.loss == "population" else batch)
-    if config.loss == "population":
-        return state + _LIVE_RESIDUALS * word * k * n + min(word * n * n, _TILE)
-    residual = min(word * batch * n, _TILE)
-    return state + evaluation + _LIVE_RESIDUALS * residual + _LIVE_ENCODED * word * batch * k

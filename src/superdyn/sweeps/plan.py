@@ -15,11 +15,11 @@ from rich.table import Table
 from superdyn.features.datamodule import Chunk, FeatureDataModule
 from superdyn.models.product import matmul_operands
 from superdyn.report.terminal import console
-from superdyn.runs.ownership import current_status
 from superdyn.sweeps.executors.slots import slots_of
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
-from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.packing import Pack, make_packs, member_bytes
+from superdyn.sweeps.launch import Launch, failures
+from superdyn.sweeps.member_memory import member_bytes
+from superdyn.sweeps.packing import Pack, make_packs
 from superdyn.sweeps.points import Point
 from superdyn.training.grid import measurement_steps
 from superdyn.training.module import SuperpositionModule
@@ -52,12 +52,11 @@ class PackPlan:
 
 def print_plan(points: Sequence[Point], sweep_dir: Path, *, retry_failed: bool) -> None:
     """Print the plan of a launch; nothing is trained, and no folder is made."""
-    statuses = {point.signature: current_status(point.folder) for point in points}
-    failed = {name for name, status in statuses.items() if status is not None and status.state == "failed"}
-    launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
+    failed = failures(points)
+    launch = Launch(sweep_dir, tuple(points), failed if retry_failed else {})
     waiting = launch.waiting()
     warn_of_idle_settings(point.config for point in waiting)
-    done = sum(status is not None and status.state == "done" for status in statuses.values())
+    done = sum(point.state() == "done" for point in points)
     plans = plan_packs(waiting)
     kept = 0 if retry_failed else len(failed)
     print(

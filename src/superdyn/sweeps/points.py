@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from superdyn.config import ClaimConfig, RunConfig
+from superdyn.config import ClaimConfig, ConfigError, RunConfig
+from superdyn.runs.adopt import reread
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
+from superdyn.runs.status import State, Status
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,14 @@ class Point:
         """Hex digest that names the run."""
         return self.config.signature()
 
-    def is_done(self) -> bool:
-        """Whether the run in the point's folder has finished."""
-        status = current_status(self.folder)
-        return status is not None and status.state == "done"
+    def status(self) -> Status | None:
+        """What the point's folder says now; None where it does not say."""
+        return current_status(self.folder)
+
+    def state(self) -> State | None:
+        """The state in it."""
+        status = self.status()
+        return None if status is None else status.state
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ def point_of(folder: RunFolder) -> Point:
     Raises:
         ValueError: the folder has no configuration, or one that cannot be read or run.
     """
-    mapping = folder.config()
-    if mapping is None:
-        raise ValueError(f"{folder.path}: holds no config.yaml, so there is no run to resume")
-    return Point((), RunConfig.from_mapping(mapping), folder)
+    reading = reread(folder)
+    if reading.config is None:
+        raise ConfigError(f"{folder.path / 'config.yaml'}: {reading.refusal}")
+    return Point((), reading.config, folder)

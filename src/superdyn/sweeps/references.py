@@ -14,7 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 _REFERENCE = re.compile(r"\$\{\s*([A-Za-z_][\w.]*)\s*\}")
 _RESOLVER = re.compile(r"\$\{\s*(\w+)\s*:")
 
-_READS = {"by_tier": ("tier",), "half": (), "dial": ("model", "data.length", "tier"), "loss_of": ("data.kind",)}
+_READS = {
+    "by_tier": ("tier",),
+    "half": (),
+    "share": (),
+    "dial": ("model", "data.length", "tier"),
+    "loss_of": ("data.kind",),
+}
 """Resolvers of ours whose result depends on their arguments and on these keys alone."""
 
 

@@ -23,12 +23,10 @@ _DERIVED = {"width": "model.width", "lr": "optimizer.lr", "batch_size": "data.ba
 
 def register_resolvers() -> None:
     """Make the resolvers known; calling it again changes nothing."""
-    OmegaConf.register_new_resolver("by_tier", _by_tier, replace=True)
-    OmegaConf.register_new_resolver("half", lambda count: _share(0.5, count), replace=True)
-    OmegaConf.register_new_resolver("share", _share, replace=True)
-    OmegaConf.register_new_resolver("run_folder", _run_folder, replace=True)
-    OmegaConf.register_new_resolver("dial", _dial, replace=True)
-    OmegaConf.register_new_resolver("loss_of", _loss_of, replace=True)
+    resolvers = {"by_tier": _by_tier, "share": _share, "run_folder": _run_folder, "dial": _dial, "loss_of": _loss_of}
+    resolvers["half"] = lambda count: _share(0.5, count)
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
 
 
 def to_run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:

@@ -9,16 +9,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from superdyn.config import ConfigError
 from superdyn.runs.adopt import adopt_runs
 from superdyn.runs.drift import warn_of_drift
 from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
-from superdyn.runs.ownership import current_status, sweep_lock
-from superdyn.runs.sweep_folder import SweepPoint, merge_manifest
-from superdyn.sweeps.executors import make_executor
+from superdyn.runs.ownership import sweep_lock
+from superdyn.runs.sweep_folder import SweepPoint, add_points
+from superdyn.sweeps.executors import train_points
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
-from superdyn.sweeps.launch import Launch
+from superdyn.sweeps.launch import Launch, failures
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
 from superdyn.sweeps.points import Grid, Point
 from superdyn.sweeps.ranks.admission import check_start
@@ -31,7 +32,7 @@ _WAIT_SECONDS = 1.0
 _SAY_SECONDS = 60.0
 
 
-def launch_grid(grid: Grid, sweep_dir: Path) -> SweepOutcome | None:
+def launch_grid(grid: Grid, sweep_dir: Path, *, single: bool = False) -> SweepOutcome | None:
     """Train the points of a grid, or with `sweep.plan` only say what would be trained.
 
     Raises:
@@ -43,19 +44,8 @@ def launch_grid(grid: Grid, sweep_dir: Path) -> SweepOutcome | None:
 
         print_plan(grid.points, sweep_dir, retry_failed=settings.retry)
         return None
-    outcome = run_sweep(grid.points, sweep_dir, retry_failed=settings.retry)
+    outcome = run_sweep(grid.points, sweep_dir, retry_failed=settings.retry, single=single)
     return None if outcome is None else replace(outcome, experiments=grid.experiments)
-
-
-def launch_single(point: Point, folder: Path) -> SweepOutcome | None:
-    """As `launch_grid`, for one run in a folder of its own."""
-    settings = point.config.sweep
-    if settings.plan:
-        from superdyn.sweeps.plan import print_plan  # with torch and Lightning, for which a done sweep need not wait
-
-        print_plan([point], folder, retry_failed=settings.retry)
-        return None
-    return run_sweep([point], folder, retry_failed=settings.retry, single=True)
 
 
 def run_sweep(
@@ -69,7 +59,7 @@ def run_sweep(
         points: what to train.
         sweep_dir: the folder of the sweep, or with `single` of the one run.
         retry_failed: train failed points too.
-        single: there is one point, and no manifest is kept.
+        single: there is one point, and no list of points is kept.
 
     Returns:
         None in a process that follows the first of several ranks.
@@ -99,22 +89,22 @@ def run_sweep(
 def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: bool) -> SweepOutcome:
     """`run_sweep` in the process that decides what is trained: the only one, or the first of several ranks."""
     _open_folders(points, sweep_dir, single)
-    states = {point.signature: current_status(point.folder) for point in points}
-    failed = {signature for signature, status in states.items() if status is not None and status.state == "failed"}
-    done = {signature for signature, status in states.items() if status is not None and status.state == "done"}
+    done = [point.folder for point in points if point.state() == "done"]
     skipped = len(done)
-    launch = Launch(sweep_dir, tuple(points), frozenset(failed if retry_failed else ()))
-    warn_of_drift([p.folder for p in points if p.signature in done], [p.folder for p in launch.waiting()])
-    warn_of_idle_settings(point.config for point in launch.waiting())
+    launch = Launch(sweep_dir, tuple(points), failures(points) if retry_failed else {})
+    waiting = launch.waiting()
+    warn_of_drift(done, [point.folder for point in waiting])
+    warn_of_idle_settings(point.config for point in waiting)
+    how: dict[str, Any] = {}
     try:
         _train_all(launch, skipped)
     except KeyboardInterrupt:
-        return outcome_of(points, sweep_dir, skipped, interrupted=True)
+        how = {"interrupted": True}
     except SweepStoppedError as error:
-        return outcome_of(points, sweep_dir, skipped, stopped=str(error))
+        how = {"stopped": str(error)}
     except HandedOver as left:
-        return outcome_of(points, sweep_dir, skipped, handed_over=str(left))
-    return outcome_of(points, sweep_dir, skipped)
+        how = {"handed_over": str(left)}
+    return replace(outcome_of(points, sweep_dir, skipped), **how)
 
 
 def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> None:
@@ -123,7 +113,7 @@ def _open_folders(points: Sequence[Point], sweep_dir: Path, single: bool) -> Non
         with sweep_lock(sweep_dir):
             adopt_runs(sweep_dir, [(point.folder, point.signature) for point in points])
             if not single:
-                merge_manifest(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
+                add_points(sweep_dir, [SweepPoint(p.signature, p.folder.name, p.overrides) for p in points])
             for point in points:
                 if not point.folder.exists():
                     point.folder.prepare(point.config.to_mapping(), point.signature)
@@ -140,10 +130,10 @@ def _train_all(launch: Launch, skipped: int) -> None:
     turns: Counter[str] = Counter()
     said = -_SAY_SECONDS
     while True:
-        waiting = [point for point in launch.waiting() if turns[point.signature] < _limit(launch, point)]
+        waiting = [point for point in launch.waiting() if turns[point.signature] < _TRIES]
         if waiting:
             turns.update(point.signature for point in waiting)
-            make_executor(launch, waiting[0].config, skipped).run(waiting)
+            train_points(launch, waiting, skipped)
             continue
         elsewhere = launch.live()
         if not elsewhere:
@@ -155,8 +145,3 @@ def _train_all(launch: Launch, skipped: int) -> None:
             print(f"waiting for {len(elsewhere)} runs that {', '.join(by)} trains", flush=True)
             said = time.monotonic()
         time.sleep(_WAIT_SECONDS)
-
-
-def _limit(launch: Launch, point: Point) -> int:
-    """A failed point is retried once."""
-    return 1 if point.signature in launch.retry else _TRIES

@@ -26,7 +26,7 @@ from superdyn.runs.wandb_callback import WandbRuns
 from superdyn.sweeps.exit_codes import TERMINATED
 from superdyn.sweeps.launch import write_failed
 from superdyn.sweeps.packing import Pack
-from superdyn.sweeps.ranks.process_group import lightning_placement
+from superdyn.sweeps.ranks.strategies import lightning_placement
 from superdyn.training.data_parallel import RankLost, Ranks
 from superdyn.training.module import SuperpositionModule
 from superdyn.training.threads import cpu_threads, keep_freed_memory

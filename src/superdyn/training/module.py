@@ -61,7 +61,7 @@ class SuperpositionModule(pl.LightningModule):
         self.step = 0
 
     def configure_model(self) -> None:
-        """Shard the parameters where Lightning has laid out the ranks for it (`sweeps/ranks/sharded_strategy.py`)."""
+        """Shard the parameters where Lightning has laid out the ranks for it (`sweeps/ranks/strategies.py`)."""
         if self.device_mesh is not None and isinstance(self.engine, Engine) and not self.engine.sharding.dims:
             self.engine.shard(self.device_mesh["data_parallel"])
 

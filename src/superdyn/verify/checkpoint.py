@@ -4,7 +4,6 @@
 there to find a flipped bit by. Tensors are mapped and not read.
 """
 
-import re
 import zipfile
 from collections.abc import Collection
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 
 from superdyn.runs.checkpoints import reason_of
+from superdyn.runs.shards import step_of
 
 
 def checkpoint_problem(path: Path, signatures: Collection[str] | None, hashed: bool) -> tuple[str, str] | None:
@@ -29,8 +29,7 @@ def checkpoint_problem(path: Path, signatures: Collection[str] | None, hashed: b
         step, signature = content["step"], content["meta"].get("signature")
     except Exception as error:  # torch raises whatever the bytes provoke
         return "unreadable", reason_of(error)
-    named = re.match(r"step-(\d+)", path.name)
-    if named is None or int(named[1]) != step:
+    if step_of(path.name) != step:
         return "another checkpoint", f"it is of step {step}"
     if signatures is not None and signature is not None and signature not in signatures:
         return "another run", f"it is of the run with signature {str(signature)[:8]}"

@@ -140,9 +140,8 @@ def _content(run: _Run, name: str, hashed: bool) -> tuple[str, str] | None:
         from superdyn.verify.checkpoint import checkpoint_problem  # with torch
 
         return checkpoint_problem(path, run.signatures, hashed)
-    if path.suffix == ".diff":  # named by its digest
-        named = hash_file(path).sha256.startswith(path.stem)
-        return None if named else ("altered", "its name is not the start of its SHA-256")
+    if path.suffix == ".diff":
+        return diff_problem(path)
     if hashed:
         return None
     readers: dict[str, Callable[[], object]] = {
@@ -155,6 +154,12 @@ def _content(run: _Run, name: str, hashed: bool) -> tuple[str, str] | None:
     except (ValueError, TypeError, yaml.YAMLError) as error:  # pyarrow's errors are ValueErrors
         return "unreadable", f"it may be cut short: {_after(error, path)}"
     return None
+
+
+def diff_problem(path: Path, advance: Advance | None = None) -> tuple[str, str] | None:
+    """Whether the changes to the code in a file are those that its name, the start of their digest, says."""
+    named = hash_file(path, advance).sha256.startswith(path.stem)
+    return None if named else ("altered", "its name is not the start of its SHA-256")
 
 
 def _identity(run: _Run, damaged: set[str]) -> list[Finding]:
@@ -171,7 +176,7 @@ def _identity(run: _Run, damaged: set[str]) -> list[Finding]:
         text = f"the sweep lists {_named(run.listed.signature)} here, and it is {_named(recorded)}"
         found.append(run.finding("", "another run", text))
     config = run.config
-    comparable = config is not None and config.get("kind") != "evaluation" and not {"environment.json"} & damaged
+    comparable = config is not None and config.get("kind") != "evaluation" and "environment.json" not in damaged
     if comparable and run.environment.get("schema") == schema_fingerprint():
         signature = _quietly(lambda: signature_of(config or {}))
         if signature != recorded:

@@ -17,12 +17,10 @@ from typing import Any
 from rich.filesize import decimal
 
 from superdyn.features.tokens.manifest import MANIFEST as TOKENS_FILE
-from superdyn.runs.folder import MANIFEST as SWEEP_FILE
-from superdyn.runs.folder import RunFolder
-from superdyn.runs.hashed_file import hash_file
-from superdyn.runs.sweep_folder import SweepPoint, read_manifest, run_folders
+from superdyn.runs.folder import SWEEP_FILE, RunFolder
+from superdyn.runs.sweep_folder import SweepPoint, read_points, run_folders
 from superdyn.verify.finding import Advance, Finding, Job
-from superdyn.verify.run import run_jobs
+from superdyn.verify.run import diff_problem, run_jobs
 from superdyn.verify.tokens import token_jobs
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
@@ -134,7 +132,7 @@ def _points(root: Path, folders: Sequence[RunFolder]) -> tuple[dict[str, SweepPo
     """The points that the sweep lists, by folder, and those whose folder is not there."""
     try:
         json.loads((root / SWEEP_FILE).read_text(encoding="utf-8"))
-        points = {point.folder: point for point in read_manifest(root)}
+        points = {point.folder: point for point in read_points(root)}
     except (ValueError, OSError) as error:
         return {}, [Finding(SWEEP_FILE, "unreadable", f"it may be cut short: {error}")]
     present = {folder.name for folder in folders}
@@ -147,7 +145,7 @@ def _code_job(root: Path) -> Job:
     paths = sorted((root / "code").glob("*.diff"))
 
     def check(advance: Advance) -> list[Finding]:
-        changed = [path for path in paths if not hash_file(path, advance).sha256.startswith(path.stem)]
-        return [Finding(f"code/{path.name}", "altered", "its name is not the start of its SHA-256") for path in changed]
+        found = [(path.name, diff_problem(path, advance)) for path in paths]
+        return [Finding(f"code/{name}", *problem) for name, problem in found if problem is not None]
 
     return Job(sum(path.stat().st_size for path in paths), len(paths), check)

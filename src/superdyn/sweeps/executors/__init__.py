@@ -3,56 +3,47 @@ processes, SLURM jobs, ray tasks or groups of ranks; one file each.
 """
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
-from superdyn.config import RunConfig
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.ranks.place import place
 
 
-@runtime_checkable
-class Executor(Protocol):
-    """Trains points of one launch."""
+def train_points(launch: Launch, points: Sequence[Point], skipped: int) -> None:
+    """Train points of a launch by the executor that the `launcher` group names, imported only when it is used.
 
-    def run(self, points: Sequence[Point]) -> None:
-        """Train the points and return when this executor can do no more for them; their folders say how it went.
-
-        Raises:
-            SweepStoppedError: nothing more can be trained here.
-            HandedOver: a cluster trains on without this process.
-            KeyboardInterrupt, SystemExit: the user or the system stopped the launch; every run can be resumed.
-        """
-        ...
-
-
-def make_executor(launch: Launch, config: RunConfig, skipped: int) -> Executor:
-    """The executor that the `launcher` group names; each is imported only when it is used.
+    It returns when it can do no more for them; their folders say how it went.
 
     Args:
         launch: what is trained.
-        config: of one of its points; all share the launcher.
+        points: those that are free; all share the launcher.
         skipped: how many points of the launch were done before.
+
+    Raises:
+        SweepStoppedError: nothing more can be trained here.
+        HandedOver: a cluster trains on without this process.
+        KeyboardInterrupt, SystemExit: the user or the system stopped the launch; every run can be resumed.
     """
+    config = points[0].config
     match config.launcher.name:
         case "pack" if config.trainer.n_ranks > 1 and place() is None:
-            from superdyn.sweeps.executors.rank_groups import RankGroups
+            from superdyn.sweeps.executors.rank_groups import train_by_groups
 
-            return RankGroups(launch)
+            train_by_groups(launch, points)
         case "pack":
             from superdyn.runs.progress import Progress
             from superdyn.sweeps.in_process import InProcess
 
-            return InProcess(launch, Progress(len(launch.points), skipped))
+            InProcess(launch, Progress(len(launch.points), skipped)).run(points)
         case "local":
             from superdyn.sweeps.executors.local import LocalProcesses
 
-            return LocalProcesses(launch, config, skipped)
+            LocalProcesses(launch, config, skipped).run(points)
         case "slurm":
             from superdyn.sweeps.executors.slurm import SlurmJobs
 
-            return SlurmJobs(launch, config, skipped)
+            SlurmJobs(launch, config, skipped).run(points)
         case "ray":
             from superdyn.sweeps.executors.ray_tasks import RayTasks
 
-            return RayTasks(launch, config, skipped)
+            RayTasks(launch, config, skipped).run(points)

@@ -1,20 +1,17 @@
 """What the workers of a launch are doing: a live table on a terminal, else a line every ten seconds."""
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console, Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from superdyn.runs.ownership import current_status
+from superdyn.runs.live_display import LiveDisplay
 from superdyn.sweeps.launch import Launch
 
-_REDRAW_SECONDS, _LINE_SECONDS = 1.0, 10.0
+_REDRAW_SECONDS = 1.0
 _TAIL_BYTES = 2000
 
 
@@ -28,55 +25,41 @@ class Board:
         shown: whether to show anything but messages.
     """
 
-    def __init__(self, launch: Launch, workers: int, skipped: int, *, shown: bool, console: Console | None = None):
+    def __init__(self, launch: Launch, workers: int, skipped: int, *, shown: bool):
         self._launch, self._workers, self._skipped, self._shown = launch, workers, skipped, shown
-        self._console = console or Console()
-        self._live: Live | None = None
-        self._next = 0.0
+        self._display = LiveDisplay(_REDRAW_SECONDS)
 
     def __enter__(self) -> "Board":
-        if self._shown and self._console.is_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
+        if self._shown:
+            self._display.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
         if self._shown:
-            self._print(self.headline(0))
+            self._display.stop(self.headline(0))
 
     def show(self, logs: Mapping[str, Path]) -> None:
         """Redraw if it is time; `logs` are those of the workers at work, by slot."""
-        now = time.monotonic()
-        if not self._shown or now < self._next:
-            return
-        self._next = now + (_REDRAW_SECONDS if self._live is not None else _LINE_SECONDS)
-        if self._live is None:
-            self._print(self.headline(len(logs)))
+        if not self._shown or not self._display.is_due():
             return
         table = Table(box=None, pad_edge=False, show_header=False)
         for slot, log in logs.items():
-            table.add_row(slot, last_line(log).replace("[", r"\["))
-        self._live.update(Group(Text(self.headline(len(logs))), table), refresh=True)
+            table.add_row(slot, Text(last_line(log)))
+        self._display.draw(self.headline(len(logs)), table)
 
-    def say(self, message: str) -> None:
+    def say(self, line: str) -> None:
         """A message above the table, whether or not the table is shown."""
-        self._print(message)
+        self._display.say(line)
 
     def headline(self, at_work: int) -> str:
         """How far the launch is, in one line."""
-        statuses = [current_status(point.folder) for point in self._launch.points]
+        statuses = [point.status() for point in self._launch.points]
         states = Counter(status.state for status in statuses if status is not None)
         parts = [f"{states['done']}/{len(statuses)} runs done ({self._skipped} before)"]
         parts += [f"{states['failed']} failed"] if states["failed"] else []
         parts += [f"{states['running']} in training"] if states["running"] else []
         parts += [f"{at_work} of {self._workers} workers at work"] if at_work else []
         return " · ".join(parts)
-
-    def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def last_line(log: Path) -> str:

@@ -6,7 +6,6 @@ Workers end with this process, whatever ends it: they listen to a pipe that clos
 """
 
 import itertools
-import os
 import signal
 import socket
 import subprocess
@@ -19,17 +18,16 @@ from pathlib import Path
 
 from superdyn.config import RunConfig
 from superdyn.runs.faults import SweepStoppedError
-from superdyn.runs.ownership import current_status
 from superdyn.runs.process import is_alive
 from superdyn.runs.status import Status
+from superdyn.sweeps.executors.attempts import Attempts
 from superdyn.sweeps.executors.board import Board, last_line
-from superdyn.sweeps.executors.losses import Losses
 from superdyn.sweeps.executors.slots import Slot, slots_of
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, KILLED, STORAGE_FAULT
-from superdyn.sweeps.launch import Launch, state_of
+from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.ranks.group import PARENT_ON_STDIN, SAFE_PATH, worker_command
+from superdyn.sweeps.ranks.group import start_worker
 from superdyn.sweeps.workers.task import Task
 
 _POLL_SECONDS = 0.1
@@ -48,14 +46,14 @@ class Worker:
 class LocalProcesses:
     """Executor of `launcher=local`."""
 
-    def __init__(self, launch: Launch, config: RunConfig, skipped: int = 0):
+    def __init__(self, launch: Launch, config: RunConfig, skipped: int):
         self._launch, self._settings = launch, config.launcher
         self._slots = slots_of(config)
         self._folder = launch.sweep_dir / "launch" / uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
         self._board = Board(launch, len(self._slots), skipped, shown=config.trainer.progress)
         self._at_work: dict[Slot, Worker] = {}
-        self._losses = Losses(config.launcher.retries)
+        self._attempts = Attempts(config.launcher.retries)
         self._n_ranks = config.trainer.n_ranks
         self._gone: set[tuple[int, str]] = set()
         """Processes whose end is accounted for, or was before the launch."""
@@ -86,16 +84,12 @@ class LocalProcesses:
 
     def _worker(self, slot: Slot) -> Worker:
         share = 1.0 / self._settings.slots if slot.on_gpu else 1.0 / len(self._slots)
-        task = Task.of(self._launch, self._points, len(self._slots), share, self._losses.pack_limit)
+        task = Task.of(self._launch, self._points, len(self._slots), share, self._attempts.pack_limit)
         path = task.write(self._folder / f"{next(self._numbers):04d}.json")
         log = path.with_suffix(".log")
         with log.open("wb") as out:
-            process = subprocess.Popen(
-                worker_command(self._n_ranks, [str(path), PARENT_ON_STDIN]),
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
-                env={**os.environ, **SAFE_PATH, **slot.environment},
-                start_new_session=True,  # Ctrl-C reaches this process alone, which tells its workers
-            )  # fmt: skip
+            # Ctrl-C reaches this process alone, which tells its workers.
+            process = start_worker(path, self._n_ranks, slot.environment, log=out, own_session=True)
         return Worker(process, log)
 
     def _collect(self) -> list[Slot]:
@@ -125,14 +119,14 @@ class LocalProcesses:
                 raise SweepStoppedError(f"no device is left, see {worker.log}; repeat the command to resume")
             return False
         had = self._in_hands_of(worker)
-        victims = [point for point in had if state_of(point) not in ("done", "failed")]
+        victims = [point for point in had if point.state() not in ("done", "failed")]
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if victims or not had:
             self._board.say(f"a worker died with {len(victims)} runs in training ({how}), see {worker.log}")
         killed = code in (-signal.SIGKILL, KILLED)  # itself, or as a rank of its group: memory ran out
-        self._losses.count(victims, how, worker.log, out_of_memory=killed)
+        self._attempts.failed(victims, how, worker.log, out_of_memory=killed)
         # One that ends with nothing in its hands counts against its slot.
-        return bool((had or self._losses.may_start_again(slot.name)) and self._launch.waiting())
+        return bool((had or self._attempts.may_start_again(slot.name)) and self._launch.waiting())
 
     def _in_hands_of(self, worker: Worker) -> list[Point]:
         """The points that a worker that is gone had in its hands last, whatever it wrote of them.
@@ -148,7 +142,7 @@ class LocalProcesses:
 
     def _ended(self) -> list[tuple[Point, Status]]:
         """The points whose last word is that of a process on this host that is gone."""
-        statuses = [(point, current_status(point.folder)) for point in self._points]
+        statuses = [(point, point.status()) for point in self._points]
         here = [(p, s) for p, s in statuses if s is not None and s.host == socket.gethostname()]
         return [(point, status) for point, status in here if not is_alive(status.pid, status.began)]
 

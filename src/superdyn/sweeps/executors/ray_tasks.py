@@ -14,8 +14,8 @@ from typing import Any
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.executors.board import Board
-from superdyn.sweeps.executors.cluster_tasks import Unit, Units
-from superdyn.sweeps.executors.reservation import Reservation, reservation_of
+from superdyn.sweeps.executors.cluster_tasks import Reservation, Unit, Units, reservation_of
+from superdyn.sweeps.executors.slots import usable_cores
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.workers.ray_job import train_unit
@@ -36,7 +36,7 @@ class RayTasks:
         ConfigError: ray is not installed.
     """
 
-    def __init__(self, launch: Launch, config: RunConfig, skipped: int = 0):
+    def __init__(self, launch: Launch, config: RunConfig, skipped: int):
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         _ray()
         self._launch, self._settings = launch, config.launcher
@@ -63,7 +63,7 @@ class RayTasks:
                     while self._waiting and len(self._tasks) < parallel:
                         unit = self._waiting.pop(0)
                         self._tasks[self._start(unit)] = unit
-                    self._waiting += self._units.cut(again, parallel) if (again := self._collect()) else []
+                    self._waiting += self._units.cut(self._collect(), parallel)
                     logs = {unit.task.stem: unit.log for unit in self._tasks.values() if unit.log.exists()}
                     self._board.show(logs)
             finally:
@@ -171,8 +171,7 @@ def _connected(address: str | None) -> Iterator[None]:
                 f"launcher.address={address!r}: no ray cluster answers there ({said}); null takes one that runs here "
                 f"or starts one."
             ) from error
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ray.init(num_cpus=cores, include_dashboard=False, **quiet)
+        ray.init(num_cpus=usable_cores(), include_dashboard=False, **quiet)
     try:
         yield
     finally:

@@ -39,7 +39,7 @@ def slots_of(config: RunConfig) -> list[Slot]:
     visible = _visible_gpus() if config.trainer.accelerator != "cpu" else []
     groups = _groups(visible, launcher.devices, width)
     total = len(groups) * launcher.slots
-    threads = {name: str(max(1, _cores() // (total * (1 if visible else width)))) for name in THREAD_VARIABLES}
+    threads = {name: str(max(1, usable_cores() // (total * (1 if visible else width)))) for name in THREAD_VARIABLES}
     slots = []
     for k in range(launcher.slots):
         for i, gpus in enumerate(groups):
@@ -70,5 +70,6 @@ def _visible_gpus() -> list[str]:
     return named.split(",")[:count] if named else [str(i) for i in range(count)]
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from superdyn.config import RunConfig
 from superdyn.runs.faults import HandedOver, SweepStoppedError
 from superdyn.sweeps.executors.board import Board
-from superdyn.sweeps.executors.cluster_tasks import Unit, Units, folders_of
+from superdyn.sweeps.executors.cluster_tasks import Unit, Units
 from superdyn.sweeps.executors.slurm_queue import (
     ENDED,
     FORGOTTEN,
@@ -24,7 +24,8 @@ from superdyn.sweeps.executors.slurm_queue import (
 from superdyn.sweeps.executors.submitit_cluster import cluster_of
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point
-from superdyn.sweeps.workers.attended import Worker, free_runs
+from superdyn.sweeps.workers.attended import WorkerRecord, free_runs
+from superdyn.sweeps.workers.task import Task
 
 _LOOK_SECONDS, _ASK_SECONDS = 1.0, 10.0
 """Between two looks at the files of the jobs, and between two questions to the cluster."""
@@ -46,7 +47,7 @@ class Job:
 class SlurmJobs:
     """Executor of `launcher=slurm`."""
 
-    def __init__(self, launch: Launch, config: RunConfig, skipped: int = 0):
+    def __init__(self, launch: Launch, config: RunConfig, skipped: int):
         self._launch, self._settings, self._shown = launch, config.launcher, config.trainer.progress
         self._folder = (launch.sweep_dir / "launch" / uuid.uuid4().hex[:8]).absolute()
         self._cluster = cluster_of(config, self._folder, launch.sweep_dir.absolute().name)
@@ -68,7 +69,8 @@ class SlurmJobs:
         """
         self._adopt(points)
         held = {point.signature for job in self._jobs.values() for point in job.unit.points}
-        self._cut([point for point in points if point.signature not in held])
+        parallel = self._settings.max_parallel
+        self._waiting = self._units.cut([point for point in points if point.signature not in held], parallel)
         try:
             self._submit()
             if not self._settings.wait:
@@ -76,7 +78,7 @@ class SlurmJobs:
             with self._board:
                 while self._jobs:
                     time.sleep(_LOOK_SECONDS)
-                    self._cut(self._collect())
+                    self._waiting += self._units.cut(self._collect(), parallel)
                     self._submit()
                     self._show()
                 self._cluster.close()
@@ -98,18 +100,14 @@ class SlurmJobs:
             raise SweepStoppedError("squeue does not answer, and jobs of an earlier launch may still be queued")
         wanted = {point.folder.path.absolute(): point for point in points}
         for job in recorded:
-            state, worker = states.get(job.job, FORGOTTEN), Worker.read(job.task)
+            state, worker = states.get(job.job, FORGOTTEN), WorkerRecord.read(job.task)
             if state == FORGOTTEN or state in ENDED or (worker is not None and worker.has_ended()):
                 continue
-            held = tuple(wanted[folder] for folder in folders_of(job.task) if folder in wanted)
+            held = tuple(wanted[run.path] for run in Task.read(job.task).run_folders if run.path in wanted)
             if held:
                 self._jobs[job.job] = Job(Unit(held, job.task), job, state)
         if self._jobs:
             self._board.say(f"{len(self._jobs)} jobs of an earlier launch are still queued: {array_ids(self._jobs)}")
-
-    def _cut(self, points: Sequence[Point]) -> None:
-        if points:
-            self._waiting += self._units.cut(points, self._settings.max_parallel)
 
     def _submit(self) -> None:
         """Submit as many of the waiting units as the cluster takes now."""
@@ -128,7 +126,7 @@ class SlurmJobs:
         self._ask()
         again = []
         for name, job in list(self._jobs.items()):
-            worker = Worker.read(job.submitted.task)
+            worker = WorkerRecord.read(job.submitted.task)
             ended = worker is not None and worker.has_ended()
             if not ended and job.ended < _SURE:
                 continue

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 
 JOBS = "jobs.json"
 
@@ -38,7 +38,7 @@ class SubmittedJob:
 def record_jobs(folder: Path, jobs: Sequence[SubmittedJob]) -> None:
     """Write down the jobs of the launch that keeps its files in `folder`, all of them so far."""
     content = json.dumps([{"job": j.job, "task": str(j.task), "log": str(j.log)} for j in jobs], indent=1)
-    write_atomically(folder / JOBS, lambda file: file.write(content.encode()))
+    write_text_atomically(folder / JOBS, content)
 
 
 def recorded_jobs(sweep_dir: Path) -> list[SubmittedJob]:

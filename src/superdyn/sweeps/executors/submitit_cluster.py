@@ -10,12 +10,11 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.sweeps.executors import slurm_queue
-from superdyn.sweeps.executors.cluster_tasks import Unit
-from superdyn.sweeps.executors.reservation import reservation_of
+from superdyn.sweeps.executors.cluster_tasks import Unit, reservation_of
 from superdyn.sweeps.executors.slurm_queue import SubmittedJob
 from superdyn.sweeps.workers.cluster_job import ClusterJob
 
@@ -25,38 +24,7 @@ LARGEST_ARRAY = 1000
 _GRACE_SECONDS = 60.0
 
 
-@runtime_checkable
-class Cluster(Protocol):
-    """Takes jobs, says how they are, ends them.
-
-    Attributes:
-        outlives_launch: whether jobs go on when the launching process ends.
-    """
-
-    outlives_launch: bool
-
-    def room(self) -> int:
-        """How many jobs may be submitted now."""
-        ...
-
-    def submit(self, units: Sequence[Unit]) -> list[SubmittedJob]:
-        """Submit a job for each unit; raises ConfigError where the cluster refuses."""
-        ...
-
-    def states(self) -> Mapping[str, str] | None:
-        """State of every job that is known; None where there is no answer now."""
-        ...
-
-    def cancel(self, jobs: Collection[str]) -> None:
-        """End the jobs; their workers save."""
-        ...
-
-    def close(self) -> None:
-        """Wait for what this process itself started, whose work is done."""
-        ...
-
-
-def cluster_of(config: RunConfig, folder: Path, name: str) -> Cluster:
+def cluster_of(config: RunConfig, folder: Path, name: str) -> "SlurmCluster | LocalCluster":
     """What `launcher.cluster` names.
 
     Args:
@@ -92,27 +60,38 @@ def cluster_of(config: RunConfig, folder: Path, name: str) -> Cluster:
         )
     executor = submitit.AutoExecutor(folder, cluster=kind, **{f"{kind}_max_num_timeout": launcher.max_timeouts})
     executor.update_parameters(**_parameters(config, name))
-    return SlurmCluster(executor, config) if kind == "slurm" else LocalCluster(executor, config)
+    environment = dict(reservation_of(config).environment)
+    if kind == "slurm":
+        return SlurmCluster(executor, environment)
+    return LocalCluster(executor, environment, launcher.max_parallel)
 
 
 class SlurmCluster:
-    """Jobs of a SLURM cluster, in arrays."""
+    """Jobs of a SLURM cluster, in arrays.
+
+    Attributes:
+        outlives_launch: whether jobs go on when the launching process ends.
+    """
 
     outlives_launch = True
 
-    def __init__(self, executor: Any, config: RunConfig):
-        self._executor, self._environment = executor, dict(reservation_of(config).environment)
+    def __init__(self, executor: Any, environment: dict[str, str]):
+        self._executor, self._environment = executor, environment
 
     def room(self) -> int:
-        """Any number; SLURM itself runs `launcher.max_parallel` of an array at a time."""
+        """How many jobs may be submitted now: any number; SLURM itself runs `launcher.max_parallel` at a time."""
         return LARGEST_ARRAY
 
     def submit(self, units: Sequence[Unit]) -> list[SubmittedJob]:
-        """One array."""
+        """Submit a job for each unit, as one array.
+
+        Raises:
+            ConfigError: SLURM refuses them.
+        """
         from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
-            return _submit(self._executor, units, self._environment)
+            return _submitted(units, _submit(self._executor, units, self._environment))
         except (FailedJobError, FailedSubmissionError) as error:
             raise ConfigError(
                 f"launcher=slurm: SLURM refuses the jobs ({' '.join(str(error).split())}); launcher.partition, "
@@ -121,25 +100,24 @@ class SlurmCluster:
             ) from error
 
     def states(self) -> Mapping[str, str] | None:
-        """As `slurm_queue.job_states`."""
+        """State of every job that is known; None where there is no answer now."""
         return slurm_queue.job_states()
 
     def cancel(self, jobs: Collection[str]) -> None:
-        """By scancel."""
+        """End the jobs; their workers save."""
         slurm_queue.cancel(jobs)
 
     def close(self) -> None:
-        """Nothing: the jobs are SLURM's."""
+        """Wait for what this process itself started: nothing, the jobs are SLURM's."""
 
 
 class LocalCluster:
-    """Processes of this machine, `launcher.max_parallel` at a time, that end with the launch."""
+    """The same of processes of this machine, `launcher.max_parallel` at a time, that end with the launch."""
 
     outlives_launch = False
 
-    def __init__(self, executor: Any, config: RunConfig):
-        self._executor, self._environment = executor, dict(reservation_of(config).environment)
-        self._most = config.launcher.max_parallel
+    def __init__(self, executor: Any, environment: dict[str, str], max_parallel: int):
+        self._executor, self._environment, self._most = executor, environment, max_parallel
         self._jobs: dict[str, Any] = {}
 
     def room(self) -> int:
@@ -150,9 +128,11 @@ class LocalCluster:
         """Start them; Ctrl-C does not reach them but through `cancel`, which lets them save."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:
-            return _submit(self._executor, units, self._environment, self._jobs)
+            jobs = _submit(self._executor, units, self._environment)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        self._jobs |= {job.job_id: job for job in jobs}
+        return _submitted(units, jobs)
 
     def states(self) -> Mapping[str, str] | None:
         """In SLURM's words."""
@@ -173,13 +153,11 @@ class LocalCluster:
             time.sleep(0.1)
 
 
-def _submit(
-    executor: Any, units: Sequence[Unit], environment: Mapping[str, str], kept: dict[str, Any] | None = None
-) -> list[SubmittedJob]:
-    tasks = [str(unit.task.absolute()) for unit in units]
-    jobs = executor.map_array(ClusterJob(), tasks, [environment] * len(units))
-    if kept is not None:
-        kept.update({job.job_id: job for job in jobs})
+def _submit(executor: Any, units: Sequence[Unit], environment: dict[str, str]) -> list[Any]:
+    return executor.map_array(ClusterJob(), [str(unit.task.absolute()) for unit in units], [environment] * len(units))
+
+
+def _submitted(units: Sequence[Unit], jobs: Sequence[Any]) -> list[SubmittedJob]:
     return [
         SubmittedJob(job.job_id, unit.task.absolute(), Path(job.paths.stdout))
         for unit, job in zip(units, jobs, strict=True)

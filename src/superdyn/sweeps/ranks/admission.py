@@ -30,21 +30,21 @@ def check_start(configs: Sequence[RunConfig]) -> None:
 def _check_fit(here: Place | None, configs: Sequence[RunConfig]) -> None:
     if len({(config.trainer.devices, config.trainer.num_nodes) for config in configs}) > 1:
         raise ConfigError("trainer.devices, trainer.num_nodes: must be the same for all runs of a launch.")
-    for trainer in (config.trainer for config in configs[:1]):
-        asked = f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}"
-        if here is None and trainer.num_nodes > 1 and configs[0].launcher.name != "slurm":
-            raise ConfigError(
-                f"{asked}: every machine must start its ranks: torchrun --nnodes {trainer.num_nodes} --nproc-per-node "
-                f"{trainer.devices} --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m superdyn.cli train … on each, "
-                f"or srun --nodes {trainer.num_nodes} --ntasks-per-node {trainer.devices} superdyn train …; "
-                f"launcher=slurm does so in its jobs."
-            )
-        if here is not None and (trainer.n_ranks, trainer.devices) != (here.size, here.local_size):
-            raise ConfigError(
-                f"{asked}: {here.starter} started {here.size} ranks, {here.local_size} on each machine; allowed is "
-                f"{_group(trainer)} trainer.devices={here.local_size} "
-                f"trainer.num_nodes={here.size // here.local_size}."
-            )
+    trainer = configs[0].trainer
+    asked = f"trainer.devices={trainer.devices}, trainer.num_nodes={trainer.num_nodes}"
+    if here is None and trainer.num_nodes > 1 and configs[0].launcher.name != "slurm":
+        raise ConfigError(
+            f"{asked}: every machine must start its ranks: torchrun --nnodes {trainer.num_nodes} --nproc-per-node "
+            f"{trainer.devices} --rdzv-backend c10d --rdzv-endpoint HOST:29500 -m superdyn.cli train … on each, "
+            f"or srun --nodes {trainer.num_nodes} --ntasks-per-node {trainer.devices} superdyn train …; "
+            f"launcher=slurm does so in its jobs."
+        )
+    if here is not None and (trainer.n_ranks, trainer.devices) != (here.size, here.local_size):
+        raise ConfigError(
+            f"{asked}: {here.starter} started {here.size} ranks, {here.local_size} on each machine; allowed is "
+            f"{_group(trainer)} trainer.devices={here.local_size} "
+            f"trainer.num_nodes={here.size // here.local_size}."
+        )
     if here is not None and here.starter == "srun" and "SLURM_NTASKS_PER_NODE" not in os.environ:
         raise ConfigError(
             f"SLURM_NTASKS_PER_NODE: unset, though srun started {here.size} ranks; start them with srun "

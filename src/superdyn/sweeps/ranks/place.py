@@ -1,9 +1,12 @@
-"""This process's place among the ranks of one run, as torchrun or srun gives it.
+"""This process's place among the ranks of one run, as torchrun or srun gives it, and the address of a SLURM node.
 
 superdyn (`group.py`) or the user starts the ranks, and every rank finds its place in the environment. Imports no torch.
 """
 
 import os
+import re
+import socket
+import subprocess
 from dataclasses import dataclass
 
 
@@ -37,3 +40,15 @@ def place() -> Place | None:
         local = int(found.get("SLURM_LOCALID", 0)), tasks // int(found.get("SLURM_STEP_NUM_NODES", 1))
         return Place("srun", int(found["SLURM_PROCID"]), tasks, *local)
     return None
+
+
+def node_address(name: str) -> str:
+    """The node's name if this machine resolves it, else the address by which SLURM knows the node."""
+    try:
+        socket.getaddrinfo(name, None)
+    except socket.gaierror:
+        command = ["scontrol", "--oneliner", "show", "node", name]
+        shown = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+        found = re.search(r"NodeAddr=(\S+)", shown)
+        return found.group(1) if found else name
+    return name

@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, STORAGE_FAULT, TERMINATED
-from superdyn.sweeps.ranks.group import Share
-from superdyn.sweeps.ranks.node_address import group_port, node_address
+from superdyn.sweeps.ranks.group import Node
+from superdyn.sweeps.ranks.place import node_address
 from superdyn.sweeps.workers.attended import attend, note_end
+
+_FIRST_PORT, _PORTS = 15_000, 10_000
+"""Where the ranks of a job meet: below the ports that the system hands out itself."""
 
 ORDINARY = (0, 1, STORAGE_FAULT, DEVICE_FAULT)
 """Exit codes of a worker that has come to its own end."""
@@ -38,9 +41,9 @@ class ClusterJob:
         received: list[int] = []
         for number in (signal.SIGTERM, announced):
             signal.signal(number, lambda number, _: received.append(number))
-        share = share_of_group()
-        code = attend(Path(task), lambda: bool(received), environment, share=share)
-        if share is not None and share.number > 0:
+        node = node_of_group()
+        code = attend(Path(task), lambda: bool(received), environment, node=node)
+        if node is not None and node.node_rank > 0:
             return code
         if code == TERMINATED and (announced in received or (received and _is_announced_preemption())):
             requeue(announced, None)  # leaves by SystemExit
@@ -56,14 +59,15 @@ class ClusterJob:
         return DelayedSubmission(self, task, environment)
 
 
-def share_of_group() -> Share | None:
-    """This node's part in a job over several; None in a job on one."""
+def node_of_group() -> Node | None:
+    """This node, in a job over several; None in a job on one."""
     from submitit import JobEnvironment
 
     job = JobEnvironment()
     if job.num_nodes == 1:
         return None
-    return Share(job.node, job.num_nodes, node_address(job.hostnames[0]), group_port(job.raw_job_id))
+    port = _FIRST_PORT + int(job.raw_job_id) % _PORTS  # by the job's number, so that jobs on one node do not meet
+    return Node(job.node, job.num_nodes, node_address(job.hostnames[0]), port)
 
 
 def _is_announced_preemption() -> bool:

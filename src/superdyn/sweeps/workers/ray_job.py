@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from superdyn.sweeps.exit_codes import INTERRUPTED
 from superdyn.sweeps.workers.attended import attend
 
 
@@ -17,4 +18,4 @@ def train_unit(task: str, log: str, directory: str, environment: Mapping[str, st
         try:
             return attend(Path(task), lambda: False, environment, out)
         except KeyboardInterrupt:  # what a cancelled task gets; the worker has saved by now
-            return 130
+            return INTERRUPTED

@@ -5,11 +5,11 @@ that could disagree with them.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.runs.folder import RunFolder
 from superdyn.sweeps.launch import Launch
 from superdyn.sweeps.points import Point, point_of
@@ -22,7 +22,7 @@ class Task:
     Attributes:
         sweep_dir: absolute path of the sweep's folder, or of the one run's.
         folders: names of run folders in it; "." for the one run.
-        retry: whether failed ones among them are to be trained again.
+        retry: as in `Launch`.
         parts: into how many packs each group of one shape is cut, at least; that many workers can then share it.
         memory_share: the part of the free memory that the worker may count on.
         pack_limit: most runs in a pack, or None.
@@ -31,7 +31,7 @@ class Task:
 
     sweep_dir: str
     folders: tuple[str, ...]
-    retry: bool = False
+    retry: Mapping[str, float] = field(default_factory=dict)
     parts: int = 1
     memory_share: float = 1.0
     pack_limit: int | None = None
@@ -49,12 +49,12 @@ class Task:
         """The task to train these points of a launch."""
         root = launch.sweep_dir.absolute()
         folders = tuple(str(point.folder.path.absolute().relative_to(root)) for point in points)
-        retry = any(point.signature in launch.retry for point in points)
+        retry = {p.signature: launch.retry[p.signature] for p in points if p.signature in launch.retry}
         return cls(str(root), folders, retry, parts, memory_share, pack_limit, points[0].config.trainer.devices)
 
     def write(self, path: Path) -> Path:
         """Write the file; returns its path."""
-        write_atomically(path, lambda file: file.write(json.dumps(asdict(self), indent=1).encode()))
+        write_text_atomically(path, json.dumps(asdict(self), indent=1))
         return path
 
     @classmethod
@@ -63,9 +63,12 @@ class Task:
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(**content | {"folders": tuple(content["folders"])})
 
+    @property
+    def run_folders(self) -> list[RunFolder]:
+        """The folders of its points."""
+        return [RunFolder(Path(self.sweep_dir) / name) for name in self.folders]
+
     def launch(self) -> Launch:
         """The launch of these points in this process."""
-        root = Path(self.sweep_dir)
-        points = tuple(point_of(RunFolder(root / name)) for name in self.folders)
-        retry = frozenset(point.signature for point in points) if self.retry else frozenset()
-        return Launch(root, points, retry, self.parts, self.memory_share, self.pack_limit)
+        points = tuple(point_of(folder) for folder in self.run_folders)
+        return Launch(Path(self.sweep_dir), points, self.retry, self.parts, self.memory_share, self.pack_limit)

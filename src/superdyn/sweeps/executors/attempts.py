@@ -11,8 +11,8 @@ from superdyn.sweeps.launch import write_failed
 from superdyn.sweeps.points import Point
 
 
-class Losses:
-    """What was lost so far.
+class Attempts:
+    """How often what was tried.
 
     Args:
         retries: how often a run is tried again.
@@ -26,7 +26,7 @@ class Losses:
         self._retries = retries
         self._times: Counter[str] = Counter()
 
-    def count(self, points: Sequence[Point], how: str, log: Path, *, out_of_memory: bool) -> list[Point]:
+    def failed(self, points: Sequence[Point], how: str, log: Path, *, out_of_memory: bool) -> list[Point]:
         """Take note of runs that were left unfinished, by their process's end `how`.
 
         Returns:
