@@ -46,11 +46,10 @@ class Student(nn.Module):
 
     def __init__(self, configs: Sequence[RunConfig]):
         super().__init__()
-        model, n_features = configs[0].model, configs[0].data.n_features
+        model = configs[0].model
         dtype = DTYPES[configs[0].trainer.precision]
         self.untrained: dict[str, Tensor] = {}
         self.rectified = model.activation == "relu"
-        self.n_members, self.n_features = len(configs), n_features
         frozen_identity = model.encoder_init == "identity" and not model.train_encoder
         untied = not (model.tied or frozen_identity)
         trains_embedding = torch.tensor([c.model.train_encoder for c in configs])
@@ -61,7 +60,8 @@ class Student(nn.Module):
         self._hold("decoder", decoder, trains_embedding, dtype)
         self._hold("core", _cores(configs) if model.core == "trained" else None, None, dtype)
         self._dense_chain: DenseChain | None = None
-        self._hold("bias", torch.zeros(len(configs), n_features) if has_bias.any() else None, has_bias, dtype)
+        bias = torch.zeros(len(configs), configs[0].data.n_features) if has_bias.any() else None
+        self._hold("bias", bias, has_bias, dtype)
 
     def _hold(self, name: str, value: Tensor | None, trains: Tensor | None, dtype: torch.dtype) -> None:
         """Register a part; `trains` (r,) says which members train it, None: all."""
