@@ -8,8 +8,9 @@ from plain import PlainDecoder, of_member, shaken, stacked_name
 
 from superdyn.config import ConfigError
 from superdyn.config.decoder import DecoderSettings, DecoderShape
-from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
+from superdyn.models.decoder.feature_transformer import FeatureTransformer
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.lag import lagged_pair
 from superdyn.models.risk import sampled_loss
 
 GPT2 = {"mlp": "gelu", "norm": "layer", "positions": "learned", "bias": True}

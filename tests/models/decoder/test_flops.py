@@ -8,10 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from superdyn.models.decoder.feature_transformer import FeatureTransformer
 from superdyn.models.decoder.flops import parameter_count, token_flops
-from superdyn.models.decoder.groups import EMBEDDING_NAMES, parameter_groups
+from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.hardware import PEAK_TFLOPS, model_flops_utilisation, peak_flops
 from superdyn.models.decoder.language_model import LanguageModel
-from superdyn.training.optimizers.decay import EMBEDDINGS
 
 
 @pytest.mark.parametrize("switches", SWITCHES)
@@ -76,7 +75,6 @@ def test_utilisation_is_the_share_of_the_peak_and_unknown_on_a_cpu():
 def test_groups_name_every_parameter_once_and_the_embeddings_that_decay_acts_on():
     model = LanguageModel(shape_of(SWITCHES["gpt2"] | {"tied": False, "head_rank": 6}), [0, 1], 50)
     groups = parameter_groups(model.named_parameters())
-    assert EMBEDDING_NAMES == EMBEDDINGS
     assert groups["embedding"] == ("encoder", "decoder")
     assert {"head", "blocks.layers.0.mlp.up.weight"} < set(groups["matrix"])
     assert groups["position"] == ("blocks.positions",)
