@@ -18,7 +18,6 @@ from superdyn.models.chain import sampled_feature_loss, sampled_gradients
 from superdyn.models.dense_chain import DenseChain
 from superdyn.models.embedding import initial_core, initial_embedding
 from superdyn.models.gradients import Gradients
-from superdyn.models.gram import is_cheaper
 from superdyn.models.population import feature_loss, population_gradients
 from superdyn.models.product import product
 from superdyn.models.protocol import DTYPES
@@ -104,7 +103,7 @@ class Student(nn.Module):
     def sampled_gradients(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
         """Loss and gradients on a batch, written out for sparse data."""
         weights = self.weights()
-        if not DenseChain.serves(weights, batch) or is_cheaper(weights, batch):
+        if batch.head_points is None or not DenseChain.serves(weights, batch.shape):
             return sampled_gradients(weights, batch, importance)
         if self._dense_chain is None or self._dense_chain.shape != batch.shape:
             self._dense_chain = DenseChain(weights, batch.shape)
