@@ -104,7 +104,7 @@ def test_blocks_start_with_the_deviations_of_gpt2():
     layer: Any = model.blocks.layers[0]
     for linear, deviation in ((layer.attention.query, 0.02), (layer.mlp.up, 0.02), (layer.mlp.down, 0.02 / 4)):
         assert float(linear.weight.detach().std()) == pytest.approx(deviation, rel=0.02)
-    doubled = LanguageModel(DecoderSettings(n_layers=8).shape(width=128), [3], 100, init_scales=[0.04])
+    doubled = LanguageModel(DecoderSettings(n_layers=8, init_scale=0.04).shape(width=128), [3], 100)
     torch.testing.assert_close(doubled.encoder, 2 * model.encoder)
 
 
