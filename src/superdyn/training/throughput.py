@@ -19,7 +19,7 @@ class Throughput:
         assert model.decoder is not None, "a language model"
         shape = model.decoder.shape(width=model.width, tied=model.tied)
         self._step_tokens = len(configs) * data.batch_size * data.length
-        self._flops = token_flops(shape, data.n_features, data.length, dense_input=False).training
+        self._flops = token_flops(shape, data.n_features, data.length)
         self._precision: Precision | None = _product_precision(trainer)
         self._device = torch.cuda.get_device_name() if trains_on_gpu(trainer) else "CPU"
         self._n_ranks = trainer.n_ranks
