@@ -6,8 +6,19 @@ overlaps.
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from superdyn.features.moments import Moments
+
+# --- Data ---
+
+
+def second_moment_matrix(moments: Moments) -> np.ndarray:
+    """Σ = E x xᵀ = diag(var) + μ μᵀ."""
+    return np.diag(moments.variance) + np.outer(moments.mean, moments.mean)
+
 
 # --- Optimizers ---
 

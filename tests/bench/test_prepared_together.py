@@ -13,7 +13,7 @@ from pathlib import Path
 import fake_suite
 import pytest
 
-from superdyn.bench.record import Suite, growing
+from superdyn.bench.record import growing
 from superdyn.bench.together import Limits, together
 from superdyn.runs.process import is_alive, process_began
 
@@ -86,15 +86,11 @@ def test_at_the_deadline_the_one_that_is_measured_ends_and_no_other_begins(tmp_p
 def test_a_record_is_gone_on_with_what_failed(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKE_FOLDER", str(tmp_path))
     monkeypatch.setenv("FAKE_RIVALS", "sleeps,fails measuring")
-    suite = Suite(
-        "fake_suite", fake_suite.UNIT, fake_suite.tasks, fake_suite.at_once, fake_suite.ONE_BY_ONE,
-        fake_suite.described, fake_suite.facts_before, fake_suite.facts_after,
-    )  # fmt: skip
-    stages = [json.dumps(grown) for grown in growing({"comparisons": []}, suite, False, "cpu", math.inf)]
+    stages = [json.dumps(grown) for grown in growing({"comparisons": []}, fake_suite, False, "cpu", math.inf)]
     counts = [len(json.loads(stage)["comparisons"][0]["results"]) for stage in stages]
     assert counts == [0, 1, 2]
     (tmp_path / "mended").touch()
-    *_, last = growing(json.loads(stages[-1]), suite, False, "cpu", math.inf)
+    *_, last = growing(json.loads(stages[-1]), fake_suite, False, "cpu", math.inf)
     (entry,) = last["comparisons"]
     assert [result["steps_per_s"]["n"] for result in entry["results"].values()] == [1, 1]
     assert [rival for rival, phase, *_ in notes(tmp_path / "spans") if phase == "measuring"] == list(entry["results"])

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,9 +13,8 @@ RATE = {"median": 1.0, "min": 1.0, "max": 1.0, "n": 1}
 
 
 def suite(module):
-    facts = {"before": lambda *_: {"product": lambda: 1.0}, "after": lambda *_: {}}
-    parts = (module.UNIT, module.tasks, module.at_once, module.ONE_BY_ONE, module.described)
-    return record.Suite("none", *parts, **facts)
+    facts = {"facts_before": lambda *_: {"product": lambda: 1.0}, "facts_after": lambda *_: {}}
+    return SimpleNamespace(**vars(module) | facts)
 
 
 def grown(module, begun, deadline, device="cuda"):

@@ -95,7 +95,7 @@ def test_the_population_loss_draws_nothing_and_is_not_limited(run_config):
 
 def test_a_batch_that_does_not_divide_over_the_ranks_is_refused(run_config):
     with pytest.raises(ValueError, match=r"^data\.batch_size=32: .*multiple of 3"):
-        FeatureDataModule([run_config()], BOUNDARIES, rank=0, world_size=3)
+        run_config(trainer={"strategy": "ddp", "devices": 3})
 
 
 def test_drawing_leaves_the_global_generators_alone(run_config):

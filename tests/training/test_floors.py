@@ -17,7 +17,7 @@ CHANNELS = {
 def floor(config: RunConfig) -> np.ndarray:
     """ε² A²/(8 η² λ_i): gradient descent on channel i stalls once η λ_i |A − s| is half a rounding of s ≈ A = 1."""
     spacing = float(np.spacing(np.float32(0.5)))
-    return (0.5 * spacing / config.optimizer.lr) ** 2 / (2 * data_moments(config.data).second)
+    return (0.5 * spacing / config.optimizer.lr) ** 2 / (2 * data_moments(config.data).variance)
 
 
 @pytest.mark.parametrize("exponent", [1.2, 1.5])

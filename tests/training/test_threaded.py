@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from superdyn.models import dense_chain
 from superdyn.runs.checkpoints import checkpoint_steps, load_checkpoint
 from superdyn.training import threaded
 from superdyn.training.engine import Engine
@@ -19,7 +20,7 @@ def two_threads(monkeypatch):
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     monkeypatch.setattr(threaded, "LARGE_PACK", 0)
-    monkeypatch.setattr(threaded, "is_faster", lambda *_: True)
+    monkeypatch.setattr(dense_chain, "is_faster", lambda *_: True)
     yield
     torch.set_num_threads(before)
 

@@ -4,11 +4,11 @@ The batch is sparse, as superdyn trains it, or a dense array, as everybody else 
 """
 
 import time
-from statistics import median
 from typing import Any
 
 import torch
 
+from superdyn.bench.together import spread
 from superdyn.config import RunConfig
 from superdyn.features.batching import dense_batches
 from superdyn.features.datamodule import Draws, FeatureDataModule
@@ -36,12 +36,8 @@ def exact_against_sampled(device: str, n_features: int = 1024, steps: int = 5, r
             for form, values in ratios.items():
                 values.append(_seconds(sampled, steps, dense=form == "dense") / seconds)
         # The first repetition also made the constant products of a frozen embedding.
-        rows.append({"student": name, "width": width} | {form: _summary(values[1:]) for form, values in ratios.items()})
+        rows.append({"student": name, "width": width} | {form: spread(values[1:]) for form, values in ratios.items()})
     return rows
-
-
-def _summary(values: list[float]) -> dict[str, float]:
-    return {"median": median(values), "min": min(values), "max": max(values)}
 
 
 def _engine(loss: str, shape: tuple[int, int], model: dict[str, Any], device: str) -> Engine:

@@ -31,7 +31,7 @@ def job(rival: str, workload: dict[str, Any], device: str) -> Job:
     pack = LanguagePack(load, device)
     if rival == ENGINE:
         return Job(pack.steps_only, load.runs * load.step_tokens)
-    return Job(pack.whole, load.runs * load.step_tokens, longer=_SETTING_UP, first_steps=_FIRST_STEPS[device])
+    return Job(pack.train, load.runs * load.step_tokens, longer=_SETTING_UP, first_steps=_FIRST_STEPS[device])
 
 
 def tasks(quick: bool, device: str) -> list[tuple[dict[str, Any], str]]:

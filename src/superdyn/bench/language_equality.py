@@ -31,9 +31,11 @@ def loss_differences(workload: LanguageWorkload, steps: int = EQUALITY_STEPS) ->
         trained += plain.losses([batch])
     expected.append(plain.loss(held_out))
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        (curve,) = pack.curves(steps, Path(folder))
+        (run,) = pack.trained(steps, Path(folder))
+        curve = run.curve()
+    assert curve is not None
     return {
-        "superdyn": _largest(pack.losses(_batches(exact, steps)), trained),
+        "superdyn": _largest(pack.token_losses(_batches(exact, steps)), trained),
         "superdyn train": _largest(curve["loss"], np.array(expected)[curve["step"]]),
     }
 
@@ -41,7 +43,8 @@ def loss_differences(workload: LanguageWorkload, steps: int = EQUALITY_STEPS) ->
 def rounded_difference(workload: LanguageWorkload, steps: int = EQUALITY_STEPS) -> float:
     """The same of the engine's training losses on the GPU, as it is timed there."""
     batches = [TokenBatch(*(part.cuda() for part in batch)) for batch in _batches(workload, steps)]
-    found = _largest(LanguagePack(workload, "cuda").losses(batches), _plain_twin(workload, "cuda").losses(batches))
+    losses = LanguagePack(workload, "cuda").token_losses(batches)
+    found = _largest(losses, _plain_twin(workload, "cuda").losses(batches))
     torch.cuda.empty_cache()
     return found
 

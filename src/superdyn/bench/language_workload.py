@@ -55,7 +55,7 @@ class LanguageWorkload:
     @property
     def token_flops(self) -> int:
         """Operations of a token, forward and backward, as `models/decoder/flops.py` counts them."""
-        return token_flops(self.shape, self.vocabulary, self.context, dense_input=False).training
+        return token_flops(self.shape, self.vocabulary, self.context)
 
     def as_mapping(self) -> dict[str, Any]:
         """Plain data, of which it can be made again."""

@@ -8,44 +8,26 @@ same versions.
 
 import argparse
 import json
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from superdyn.atomic import write_atomically
 from superdyn.bench import language, language_table, students, table
 from superdyn.bench.hardware import hardware, versions
 from superdyn.bench.together import Task, together
 
 Facts = dict[str, Callable[[], Any]]
 
-
-@dataclass(frozen=True)
-class Suite:
-    """What a record of one kind holds.
-
-    Attributes:
-        name: the module whose `job` a fresh process asks for.
-        unit: of the speeds.
-        tasks: (workload, competitor) in the order of measuring, the most telling first.
-        at_once: how many competitors may get ready together, by workload and device.
-        one_by_one: competitors that train one run after the other, measured at R = 1, their speed at every R.
-        described: what an entry says of its workload.
-        before, after: facts that are measured before and after the competitors.
-    """
-
-    name: str
-    unit: str
-    tasks: Callable[[bool, str], list[Task]]
-    at_once: Callable[[dict[str, Any], str], int]
-    one_by_one: tuple[str, ...]
-    described: Callable[[dict[str, Any]], dict[str, Any]]
-    before: Callable[[bool, str], Facts]
-    after: Callable[[bool, str], Facts]
+Suite = Any
+"""`students.py`, `language.py`, or a module like them, of which fresh processes ask for a `job`: `UNIT` of the speeds;
+`tasks`, (workload, competitor) in the order of measuring, the most telling first; `at_once`, how many may get ready
+together; `ONE_BY_ONE`, competitors that train one run after the other and are measured at R = 1, their speed at every
+R; `described`, what an entry says of its workload; `facts_before` and `facts_after`, measured before and after the
+competitors."""
 
 
 def main() -> None:
@@ -58,20 +40,16 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="on a GPU too, get ready one by one: true cold starts")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what it started is ended
-    module, drawn = (language, language_table.table) if options.language else (students, table.table)
-    suite = Suite(
-        module.__name__, module.UNIT, module.tasks, (lambda *_: 1) if options.alone else module.at_once,
-        module.ONE_BY_ONE, module.described, module.facts_before, module.facts_after,
-    )  # fmt: skip
+    suite, drawn = (language, language_table.table) if options.language else (students, table.table)
     head = {"hardware": hardware(options.device), "versions": versions()}
     command = " ".join(["scripts/bench", *sys.argv[1:]])
     out, deadline = Path(options.out), time.monotonic() + 60 * options.minutes
     record = {"command": command} | begun(out.with_suffix(".json"), head)
     text = drawn(record)
-    for grown in growing(record, suite, options.quick, options.device, deadline):
+    for grown in growing(record, suite, options.quick, options.device, deadline, alone=options.alone):
         text = drawn(grown)
-        _write(out.with_suffix(".json"), json.dumps(grown, indent=1) + "\n")
-        _write(out.with_suffix(".md"), text)
+        for suffix, content in ((".json", json.dumps(grown, indent=1) + "\n"), (".md", text)):
+            write_atomically(out.with_suffix(suffix), lambda file, content=content: file.write(content.encode()))
     print(text)
 
 
@@ -94,9 +72,12 @@ def begun(path: Path, head: dict[str, str]) -> dict[str, Any]:
 
 
 def growing(
-    record: dict[str, Any], suite: Suite, quick: bool, device: str, deadline: float
+    record: dict[str, Any], suite: Suite, quick: bool, device: str, deadline: float, *, alone: bool = False
 ) -> Iterator[dict[str, Any]]:
-    """The record after everything that is added to it; failed competitors are tried again, the others kept."""
+    """The record after everything that is added to it; failed competitors are tried again, the others kept.
+
+    `alone`: no two competitors get ready together.
+    """
 
     def measured(facts: Facts) -> Iterator[dict[str, Any]]:
         for name, measure in facts.items():
@@ -104,23 +85,23 @@ def growing(
                 record[name] = measure()
                 yield record
 
-    yield from measured(suite.before(quick, device))
+    yield from measured(suite.facts_before(quick, device))
     tasks = suite.tasks(quick, device)
     _share(record, suite, tasks)
     yield record
-    for group in _groups(_missing(record, suite, tasks), lambda workload: suite.at_once(workload, device)):
+    for group in _groups(_missing(record, suite, tasks), lambda load: 1 if alone else suite.at_once(load, device)):
         if time.monotonic() >= deadline:
             break
-        for (workload, rival), result in together(suite.name, suite.unit, device, group, deadline):
+        for (workload, rival), result in together(suite.__name__, suite.UNIT, device, group, deadline):
             _entry(record, suite, workload)["results"][rival] = result
             _share(record, suite, tasks)
             yield record
-    yield from measured(suite.after(quick, device))
+    yield from measured(suite.facts_after(quick, device))
 
 
 def _missing(record: dict[str, Any], suite: Suite, tasks: Sequence[Task]) -> list[Task]:
     """What is to be measured and has not been, or has failed."""
-    own = [(load, rival) for load, rival in tasks if load["runs"] == 1 or rival not in suite.one_by_one]
+    own = [(load, rival) for load, rival in tasks if load["runs"] == 1 or rival not in suite.ONE_BY_ONE]
     results = [(_entry(record, suite, load)["results"].get(rival), (load, rival)) for load, rival in own]
     return [task for result, task in results if result is None or "error" in result]
 
@@ -129,7 +110,7 @@ def _share(record: dict[str, Any], suite: Suite, tasks: Sequence[Task]) -> None:
     """Give competitors that train one run after the other what was measured at R = 1, at every R."""
     for workload, rival in tasks:
         results = _entry(record, suite, workload)["results"]
-        if workload["runs"] > 1 and rival in suite.one_by_one:
+        if workload["runs"] > 1 and rival in suite.ONE_BY_ONE:
             single = _entry(record, suite, workload | {"runs": 1})["results"]
             results |= {rival: single[rival]} if rival in single else {}
 
@@ -153,13 +134,6 @@ def _entry(record: dict[str, Any], suite: Suite, workload: dict[str, Any]) -> di
             return entry
     record["comparisons"].append({"workload": workload, **suite.described(workload), "results": {}})
     return record["comparisons"][-1]
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: the process may be killed at any time."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
 
 
 if __name__ == "__main__":

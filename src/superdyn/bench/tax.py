@@ -1,11 +1,11 @@
 """Lightning's tax: a whole run of the smallest model with every callback and offline W&B, against the plain loop."""
 
 import time
-from statistics import median
 from typing import Any
 
 from superdyn.bench.rivals.pack import Pack
 from superdyn.bench.rivals.plain import PlainLoop
+from superdyn.bench.together import spread
 from superdyn.bench.workload import Workload
 
 SMALLEST = Workload(runs=1, n_features=64, width=32, batch_size=32)
@@ -23,7 +23,4 @@ def lightning_tax(steps: int = 10_000, repetitions: int = 5) -> dict[str, Any]:
         middle = time.perf_counter()
         plain.train(0, steps)
         ratios.append((middle - start) / (time.perf_counter() - middle))
-    return {
-        "steps": steps,
-        "ratio": {"median": median(ratios), "min": min(ratios), "max": max(ratios), "n": len(ratios)},
-    }
+    return {"steps": steps, "ratio": spread(ratios)}

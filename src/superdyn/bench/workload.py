@@ -36,7 +36,7 @@ class Workload:
     importance_exponent: float = 0.5
     core_init_scale: float = 0.5
 
-    def config(self, run: int) -> RunConfig:
+    def config(self, run: int, steps: int = 1, device: str = "cpu") -> RunConfig:
         """This job's run number `run` as superdyn trains it."""
         return RunConfig.from_mapping(
             {
@@ -55,7 +55,12 @@ class Workload:
                     "core_init_scale": self.core_init_scale,
                 },
                 "optimizer": {"name": self.optimizer, "lr": self.learning_rate(run)},
-                "trainer": {"max_steps": 1, "progress": False},
+                "trainer": {
+                    "max_steps": steps,
+                    "accelerator": "gpu" if device == "cuda" else "cpu",
+                    "progress": False,
+                },
+                "logger": {"name": "wandb"},
             }
         )
 

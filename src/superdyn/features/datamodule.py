@@ -121,9 +121,6 @@ class FeatureDataModule(LightningDataModule):
         boundaries: measurement steps, ascending, step 0 and the last step included.
         start_step: optimizer steps already done; 0 also yields the empty chunk at which step 0 is measured.
         rank, world_size: which of the equal slices of the global batch this process draws.
-
-    Raises:
-        ValueError: `data.batch_size` does not divide into `world_size` equal slices.
     """
 
     def __init__(
@@ -141,11 +138,7 @@ class FeatureDataModule(LightningDataModule):
         assert boundaries[0] == 0, "step 0 is measured"
         assert all(early < late for early, late in pairwise(boundaries)), "measurement steps ascend"
         assert 0 <= rank < world_size
-        if batch_size % world_size:
-            raise ValueError(
-                f"data.batch_size={batch_size}: each of {world_size} ranks draws an equal slice of a batch; "
-                f"a multiple of {world_size} is allowed."
-            )
+        assert batch_size % world_size == 0, "checked with the configuration"
         size = batch_size // world_size
         samples = slice(rank * size, (rank + 1) * size)
         self.stream = ChunkStream(tuple(configs), tuple(boundaries), start_step, samples)

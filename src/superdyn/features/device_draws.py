@@ -135,7 +135,8 @@ class DrawnAhead:
     def __init__(self, configs: Sequence[RunConfig], dtype: torch.dtype, device: torch.device):
         draws, trainer = DeviceDraws(configs, dtype).to(device), configs[0].trainer
         self.n_steps = max(1, min(trainer.chunk_steps, _BLOCK_BYTES // draws.step_bytes))
-        self._device, self._points = device, _maybe_compiled(draws.points, trainer)
+        self._points = torch.compile(draws.points, dynamic=False) if trainer.compile else draws.points
+        self._device = device
         self._first, self._block = 0, None
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, DevicePoints]]:
@@ -150,18 +151,15 @@ class DrawnAhead:
             start = end
 
 
-def _maybe_compiled(
-    points: Callable[[Tensor, int], DevicePoints], trainer: TrainerConfig
-) -> Callable[[Tensor, int], DevicePoints]:
-    return torch.compile(points, dynamic=False) if trainer.compile else points
+def trains_on_gpu(trainer: TrainerConfig) -> bool:
+    """Whether a run trains on a CUDA GPU, were it started here."""
+    return trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def drawn_on_device(configs: Sequence[RunConfig]) -> bool:
     """Whether a pack's batches are drawn by the GPU that trains it: whole batches of data that `DeviceDraws` knows."""
     trainer = configs[0].trainer
-    if trainer.accelerator == "cpu" or trainer.n_ranks > 1 or not torch.cuda.is_available():
-        return False
-    return all(can_draw_on_device(config) for config in configs)
+    return trains_on_gpu(trainer) and trainer.n_ranks == 1 and all(map(can_draw_on_device, configs))
 
 
 def can_draw_on_device(config: RunConfig) -> bool:

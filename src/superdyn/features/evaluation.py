@@ -10,35 +10,25 @@ E Σ_s w_s f(x_s) = S·E_p f exactly (balance heuristic, Veach & Guibas 1995). W
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float64, Int64
 
 from superdyn.config import RunConfig
 from superdyn.features.generator import Stream, uniforms
-from superdyn.features.sampler import Points, SparseSampler, sample_dtype
+from superdyn.features.sampler import Points, SparseSampler
 
 
 class EvaluationSet(NamedTuple):
-    """Active cells of the samples, weights (s,) of expected mean 1 and the shape (s, n) in a run's precision.
+    """E f is estimated by Σ w f/n_measured, without bias for every f.
 
-    E f(x) is estimated by mean(w·f(x)), without bias for every f.
+    Attributes:
+        points: active cells of the samples; of sequences, row s·T + t is position t of sequence s.
+        weights: of each sample; of sequences, of the output at each valid position, 0 where it is not measured.
+        n_measured: samples, or positions, that are measured.
     """
 
     points: Points
-    weights: Float64[np.ndarray, "s"]
-    n_features: int
-    dtype: type[np.floating]
-
-    @property
-    def n_measured(self) -> int:
-        """How many samples the mean is taken over."""
-        return len(self.weights)
-
-    @property
-    def x(self) -> Float[np.ndarray, "s n"]:
-        """The samples as a new array."""
-        x = np.zeros((len(self.weights), self.n_features), dtype=self.dtype)
-        x[self.points.rows, self.points.features] = self.points.values
-        return x
+    weights: Float64[np.ndarray, "s *v"]
+    n_measured: int
 
 
 def evaluation_set(config: RunConfig) -> EvaluationSet:
@@ -56,7 +46,7 @@ def evaluation_set(config: RunConfig) -> EvaluationSet:
     merged = Points(*(np.concatenate(pair) for pair in zip(points, forced, strict=True)))
     active = merged.distinct(data.n_features)
     weights = importance_weights(active, forced.features, sampler.probabilities, data.eval_size)
-    return EvaluationSet(active, weights, data.n_features, sample_dtype(config))
+    return EvaluationSet(active, weights, data.eval_size)
 
 
 def forced_points(sampler: SparseSampler, rows: Int64[np.ndarray, "f"]) -> Points:

@@ -20,23 +20,18 @@ class Moments(NamedTuple):
 
     mean: Float64[np.ndarray, "n"]
     variance: Float64[np.ndarray, "n"]
-    second: Float64[np.ndarray, "n"]
-
-    def second_moment_matrix(self) -> Float64[np.ndarray, "n n"]:
-        """Σ = E x xᵀ = diag(var) + μ μᵀ."""
-        return np.diag(self.variance) + np.outer(self.mean, self.mean)
 
 
 def data_moments(data: DataConfig) -> Moments:
-    """Mean μ, variance and second moment λ of every feature.
+    """Mean μ and variance of every feature.
 
     Raises:
         ValueError: `data.value_law` is not a value law.
     """
     law = value_law(data.value_law)
     p = feature_probabilities(data.n_features, data.data_exponent, data.density)
-    mean, second = p * law.mean, p * law.second_moment
-    return Moments(mean=mean, variance=second - mean**2, second=second)
+    mean = p * law.mean
+    return Moments(mean, p * law.second_moment - mean**2)
 
 
 def top_eigenvalue(variance: Float64[np.ndarray, "n"], mean: Float64[np.ndarray, "n"]) -> float:

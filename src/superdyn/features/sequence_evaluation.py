@@ -7,31 +7,16 @@ of `evaluation.py`. The t of the forced sequences go round the valid positions f
 is uniform: Σ w f is without bias for any f of the sequence and t. Axes `s` sequence, `v` valid position.
 """
 
-from typing import NamedTuple
-
 import numpy as np
-from jaxtyping import Float64, Int64
+from jaxtyping import Int64
 
 from superdyn.config import RunConfig
-from superdyn.features.evaluation import forced_points, importance_weights
+from superdyn.features.evaluation import EvaluationSet, forced_points, importance_weights
 from superdyn.features.generator import Stream, uniforms
 from superdyn.features.sampler import Points, SparseSampler
 
 
-class SequenceSet(NamedTuple):
-    """Active cells of the samples, of which row s·T + t is position t of sequence s.
-
-    Attributes:
-        weights: of the output at each valid position; 0 where it is not measured.
-        n_measured: positions that are; E f is estimated by Σ w f/n_measured.
-    """
-
-    points: Points
-    weights: Float64[np.ndarray, "s v"]
-    n_measured: int
-
-
-def sequence_evaluation_set(config: RunConfig) -> SequenceSet:
+def sequence_evaluation_set(config: RunConfig) -> EvaluationSet:
     """The sequences on which a run is measured, a function of the data and the seed."""
     data = config.data
     size, length, valid = data.eval_size, data.length, data.length - data.lag
@@ -46,11 +31,10 @@ def sequence_evaluation_set(config: RunConfig) -> SequenceSet:
     measured = np.ones((size, valid), dtype=bool)
     measured[size - n_forced :] = False
     measured[sequence, place] = True
-    weights = np.zeros((size, valid))
-    weights[measured] = importance_weights(
-        _of_targets(active, measured, length), forced.features, sampler.probabilities, int(measured.sum())
-    )
-    return SequenceSet(active, weights, int(measured.sum()))
+    weights, n_measured = np.zeros((size, valid)), int(measured.sum())
+    targets = _of_targets(active, measured, length)
+    weights[measured] = importance_weights(targets, forced.features, sampler.probabilities, n_measured)
+    return EvaluationSet(active, weights, n_measured)
 
 
 def _forced_places(seed: int, n_forced: int, valid: int) -> Int64[np.ndarray, "f"]:

@@ -27,7 +27,7 @@ def sampled_gradients(weights: Weights, batch: SparseBatch, importance: Float[Te
         return _without_embedding(weights, batch, head, scale)
     encoded = encode(batch, encoder)
     hidden = encoded if core is None else multiply(encoded, core.mT)
-    last_layer = gram_gradients if is_cheaper(weights, batch) else decode_gradients
+    last_layer = gram_gradients if is_cheaper(weights, batch.shape) else decode_gradients
     last = last_layer(batch, hidden, head, train_decoder=weights.trains_embedding)
     found = _named(bias=last.bias)
     d_encoded = last.hidden

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from superdyn.features.batches import HeadPoints, SparseBatch
 from superdyn.models.gradients import Gradients
+from superdyn.models.gram import is_cheaper
 from superdyn.models.openblas import is_faster
 from superdyn.models.product import rounds
 from superdyn.models.weights import Weights
@@ -56,12 +57,12 @@ class DenseChain:
         self._through_encoder = torch.empty(runs, width, n, dtype=dtype).numpy()
 
     @staticmethod
-    def serves(weights: Weights, batch: SparseBatch) -> bool:
-        """Whether it does, and faster than torch."""
+    def serves(weights: Weights, shape: tuple[int, int, int]) -> bool:
+        """Whether it does batches of this shape, whose points must be at hand, faster than torch."""
         encoder = weights.encoder
-        if encoder is None or batch.head_points is None or rounds(encoder.dtype):
+        if encoder is None or rounds(encoder.dtype) or is_cheaper(weights, shape):
             return False
-        return is_faster(batch.shape[1] * encoder.shape[1] * max(encoder.shape[1:]), encoder)
+        return is_faster(shape[1] * encoder.shape[1] * max(encoder.shape[1:]), encoder)
 
     @np.errstate(over="ignore", invalid="ignore")
     def gradients(self, weights: Weights, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:

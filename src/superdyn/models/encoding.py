@@ -2,7 +2,7 @@
 
 The cost follows the active features, not N; a dense head is multiplied. Sums run over the cells of one sample (or of
 one feature) in a fixed order, so a member's bits are those of a pack of one.
-Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `m` active cell.
+Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
 """
 
 import torch.nn.functional as F
@@ -14,10 +14,8 @@ from superdyn.models import point_products
 from superdyn.models.product import multiply, product
 
 
-def encode(
-    batch: SparseBatch, weight: Float[Tensor, "r k n"], values: Float[Tensor, "m"] | None = None
-) -> Float[Tensor, "r s k"]:
-    """W x of every sample, differentiable; `values` stand in for those of the active cells (not of the head)."""
+def encode(batch: SparseBatch, weight: Float[Tensor, "r k n"]) -> Float[Tensor, "r s k"]:
+    """W x of every sample, differentiable."""
     if batch.points is not None and point_products.serves(batch, weight):
         return point_products.encode_points(*batch.points, weight, batch.shape[1])
     hidden, cells = None, batch.cells
@@ -25,29 +23,23 @@ def encode(
         hidden = product(batch.head, (weight if cells is None else weight[:, :, : batch.head.shape[2]]).mT)
     if cells is not None:
         picked = weight.mT[cells.members, cells.features]
-        weights = cells.values if values is None else values
-        gathered = F.embedding_bag(cells.picks, picked, cells.row_starts, mode="sum", per_sample_weights=weights)
+        gathered = F.embedding_bag(cells.picks, picked, cells.row_starts, mode="sum", per_sample_weights=cells.values)
         gathered = gathered.view(*batch.shape[:2], -1)
         hidden = gathered if hidden is None else gathered + hidden
     assert hidden is not None
     return hidden
 
 
-def add_encoding_gradient(
-    batch: SparseBatch,
-    hidden: Float[Tensor, "r s k"],
-    out: Float[Tensor, "r k n"],
-    values: Float[Tensor, "m"] | None = None,
-) -> None:
-    """out += Σ_s hidden_s x_sᵀ, the gradient of W; `values`, in feature order, stand in for the batch's."""
+def add_encoding_gradient(batch: SparseBatch, hidden: Float[Tensor, "r s k"], out: Float[Tensor, "r k n"]) -> None:
+    """out += Σ_s hidden_s x_sᵀ, the gradient of W."""
     cells = batch.cells
     if batch.points is not None and point_products.serves(batch, out):
         point_products.add_points_gradient(*batch.points, hidden, out)
         return
     if cells is not None:
-        flat, weights = hidden.reshape(-1, hidden.shape[2]), cells.feature_values if values is None else values
+        flat, values = hidden.reshape(-1, hidden.shape[2]), cells.feature_values
         gradient = F.embedding_bag(
-            cells.feature_rows, flat, cells.feature_starts, mode="sum", per_sample_weights=weights
+            cells.feature_rows, flat, cells.feature_starts, mode="sum", per_sample_weights=values
         )
         columns = out.mT
         columns[cells.members, cells.features] = columns[cells.members, cells.features] + gradient

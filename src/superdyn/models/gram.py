@@ -19,16 +19,12 @@ from superdyn.models.product import matvec, multiply
 from superdyn.models.weights import Weights
 
 
-def is_cheaper(weights: Weights, batch: SparseBatch) -> bool:
-    """Whether 2 K² (N + S) multiply-adds are fewer than the 3 S K N of the residual."""
+def is_cheaper(weights: Weights, shape: tuple[int, int, int]) -> bool:
+    """Whether, of batches of this shape, 2 K² (N + S) multiply-adds are fewer than the 3 S K N of the residual."""
     decoder = weights.output_embedding
     if weights.rectified or decoder is None:
         return False
-    return has_fewer_operations(decoder.shape[1], *batch.shape[1:])
-
-
-def has_fewer_operations(width: int, size: int, n_features: int) -> bool:
-    """Whether a linear student takes fewer in this form: K, S and N."""
+    (_, size, n_features), width = shape, decoder.shape[1]
     return 2 * width * (n_features + size) < 3 * size * n_features
 
 

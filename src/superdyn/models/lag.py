@@ -1,6 +1,7 @@
 """What an output is compared with: y*_t = A x_{t−k}, k = `data.lag`, at the positions t ≥ k of a sequence.
 
-Axis legend: `r` run, `m` position of all sequences, `v` valid position (t ≥ k) of all sequences, `n` feature.
+Earlier positions have no target and are left out. Axis legend: `r` run, `s` sequence, `t` position, `m` position of all
+sequences, `v` valid position (t ≥ k) of all sequences, `n` feature.
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.config import DataConfig
-from superdyn.models.decoder.feature_transformer import lagged_pair
 
 
 @dataclass(frozen=True)
@@ -32,3 +32,10 @@ class Lag:
             return output, x
         output, x = (rows.unflatten(1, (-1, self.length)) for rows in (output, x))
         return lagged_pair(output, x, self.steps)
+
+
+def lagged_pair(
+    output: Float[Tensor, "r s t n"], x: Float[Tensor, "r s t n"], lag: int
+) -> tuple[Float[Tensor, "r v n"], Float[Tensor, "r v n"]]:
+    """y_t and x_{t−lag} for every t ≥ lag."""
+    return output[:, :, lag:].flatten(1, 2), x[:, :, : x.shape[2] - lag].flatten(1, 2)

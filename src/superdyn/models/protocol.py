@@ -1,6 +1,9 @@
 """What a student must offer, and how the class that a configuration names is found.
 
-A student holds the parameters of every member of a pack, run axis first, and maps a stacked batch to stacked outputs.
+A student is an `nn.Module` made by `Student(configs)`, the members' configurations, which differ in
+`config.MEMBER_FIELDS` only. Its `forward` maps a stacked batch (r, s, n) to outputs of that shape; parameters with
+`requires_grad` train, each with a leading run axis. Initial values are drawn per member (`features.generator.normals`),
+so that a member starts the same alone and in a pack. The protocols below are of what a student may offer besides.
 Axis legend: `r` run, `s` sample, `n` feature, `k` hidden.
 """
 
@@ -19,18 +22,6 @@ from superdyn.models.risk import Population
 
 DTYPES = {"32-true": torch.float32, "64-true": torch.float64, "bf16-mixed": torch.float32}
 """Of parameters and their gradients; bf16-mixed rounds inside the forward pass only."""
-
-
-@runtime_checkable
-class StackedStudent(Protocol):
-    """The one method that a student needs; parameters with `requires_grad` train, each with a leading run axis.
-
-    Constructed as `Student(configs)`, `configs` being the members' configurations, which differ in
-    `config.MEMBER_FIELDS` only. Draw initial values per member (`features.generator.normals`), so that a member
-    starts the same alone and in a pack.
-    """
-
-    def forward(self, x: Float[Tensor, "r s n"]) -> Float[Tensor, "r s n"]: ...
 
 
 @runtime_checkable

@@ -18,7 +18,6 @@ from superdyn.models.chain import sampled_feature_loss, sampled_gradients
 from superdyn.models.dense_chain import DenseChain
 from superdyn.models.embedding import initial_core, initial_embedding
 from superdyn.models.gradients import Gradients
-from superdyn.models.gram import is_cheaper
 from superdyn.models.population import feature_loss, population_gradients
 from superdyn.models.product import product
 from superdyn.models.protocol import DTYPES
@@ -46,11 +45,10 @@ class Student(nn.Module):
 
     def __init__(self, configs: Sequence[RunConfig]):
         super().__init__()
-        model, n_features = configs[0].model, configs[0].data.n_features
+        model = configs[0].model
         dtype = DTYPES[configs[0].trainer.precision]
         self.untrained: dict[str, Tensor] = {}
         self.rectified = model.activation == "relu"
-        self.n_members, self.n_features = len(configs), n_features
         frozen_identity = model.encoder_init == "identity" and not model.train_encoder
         untied = not (model.tied or frozen_identity)
         trains_embedding = torch.tensor([c.model.train_encoder for c in configs])
@@ -61,7 +59,8 @@ class Student(nn.Module):
         self._hold("decoder", decoder, trains_embedding, dtype)
         self._hold("core", _cores(configs) if model.core == "trained" else None, None, dtype)
         self._dense_chain: DenseChain | None = None
-        self._hold("bias", torch.zeros(len(configs), n_features) if has_bias.any() else None, has_bias, dtype)
+        bias = torch.zeros(len(configs), configs[0].data.n_features) if has_bias.any() else None
+        self._hold("bias", bias, has_bias, dtype)
 
     def _hold(self, name: str, value: Tensor | None, trains: Tensor | None, dtype: torch.dtype) -> None:
         """Register a part; `trains` (r,) says which members train it, None: all."""
@@ -104,7 +103,7 @@ class Student(nn.Module):
     def sampled_gradients(self, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
         """Loss and gradients on a batch, written out for sparse data."""
         weights = self.weights()
-        if not DenseChain.serves(weights, batch) or is_cheaper(weights, batch):
+        if batch.head_points is None or not DenseChain.serves(weights, batch.shape):
             return sampled_gradients(weights, batch, importance)
         if self._dense_chain is None or self._dense_chain.shape != batch.shape:
             self._dense_chain = DenseChain(weights, batch.shape)

@@ -22,17 +22,20 @@ from superdyn.features.tokens.batch import TokenBatch
 from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.measures import superposition_measures
-from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student
+from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student, is_linear
 from superdyn.training.chunk_batches import Batches, ChunkBatches
 from superdyn.training.data_parallel import Ranks, lost_ranks
+from superdyn.training.evaluation import Evaluation
 from superdyn.training.fully_sharded import keep_in, release, shard
 from superdyn.training.graph import CapturedStep, ChunkBuffer
-from superdyn.training.kinds import make_evaluation, make_objective
+from superdyn.training.objective import Objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
 from superdyn.training.own_measures import OwnMeasures
 from superdyn.training.schedules import learning_rates
 from superdyn.training.sharding import UNSHARDED, Place, load_in_place, local
+from superdyn.training.token_evaluation import TokenEvaluation
+from superdyn.training.token_objective import TokenObjective
 
 _LARGEST = torch.finfo(torch.float32).max
 """Spectra are stored in float32, so a loss beyond its range is as good as infinite."""
@@ -56,8 +59,14 @@ class Engine(nn.Module):
         self.ranks = Ranks.current()
         self.sharding = UNSHARDED
         self.student = build_student(configs)
-        self.objective: Any = make_objective(configs)
-        self.evaluation: Any = make_evaluation(configs, self.student, self.objective)
+        self.objective: Any
+        self.evaluation: Any
+        if configs[0].data.kind == "tokens":
+            self.objective = TokenObjective(configs)
+            self.evaluation = TokenEvaluation(configs, self.objective)
+        else:
+            self.objective = Objective(configs)
+            self.evaluation = Evaluation(configs, linear=is_linear(self.student, configs[0]))
         trainer = configs[0].trainer
         rates = torch.empty(trainer.max_steps, len(configs), dtype=DTYPES[trainer.precision])
         for r, config in enumerate(configs):

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from superdyn.config import DataConfig, RunConfig
-from superdyn.features.batches import SparseBatch, SparseBatches
-from superdyn.features.batching import DenseBatches, make_batches
+from superdyn.features.batches import SparseBatch
+from superdyn.features.batching import make_batches
 from superdyn.features.evaluation import evaluation_set
-from superdyn.features.sampler import Points, sample_dtype
+from superdyn.features.sampler import sample_dtype
 from superdyn.features.sequence_evaluation import sequence_evaluation_set
 from superdyn.models.lag import Lag
 from superdyn.models.protocol import ExplicitStudent, LinearStudent
@@ -49,7 +49,8 @@ class Evaluation(nn.Module):
             n_blocks = data.eval_size // block_size(data)
             weights = np.stack([s.weights for s in sets]).reshape(len(sets), n_blocks, -1)
             self.register_buffer("weights", torch.from_numpy(weights).transpose(0, 1).contiguous(), persistent=False)
-            self._blocks = _blocks(configs, [s.points for s in sets], n_blocks)
+            points, size = [s.points for s in sets], block_size(data) * data.length
+            self._blocks = make_batches(points, n_blocks, size, data, sample_dtype(configs[0]))
             self._n_measured, self._lag = sets[0].n_measured, Lag.of(data)
 
     @torch.no_grad()
@@ -82,9 +83,3 @@ def _dense_feature_loss(
     output, x = lag.pair(student(x), x)
     residual = output - importance[:, None, :] * x
     return (residual.square() * weights[:, :, None]).sum(dim=1)
-
-
-def _blocks(configs: Sequence[RunConfig], points: Sequence[Points], n_blocks: int) -> SparseBatches | DenseBatches:
-    data = configs[0].data
-    block = data.eval_size * data.length // n_blocks
-    return make_batches(points, n_blocks, block, data, sample_dtype(configs[0]))

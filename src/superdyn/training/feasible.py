@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 
 from superdyn.config import ConfigError, RunConfig
+from superdyn.features.device_draws import trains_on_gpu
 from superdyn.features.moments import Moments, data_moments, top_eigenvalue
 from superdyn.features.probabilities import density_limit, feature_probabilities
 from superdyn.models.embedding import initial_embedding
@@ -41,7 +42,7 @@ def _check_device(config: RunConfig) -> None:
         return
     if trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise ConfigError("trainer.accelerator=gpu: torch sees no GPU here; allowed are cpu and auto.")
-    if trainer.accelerator != "cpu" and torch.cuda.is_available() and trainer.devices > torch.cuda.device_count():
+    if trains_on_gpu(trainer) and trainer.devices > torch.cuda.device_count():
         raise ConfigError(
             f"trainer.devices={trainer.devices}: this machine has {torch.cuda.device_count()} GPUs; at most as many "
             f"are allowed, or more ranks on CPUs with trainer.accelerator=cpu."

@@ -9,6 +9,7 @@ import torch
 from superdyn.config import ConfigError, RunConfig
 from superdyn.config.decoder import DecoderSettings
 from superdyn.config.token_rules import uneven_shards
+from superdyn.features.device_draws import trains_on_gpu
 from superdyn.models.decoder.memory import Training, training_bytes
 
 RUNTIME_BYTES = 96 * 2**20
@@ -20,13 +21,9 @@ _SIZES = ("300M", "100M", "30M", "10M", "3M", "1M", "300k", "100k")
 
 def free_bytes(config: RunConfig) -> int:
     """Free memory where the run trains: of the GPU, or of this machine for each of its ranks."""
-    if _on_gpu(config):
+    if trains_on_gpu(config.trainer):
         return torch.cuda.mem_get_info()[0]
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // config.trainer.devices
-
-
-def _on_gpu(config: RunConfig) -> bool:
-    return config.trainer.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def token_bytes(config: RunConfig) -> int:
@@ -42,7 +39,7 @@ def token_bytes(config: RunConfig) -> int:
         parts=trainer.accumulate,
         optimizer=config.optimizer.name,
         evaluated=data.tokens.eval_tokens,
-        device="cuda" if _on_gpu(config) else "cpu",
+        device="cuda" if trains_on_gpu(trainer) else "cpu",
         shards=trainer.n_ranks if trainer.shards else 1,
         compiled=trainer.compile,
     )
@@ -94,7 +91,7 @@ def _in_shards(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     """The parameters shared by the ranks that there are, or by all GPUs of this machine."""
     trainer, devices = config.trainer, config.trainer.devices
     text = "trainer.strategy=fsdp"
-    if trainer.n_ranks == 1 and trainer.accelerator != "cpu" and torch.cuda.is_available():
+    if trainer.n_ranks == 1 and trains_on_gpu(trainer):
         devices = torch.cuda.device_count()
         text = f"trainer=fsdp trainer.devices={devices}"
     changed = config.model_copy(update={"trainer": trainer.model_copy(update={"strategy": "fsdp", "devices": devices})})

@@ -43,14 +43,14 @@ def check_own_code(config: RunConfig) -> None:
     student = _made(config)
     if own_student:
         _check_student(student, config)
-    if config.optimizer.name not in UPDATE_RULES:
-        _check_rule(config)
     try:
         measures(student, [config], (1, config.data.n_features))
     except ConfigError:
         raise
     except Exception as error:
         raise ConfigError(f"trainer.measures={list(config.trainer.measures)}: {described(error)}.") from error
+    if config.optimizer.name not in UPDATE_RULES:
+        _check_rule(student, config)
     _TRIED.add(case)
 
 
@@ -141,9 +141,9 @@ def _without_effect(student: nn.Module, output: Tensor) -> list[str]:
     return [name for name, gradient in zip(trained, found, strict=True) if gradient is None]
 
 
-def _check_rule(config: RunConfig) -> None:
-    """One step from made-up gradients."""
-    trained = {name: p for name, p in _made(config).named_parameters() if p.requires_grad}
+def _check_rule(student: nn.Module, config: RunConfig) -> None:
+    """One step of the student from made-up gradients."""
+    trained = {name: p for name, p in student.named_parameters() if p.requires_grad}
     named = f"optimizer.name={config.optimizer.name!r}"
     rate = torch.full((1,), config.optimizer.lr, dtype=next(iter(trained.values())).dtype)
     try:

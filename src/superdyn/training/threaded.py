@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from superdyn.config import RunConfig
 from superdyn.features.batching import head_size
 from superdyn.features.datamodule import Chunk, Draws
-from superdyn.models.gram import has_fewer_operations
-from superdyn.models.openblas import is_faster
-from superdyn.models.protocol import DTYPES
+from superdyn.features.device_draws import trains_on_gpu
+from superdyn.models.dense_chain import DenseChain
+from superdyn.models.protocol import student_class
 from superdyn.models.student import Student
 from superdyn.training.data_parallel import Ranks
 from superdyn.training.engine import Engine
@@ -37,18 +37,14 @@ Result = TypeVar("Result")
 def has_shares(configs: Sequence[RunConfig]) -> bool:
     """Whether to share a pack out: a large one whose dense batches train in NumPy (`models/dense_chain.py`)."""
     first, n_threads = configs[0], torch.get_num_threads()
-    model, data = first.model, first.data
-    size = largest_product(first)
-    enough = len(configs) >= _MEMBERS_PER_THREAD * n_threads and len(configs) * size > LARGE_PACK
-    if n_threads == 1 or not enough or Ranks.current().size > 1:
+    data, trainer = first.data, first.trainer
+    enough = len(configs) >= _MEMBERS_PER_THREAD * n_threads and len(configs) * largest_product(first) > LARGE_PACK
+    if n_threads == 1 or not enough or Ranks.current().size > 1 or trains_on_gpu(trainer):
         return False
-    ours = model.target == f"{Student.__module__}.{Student.__name__}" and first.loss == "sampled"
-    embedded = model.train_encoder or model.encoder_init != "identity"
-    fewer = has_fewer_operations(model.width, data.samples_per_step, data.n_features)
-    by_residual = embedded and not (model.activation == "linear" and fewer)
-    dense = by_residual and head_size(data) == data.n_features and first.trainer.matmul == "float32"
-    on_cpu = first.trainer.accelerator == "cpu" or not torch.cuda.is_available()
-    return ours and dense and on_cpu and is_faster(size, torch.empty(0, dtype=DTYPES[first.trainer.precision]))
+    if student_class(first.model.target) is not Student or first.loss != "sampled":
+        return False
+    dense = head_size(data) == data.n_features and trainer.matmul == "float32"
+    return dense and DenseChain.serves(Student(configs[:1]).weights(), (1, data.samples_per_step, data.n_features))
 
 
 class ThreadedEngine(nn.Module):

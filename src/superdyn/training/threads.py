@@ -70,16 +70,13 @@ def _threads_show(config: RunConfig, threads: int) -> bool:
     return not all(falls_into_whole_vectors(n * inner, threads) for n in (data.batch_size, block_size(data)))
 
 
-def _widest_block(config: RunConfig) -> int:
-    return 0 if config.model.decoder is None else decoder_shape(config.model).mlp_width
-
-
 def largest_product(config: RunConfig) -> int:
     """Multiply-adds of one member; exact gradients behind a frozen identity embedding multiply no matrices."""
     n, k = config.data.n_features, config.model.width
     if config.data.kind == "tokens":
         return config.data.batch_size * config.data.length * k * max(n, 4 * k)
     if config.loss == "sampled":
-        return config.data.samples_per_step * k * max(n, _widest_block(config))
+        widest = n if config.model.decoder is None else max(n, decoder_shape(config.model).mlp_width)
+        return config.data.samples_per_step * k * widest
     plain = config.model.encoder_init == "identity" and not config.model.train_encoder
     return n * k if plain else n * k * k

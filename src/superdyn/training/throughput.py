@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from superdyn.config import RunConfig, TrainerConfig
+from superdyn.features.device_draws import trains_on_gpu
 from superdyn.models.decoder.flops import token_flops
 from superdyn.models.decoder.hardware import Precision, model_flops_utilisation
 
@@ -18,10 +19,9 @@ class Throughput:
         assert model.decoder is not None, "a language model"
         shape = model.decoder.shape(width=model.width, tied=model.tied)
         self._step_tokens = len(configs) * data.batch_size * data.length
-        self._flops = token_flops(shape, data.n_features, data.length, dense_input=False).training
+        self._flops = token_flops(shape, data.n_features, data.length)
         self._precision: Precision | None = _product_precision(trainer)
-        on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
-        self._device = torch.cuda.get_device_name() if on_gpu else "CPU"
+        self._device = torch.cuda.get_device_name() if trains_on_gpu(trainer) else "CPU"
         self._n_ranks = trainer.n_ranks
 
     @classmethod

@@ -42,8 +42,8 @@ class TokenEvaluation(nn.Module):
     inputs: Int[Tensor, "r s t"]
     targets: Int[Tensor, "r s t"]
     bins: Int[Tensor, "r v"]
-    least: Float64[Tensor, "r s"]
-    """Least mean loss of each sequence; no sequences where it is not known."""
+    least: Float64[Tensor, "r s"] | None
+    """Least mean loss of each sequence, where it is known."""
 
     def __init__(self, configs: Sequence[RunConfig], objective: TokenObjective):
         super().__init__()
@@ -56,12 +56,33 @@ class TokenEvaluation(nn.Module):
         self.register_buffer("bins", torch.from_numpy(bins), persistent=False)
         self._n_bins = int(bins.max()) + 1
         self._block = max(1, EVALUATED_TOKENS // configs[0].data.length)
-        least = _least(configs, sets)
-        self.register_buffer("least", least, persistent=False)
-        self.least_by_bin = _least_by_bin(configs, sets, bins)
-        self.references = _floor(configs)
-        if least.numel():
-            self.references["least_loss"] = torch.stack([of_member.mean() for of_member in least])
+        self.references: dict[str, Tensor] = {}
+        self.least_by_bin: Float64[np.ndarray, "r b"] | None = None
+        self.register_buffer("least", None, persistent=False)
+        tokens = configs[0].data.tokens
+        assert tokens is not None, "checked with the configuration"
+        if tokens.source != "files":
+            self._note_least(configs, sets, bins)
+
+    def _note_least(
+        self, configs: Sequence[RunConfig], sets: Sequence[TokenBatch], bins: Int64[np.ndarray, "r v"]
+    ) -> None:
+        """What is known of the least loss of a synthetic language."""
+        loss = cast(LossKind, configs[0].loss)
+        members = [(language(config.data), batch) for config, batch in zip(configs, sets, strict=True)]
+        floor = _of_all([least_mean_loss(law, loss) for law, _ in members])
+        if floor is not None:
+            self.references["loss_floor"] = torch.from_numpy(floor)
+        least = _of_all([least_mean_losses(law, batch, loss) for law, batch in members])
+        if least is not None:
+            self.least = torch.from_numpy(least)
+            self.references["least_loss"] = torch.stack([of_member.mean() for of_member in self.least])
+        self.least_by_bin = _of_all(
+            [
+                _binned(best_token_losses(law, batch, loss), bin_of[batch.targets.numpy()], self._n_bins)
+                for (law, batch), bin_of in zip(members, bins, strict=True)
+            ]
+        )
 
     @torch.no_grad()
     def feature_loss(self, student: nn.Module, population: None) -> Float[Tensor, "r b"]:
@@ -78,7 +99,7 @@ class TokenEvaluation(nn.Module):
             if counted:
                 total.scatter_add_(1, self.bins.gather(1, batch.targets.flatten(1)), loss)
                 of_sequence[:, part] = member_sum(loss.view(-1, length)).view(runs, -1)
-        if self.least.numel():
+        if self.least is not None:
             self.references["excess_error"] = _standard_error(self.ranks.total(of_sequence) / length - self.least)
         return self.ranks.total(total) / self.targets[0].numel()
 
@@ -91,36 +112,14 @@ def _standard_error(excess: Float64[Tensor, "r s"]) -> Float64[Tensor, "r"]:
     return (variance / count).sqrt()
 
 
-def _least(configs: Sequence[RunConfig], sets: Sequence[TokenBatch]) -> Float64[Tensor, "r s"]:
-    tokens = configs[0].data.tokens
-    if tokens is None or tokens.source == "files":
-        return torch.zeros(len(configs), 0, dtype=torch.float64)
-    loss = cast(LossKind, configs[0].loss)
-    found = [least_mean_losses(language(c.data), batch, loss) for c, batch in zip(configs, sets, strict=True)]
-    known = [torch.from_numpy(least) for least in found if least is not None]
-    return torch.stack(known) if known else torch.zeros(len(configs), 0, dtype=torch.float64)
+def _binned(
+    losses: Float64[np.ndarray, "s t"] | None, bin_of: Int64[np.ndarray, "s t"], n_bins: int
+) -> Float64[np.ndarray, "b"] | None:
+    """Each bin's part in the mean of these losses."""
+    return None if losses is None else np.bincount(bin_of.ravel(), losses.ravel(), n_bins) / losses.size
 
 
-def _least_by_bin(
-    configs: Sequence[RunConfig], sets: Sequence[TokenBatch], bins: Int64[np.ndarray, "r v"]
-) -> Float64[np.ndarray, "r b"] | None:
-    tokens = configs[0].data.tokens
-    if tokens is None or tokens.source == "files":
-        return None
-    loss, found = cast(LossKind, configs[0].loss), []
-    for config, batch, bin_of in zip(configs, sets, bins, strict=True):
-        of_token = best_token_losses(language(config.data), batch, loss)
-        if of_token is None:
-            return None
-        bin_of_target = bin_of[batch.targets.numpy().ravel()]
-        found.append(np.bincount(bin_of_target, of_token.ravel(), minlength=int(bins.max()) + 1) / of_token.size)
-    return np.stack(found)
-
-
-def _floor(configs: Sequence[RunConfig]) -> dict[str, Float[Tensor, "r"]]:
-    tokens = configs[0].data.tokens
-    if tokens is None or tokens.source == "files":
-        return {}
-    loss = cast(LossKind, configs[0].loss)
-    floors = [floor for c in configs if (floor := least_mean_loss(language(c.data), loss)) is not None]
-    return {"loss_floor": torch.tensor(floors, dtype=torch.float64)} if floors else {}
+def _of_all(found: Sequence[np.ndarray | float | None]) -> np.ndarray | None:
+    """Stacked over the members, of all of which it is known or of none."""
+    known = [value for value in found if value is not None]
+    return np.stack(known) if known else None

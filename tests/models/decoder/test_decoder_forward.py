@@ -8,8 +8,9 @@ from plain import PlainDecoder, of_member, shaken, stacked_name
 
 from superdyn.config import ConfigError
 from superdyn.config.decoder import DecoderSettings, DecoderShape
-from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
+from superdyn.models.decoder.feature_transformer import FeatureTransformer
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.lag import lagged_pair
 from superdyn.models.risk import sampled_loss
 
 GPT2 = {"mlp": "gelu", "norm": "layer", "positions": "learned", "bias": True}
@@ -103,7 +104,7 @@ def test_blocks_start_with_the_deviations_of_gpt2():
     layer: Any = model.blocks.layers[0]
     for linear, deviation in ((layer.attention.query, 0.02), (layer.mlp.up, 0.02), (layer.mlp.down, 0.02 / 4)):
         assert float(linear.weight.detach().std()) == pytest.approx(deviation, rel=0.02)
-    doubled = LanguageModel(DecoderSettings(n_layers=8).shape(width=128), [3], 100, init_scales=[0.04])
+    doubled = LanguageModel(DecoderSettings(n_layers=8, init_scale=0.04).shape(width=128), [3], 100)
     torch.testing.assert_close(doubled.encoder, 2 * model.encoder)
 
 

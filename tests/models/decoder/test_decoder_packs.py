@@ -9,8 +9,9 @@ from torch import nn
 
 from superdyn.config.decoder import DecoderSettings
 from superdyn.models.decoder.attention import causal_attention
-from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
+from superdyn.models.decoder.feature_transformer import FeatureTransformer
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.lag import lagged_pair
 from superdyn.models.risk import sampled_loss
 
 SEEDS = [5, 2, 9]

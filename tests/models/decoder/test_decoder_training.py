@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from superdyn.config import OptimizerConfig
 from superdyn.config.decoder import DecoderSettings, DecoderShape
-from superdyn.models.decoder.feature_transformer import FeatureTransformer, lagged_pair
+from superdyn.models.decoder.feature_transformer import FeatureTransformer
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.lag import lagged_pair
 from superdyn.models.risk import sampled_loss
 from superdyn.training.optimizers import make_optimizer
 

@@ -1,4 +1,4 @@
-"""superdyn itself: the runs as one sweep with everything on, run folders, callbacks and offline W&B included.
+"""superdyn itself: the runs as one sweep with everything on, run folders, callbacks and offline W&B; or its engine.
 
 Axis legend: `t` step, `r` run, `s` sample, `n` feature.
 """
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from superdyn.bench.language_workload import LanguageWorkload
 from superdyn.bench.workload import Workload
 from superdyn.config import RunConfig
 from superdyn.features.batches import SparseBatch
@@ -28,16 +29,24 @@ _MOST_STEPS = 2**17
 class Pack:
     """All runs of a workload together."""
 
-    def __init__(self, workload: Workload, device: str):
+    def __init__(self, workload: Workload | LanguageWorkload, device: str):
         self.workload, self.device = workload, device
         self._module: SuperpositionModule | None = None
 
     def train(self, steps: int) -> None:
         """Train every run for so many steps, as `superdyn train -m` does."""
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-            configs = [self._config(run, steps) for run in range(self.workload.runs)]
-            points = [Point((), c, RunFolder(Path(folder) / c.signature()[:8])) for c in configs]
-            run_sweep(points, Path(folder))
+            self.trained(steps, Path(folder))
+
+    def trained(self, steps: int, folder: Path) -> list[RunFolder]:
+        """The folders of whole runs, in this one."""
+        points = [Point((), c, RunFolder(folder / c.signature()[:8])) for c in self.configs(steps)]
+        run_sweep(points, folder)
+        return [point.folder for point in points]
+
+    def configs(self, steps: int) -> list[RunConfig]:
+        """Those of the runs."""
+        return [self.workload.config(run, steps, self.device) for run in range(self.workload.runs)]
 
     def steps_only(self, steps: int) -> None:
         """Draw and train, with neither measurements nor files: what the other rivals do.
@@ -55,16 +64,19 @@ class Pack:
 
     def _ready(self, steps: int) -> SuperpositionModule:
         if self._module is None or self.device == "cpu":
-            keep_freed_memory()
-            most = min(steps, _MOST_STEPS) if self.device == "cpu" else _MOST_STEPS
-            configs = [self._config(run, most) for run in range(self.workload.runs)]
-            self._module = SuperpositionModule(configs).to(self.device)
-            self._module.on_fit_start()
+            self._module = self.made(min(steps, _MOST_STEPS) if self.device == "cpu" else _MOST_STEPS)
         return self._module
+
+    def made(self, steps: int) -> SuperpositionModule:
+        """The runs on the device, ready to train so many steps."""
+        keep_freed_memory()
+        module = SuperpositionModule(self.configs(steps)).to(self.device)
+        module.on_fit_start()
+        return module
 
     def losses(self, batches: Float[np.ndarray, "t r s n"]) -> Float[np.ndarray, "t r"]:
         """The loss of every step on given batches."""
-        engine = Engine([self._config(run, len(batches)) for run in range(self.workload.runs)])
+        engine = Engine(self.configs(len(batches)))
         engine.prepare()
         losses = []
         for step, x in enumerate(batches):
@@ -72,9 +84,3 @@ class Pack:
             losses.append(engine.objective.gradients(engine.student, batch).loss.numpy().copy())
             engine.run_step(step, batch)
         return np.stack(losses)
-
-    def _config(self, run: int, steps: int) -> RunConfig:
-        mapping = self.workload.config(run).to_mapping()
-        mapping["trainer"] |= {"max_steps": steps, "accelerator": "gpu" if self.device == "cuda" else "cpu"}
-        mapping["logger"] = {"name": "wandb"}
-        return RunConfig.from_mapping(mapping)

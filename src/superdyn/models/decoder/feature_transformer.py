@@ -72,13 +72,5 @@ class FeatureTransformer(nn.Module):
         return self.encoder
 
 
-def lagged_pair(
-    output: Float[Tensor, "r s t n"], x: Float[Tensor, "r s t n"], lag: int
-) -> tuple[Float[Tensor, "r m n"], Float[Tensor, "r m n"]]:
-    """y_t and x_{t−lag} for every t ≥ lag, positions of all samples in one axis `m`: y* = A x_{t−lag} as `sampled_loss`
-    takes it; earlier positions have no target and are left out."""
-    return output[:, :, lag:].flatten(1, 2), x[:, :, : x.shape[2] - lag].flatten(1, 2)
-
-
 def _embeddings(initial: Initial, kind: str, width: int, n_features: int, tag: str) -> nn.Parameter:
     return initial.stacked([initial_embedding(seed, kind, width, n_features, tag) for seed in initial.seeds])

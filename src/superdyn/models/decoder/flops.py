@@ -1,25 +1,11 @@
-"""Parameters of a decoder, and its floating-point operations per token, counted as in Chowdhery et al. 2022 (PaLM, B).
+"""Parameters of a decoder, and a language model's floating-point operations per token (Chowdhery et al. 2022, B).
 
 A product with an (o × i) matrix is 2·o·i a token forward and twice that backward (6N in all); attention is
-4·length·width a layer forward and twice that backward, the causal half not discounted, nothing recomputed counted. The
-gradient with respect to the input features does not exist, so their embedding costs once backward. Norms, activations
-and the look-up of tokens are not counted.
+4·length·width a layer forward and twice that backward, the causal half not discounted, nothing recomputed counted.
+Norms, activations and the look-up of tokens are not counted.
 """
 
-from dataclasses import dataclass
-
 from superdyn.config.decoder import DecoderShape
-
-
-@dataclass(frozen=True)
-class TokenFlops:
-    """Attributes:
-    forward: operations of one token's forward pass.
-    training: forward and backward.
-    """
-
-    forward: int
-    training: int
 
 
 def head_weights(shape: DecoderShape, n_features: int) -> int:
@@ -36,15 +22,12 @@ def parameter_count(shape: DecoderShape, n_features: int, *, last_norm: bool) ->
     biases = 2 * shape.width + 2 * kv_width + widened * shape.mlp_width + shape.width if shape.bias else 0
     positions = shape.context * shape.width if shape.positions == "learned" and shape.n_layers else 0
     embeddings = shape.width * n_features + (0 if shape.tied else head_weights(shape, n_features))
-    return (
-        shape.block_weights + shape.n_layers * (2 * norm + biases) + positions + embeddings + (norm if last_norm else 0)
-    )
+    norms = norm * (2 * shape.n_layers + last_norm)
+    return shape.block_weights + shape.n_layers * biases + norms + positions + embeddings
 
 
-def token_flops(shape: DecoderShape, n_features: int, length: int, *, dense_input: bool) -> TokenFlops:
-    """Operations per token of one member on sequences of `length`; `dense_input`: feature vectors, not tokens."""
-    products = 2 * (shape.block_weights + head_weights(shape, n_features))
+def token_flops(shape: DecoderShape, vocabulary: int, length: int) -> int:
+    """Operations, forward and backward, per token of one member on sequences of `length`."""
+    products = 2 * (shape.block_weights + head_weights(shape, vocabulary))
     attention = 4 * shape.n_layers * length * shape.width
-    embedding = 2 * shape.width * n_features if dense_input else 0
-    inner = products + attention
-    return TokenFlops(forward=inner + embedding, training=3 * inner + 2 * embedding)
+    return 3 * (products + attention)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 Group = Literal["embedding", "matrix", "position", "vector"]
 
-EMBEDDING_NAMES = ("encoder", "decoder")
-"""As `training.optimizers.decay.EMBEDDINGS`, which is of a later room; a test holds them together."""
+EMBEDDINGS = ("encoder", "decoder")
+"""Parameters (r, k, n) with one row per feature, as column [:, :, i]."""
 
 
 def parameter_groups(parameters: Iterable[tuple[str, Tensor]]) -> Mapping[Group, tuple[str, ...]]:
@@ -25,7 +25,7 @@ def parameter_groups(parameters: Iterable[tuple[str, Tensor]]) -> Mapping[Group,
 
 
 def _group(name: str, parameter: Tensor) -> Group:
-    if name in EMBEDDING_NAMES:
+    if name in EMBEDDINGS:
         return "embedding"
     if name.rpartition(".")[2] == "positions":
         return "position"

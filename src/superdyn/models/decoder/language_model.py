@@ -23,9 +23,6 @@ from superdyn.models.product import autocast_operands, product
 class LanguageModel(nn.Module):
     """Stacked language models, one per seed.
 
-    Args:
-        seeds, init_scales: one per member; without scales every member has `shape.init_scale`.
-
     Attributes:
         encoder: W_e, (r, k, V).
         decoder: W_d, (r, k or rank, V), or None when tied.
@@ -40,11 +37,10 @@ class LanguageModel(nn.Module):
         seeds: Sequence[int],
         vocabulary: int,
         *,
-        init_scales: Sequence[float] | None = None,
         dtype: torch.dtype = torch.float32,
     ):
         super().__init__()
-        initial = Initial(seeds, [shape.init_scale] * len(seeds) if init_scales is None else init_scales, dtype)
+        initial = Initial(seeds, [shape.init_scale] * len(seeds), dtype)
         rank = shape.head_rank or shape.width
         self._shape = shape
         self.encoder = initial.weights("encoder", (shape.width, vocabulary))

@@ -7,9 +7,8 @@ from torch import Tensor
 
 from superdyn.config import ConfigError, OptimizerConfig
 from superdyn.config.targets import resolve_target
-from superdyn.models.decoder.groups import Group
+from superdyn.models.decoder.groups import EMBEDDINGS, Group
 from superdyn.training.optimizers.adam import Adam, AdamW
-from superdyn.training.optimizers.decay import EMBEDDINGS
 from superdyn.training.optimizers.fused_adamw import FusedAdamW
 from superdyn.training.optimizers.muon import Muon
 from superdyn.training.optimizers.normalized import NormalizedDescent

@@ -1,8 +1,9 @@
 """Weight decay of a pack whose members may differ in its strength and sign.
 
 w > 0, coupled (L2): g += w θ before the rule; w > 0, decoupled (Loshchilov & Hutter 2019): θ *= 1 − η w
-beside it; w < 0, under every rule: row-norm growth of the embedding (`growth.py`), beside it. Axis legend:
-`r` run.
+beside it; w < 0, beside every rule: the rows of the embedding grow towards unit norm, W_i += η|w|(1/‖W_i‖ − 1) W_i for
+every feature i (Liu, Liu, Gore 2025), which pushes a model into superposition as positive decay pushes it out.
+Axis legend: `r` run, `n` feature, `k` hidden.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -12,11 +13,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from superdyn.config import OptimizerConfig
-from superdyn.training.optimizers.growth import grow_rows
+from superdyn.models.decoder.groups import EMBEDDINGS
+from superdyn.training.optimizers.norms import row_norms
 from superdyn.training.sharding import UNSHARDED, Sharding
-
-EMBEDDINGS = ("encoder", "decoder")
-"""Parameters (r, k, n) with one row per feature, as column [:, :, i]: what decay on "encoder" acts on."""
 
 
 class WeightDecay(nn.Module):
@@ -76,8 +75,11 @@ class WeightDecay(nn.Module):
 
     def grow_embeddings(self, lr: Float[Tensor, "r"]) -> None:
         """The growth of rows, in place; a member of learning rate 0, or that does not grow, keeps every bit."""
-        for name, parameter in self.grown.items():
-            grow_rows(parameter, lr * self._strength(self.grow, name), name, self._sharding)
+        for name, embedding in self.grown.items():
+            norms = row_norms(embedding, name, self._sharding)
+            rates = (lr * self._strength(self.grow, name)).to(embedding.dtype).unsqueeze(1)
+            grows = (rates > 0) & (norms > 0)  # a zero row has no direction
+            embedding.mul_(torch.where(grows, 1 + rates * (1 / norms - 1), 1.0).unsqueeze(1))
 
 
 def _along(values: Float[Tensor, "r"], parameter: Float[Tensor, "r ..."]) -> Float[Tensor, "r ..."]:
