@@ -1,10 +1,10 @@
-"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, block
-bootstrap.
+"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish,
+interval.
 
 Where the least possible loss is known, all of this is done with L − L_least, so that L_inf ≥ L_least, and α is the
 exponent of the excess. The pieces, each in its file: `excess` (what is fitted), `curve` (clean, bin), `window` (the
-rule), `projection` (grid search), `polish` (scipy least squares, choice among the nested forms by AICc), `interval`
-(bootstrap, trimmed windows), `slope` (flatness). Axis legend: `t` point.
+rule), `projection` (grid search), `polish` (scipy least squares, choice among the nested forms by AICc), `interval` and
+`noise` (bootstrap, trimmed windows), `slope` (flatness). Axis legend: `t` point.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _numbers(
 ) -> dict[str, Any]:
     """Parameters, intervals and flatness of the fitted curve."""
     alpha, t0, floor, scale = (float(v) for v in Scales.of(curve.t, curve.loss).parameters(best.x))
-    slope, slope_ci = line_with_interval(curve, n_boot, rng)
+    slope, slope_ci = line_with_interval(curve, np.full(curve.t.size, True))
     span = (float(curve.t[0]), float(curve.t[-1]))
     return {
         "alpha": alpha,
@@ -108,7 +108,7 @@ def _numbers(
         "alpha_long": slope,
         "alpha_long_ci": slope_ci,
         "long_window": span,
-        **_flatness(curve, floor, n_boot, rng),
+        **_flatness(curve, floor),
     }
 
 
@@ -171,14 +171,14 @@ def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tu
     return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
 
 
-def _flatness(curve: Curve, floor: float, n_boot: int, rng: np.random.Generator) -> dict[str, Any]:
+def _flatness(curve: Curve, floor: float) -> dict[str, Any]:
     """The longest flat stretch and, where it is long enough, the slope over it."""
     t_mid, slope = local_slope(curve.t, curve.loss)
     visible = floor <= FLOOR_SHARE * np.exp(np.interp(np.log(t_mid), np.log(curve.t), np.log(curve.loss)))
     low, high, decades = flat_stretch(t_mid, np.where(visible, slope, np.nan))
     strict, interval = None, None
     if decades >= FLAT_DECADES:
-        strict, interval = line_with_interval(curve.within((curve.t >= low) & (curve.t <= high)), n_boot, rng)
+        strict, interval = line_with_interval(curve, (curve.t >= low) & (curve.t <= high))
     return {
         "flat": strict is not None,
         "flat_decades": decades,
@@ -199,6 +199,6 @@ def _method(curve: Curve, n_boot: int, seed: int, forms: tuple[str, ...], least:
         "loss": ROBUST_LOSS,
         "start_grid": {"alpha": [ALPHA_GRID[0], ALPHA_GRID[-1], ALPHA_GRID.size], "t0": T0_POINTS + 1},
         "bounds": {"alpha": list(ALPHA_BOUNDS), "t0": [0.0, "last t"], "L_inf": floors},
-        "bootstrap": {"kind": "stationary block", "replicates": n_boot, "seed": seed},
+        "bootstrap": {"kind": "first-order autoregression", "replicates": n_boot, "seed": seed},
         "dropped_points": curve.n_dropped,
     }
