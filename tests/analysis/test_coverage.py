@@ -16,7 +16,7 @@ DRAWS = 400
 
 
 class Case(NamedTuple):
-    """L = floor + (t + t0)^-α at log-spaced t from 10 on with relative noise σ, ρ its correlation between neighbours."""
+    """L = floor + (t + t0)^-α at log-spaced t from 10 on, relative noise σ, ρ its correlation of neighbours."""
 
     alpha: float
     floor: float

@@ -1,8 +1,8 @@
 """Noise of one curve as a first-order autoregression: how strongly neighbouring points go together, and what that does
 to a slope.
 
-e_t = ρ e_{t−1} + u_t. A fit with p parameters takes slow noise out of its own residuals, so that their plain correlation
-is too small; the restricted likelihood (Patterson & Thompson 1971; REML) of ρ, with σ² integrated out, takes that
+e_t = ρ e_{t−1} + u_t. A fit with p parameters takes slow noise out of its own residuals, so that their plain
+correlation is too small; the restricted likelihood of ρ (Patterson & Thompson 1971), with σ² integrated out, takes that
 into account. Times Jeffreys' prior of a stationary autoregression, (1 − ρ²)^{−1/2}, it is a posterior of ρ on a grid:
 intervals contain the doubt about ρ and σ, which is large where a few dozen points are correlated. Axis legend: `m`
 replicate, `t` point, `p` parameter, `g` grid of ρ.
