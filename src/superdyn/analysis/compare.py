@@ -23,6 +23,7 @@ from superdyn.analysis.curve import Curve, read_curve
 from superdyn.analysis.fit import LEAST_DECADES, LEAST_POINTS
 from superdyn.analysis.polish import ROBUST_LOSS, ROBUST_SCALES, corrected_akaike, polish_form
 from superdyn.analysis.power_law import FORMS, Scales, log_model
+from superdyn.analysis.slope import straight_line
 from superdyn.analysis.window import windowed
 
 HELD_OUT_DECADES = 1.0
@@ -125,7 +126,10 @@ def _break_starts(curve: Curve) -> list[np.ndarray]:
     starts = []
     for share in (0.25, 0.5, 0.75):
         split = x[0] + share * (x[-1] - x[0])
-        before, after = (-np.polyfit(x[part], y[part], 1)[0] for part in (x <= split, x >= split))
+        early, late = np.searchsorted(x, split, side="right"), np.searchsorted(x, split)
+        # On either side of a wide gap there may be too few points for a slope.
+        parts = slice(max(early, 3)), slice(min(late, x.size - 3), None)
+        before, after = (-straight_line(x[part], y[part])[0] for part in parts)
         starts.append(np.array([y[0] + before * x[0], before, split, after - before, -1.0]))
     return starts
 

@@ -1,10 +1,9 @@
-"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, block
-bootstrap.
+"""Fit L(t) = L_inf + C (t + t0)^-α to one curve: window rule, variable projection, robust polish, interval.
 
 Where the least possible loss is known, all of this is done with L − L_least, so that L_inf ≥ L_least, and α is the
 exponent of the excess. The pieces, each in its file: `excess` (what is fitted), `curve` (clean, bin), `window` (the
-rule), `projection` (grid search), `polish` (scipy least squares, choice among the nested forms by AICc), `interval`
-(bootstrap, trimmed windows), `slope` (flatness). Axis legend: `t` point.
+rule), `projection` (grid search), `polish` (scipy least squares, choice among the nested forms by AICc), `interval` and
+`noise` (bootstrap, trimmed windows), `slope` (flatness). Axis legend: `t` point.
 """
 
 from __future__ import annotations
@@ -22,8 +21,8 @@ from superdyn.analysis.polish import ROBUST_LOSS, ROBUST_SCALES, Polished, polis
 from superdyn.analysis.power_law import ALPHA_BOUNDS, FORMS, Scales, log_model
 from superdyn.analysis.projection import ALPHA_GRID, T0_POINTS
 from superdyn.analysis.result import Interval, PowerLawFit, no_fit
-from superdyn.analysis.slope import FLAT_DECADES, flat_stretch, local_slope
-from superdyn.analysis.window import floor_start, windowed
+from superdyn.analysis.slope import FLAT_DECADES, flat_stretch, local_slope, straight_line
+from superdyn.analysis.window import floor_start, rise, windowed
 
 LEAST_POINTS = 10
 LEAST_DECADES = 0.5
@@ -63,13 +62,14 @@ def fit_power_law(
     `method`. A curve without a stretch to fit gives NaN and a `note`.
 
     Raises:
-        ValueError: shapes differ, a time is negative, the window is empty, `n_boot` is below 2, or a form is
-            unknown.
+        ValueError: shapes differ, a time is negative, `least` is not finite, the window is empty, `n_boot` is below 2,
+            or a form is unknown.
     """
     _check(window, n_boot, forms)
     curve = read_curve(t, loss, least=least, error=None if error is None else np.asarray(error, dtype=np.float64))
     method = _method(curve, n_boot, seed, forms, least)
     kept, notes = windowed(curve, window)
+    notes += [remark] if kept.t.size and (remark := rise(kept)) else []
     if not _enough(kept):
         return no_fit(_too_little(curve, kept, notes), kept.t.size, method, least)
     # The richest form comes last: it sets the noise scale and carries the bootstrap.
@@ -77,6 +77,8 @@ def fit_power_law(
     best, fits, fitted = _fit_before_floor(kept, ordered, rule=window is None)
     if not _enough(fitted):
         return no_fit(_lost_in_noise(curve, kept, fitted, notes), fitted.t.size, method, least)
+    if _slope(fitted) >= 0:
+        return no_fit("; ".join([*notes, "no fit: the loss does not fall over the window"]), 0, method, least)
     notes += _remarks(fitted, float(best.x[0]))
     chosen = {"form": best.form, "noise": best.noise, "robust_scale": ROBUST_SCALES * fits[-1].noise}
     numbers = _numbers(fitted, best, fits, n_boot, np.random.default_rng(seed))
@@ -95,7 +97,7 @@ def _numbers(
 ) -> dict[str, Any]:
     """Parameters, intervals and flatness of the fitted curve."""
     alpha, t0, floor, scale = (float(v) for v in Scales.of(curve.t, curve.loss).parameters(best.x))
-    slope, slope_ci = line_with_interval(curve, n_boot, rng)
+    slope, slope_ci = line_with_interval(curve, np.full(curve.t.size, True))
     span = (float(curve.t[0]), float(curve.t[-1]))
     return {
         "alpha": alpha,
@@ -108,7 +110,7 @@ def _numbers(
         "alpha_long": slope,
         "alpha_long_ci": slope_ci,
         "long_window": span,
-        **_flatness(curve, floor, n_boot, rng),
+        **_flatness(curve, floor),
     }
 
 
@@ -130,6 +132,10 @@ def _enough(curve: Curve) -> bool:
     return curve.t.size >= LEAST_POINTS and _decades(curve) >= LEAST_DECADES
 
 
+def _slope(curve: Curve) -> float:
+    return straight_line(np.log(curve.t), np.log(curve.loss))[0]
+
+
 def _too_little(curve: Curve, kept: Curve, notes: list[str]) -> str:
     found = f"{kept.t.size} of {curve.t.size} usable points over {_decades(kept):.2f} decades are left in the window"
     needed = f"a fit needs {LEAST_POINTS} points and {LEAST_DECADES} decades"
@@ -140,6 +146,8 @@ def _remarks(fitted: Curve, alpha: float) -> list[str]:
     remarks = []
     if _decades(fitted) < LONG_DECADES:
         remarks.append(f"the long window has {_decades(fitted):.2f} of {LONG_DECADES} decades")
+    if alpha < (1.0 + 1e-6) * ALPHA_BOUNDS[0]:
+        remarks.append(f"alpha is at the end of its bounds, {ALPHA_BOUNDS[0]:g}: the loss hardly falls")
     if alpha > (1.0 - 1e-6) * ALPHA_BOUNDS[1]:
         remarks.append(
             f"alpha is at the end of its bounds, {ALPHA_BOUNDS[1]:g}: the decay is steeper than a power law's"
@@ -149,7 +157,9 @@ def _remarks(fitted: Curve, alpha: float) -> list[str]:
 
 def _lost_in_noise(curve: Curve, kept: Curve, fitted: Curve, notes: list[str]) -> str:
     if not fitted.t.size:
-        return "; ".join([*notes, "no fit: no decay stands out of the noise"])
+        steep = kept.t.size and -_slope(kept) > ALPHA_BOUNDS[1]
+        reason = "the decay is steeper than a power law's" if steep else "no decay stands out of the noise"
+        return "; ".join([*notes, f"no fit: {reason}"])
     remark = f"from t = {kept.t[fitted.t.size]:.4g} on the decay is lost in the noise on its floor"
     return _too_little(curve, fitted, [*notes, remark])
 
@@ -171,14 +181,14 @@ def _fit_before_floor(curve: Curve, forms: tuple[str, ...], *, rule: bool) -> tu
     return *polish(shorter.t, shorter.loss, shorter.weight, forms), shorter
 
 
-def _flatness(curve: Curve, floor: float, n_boot: int, rng: np.random.Generator) -> dict[str, Any]:
+def _flatness(curve: Curve, floor: float) -> dict[str, Any]:
     """The longest flat stretch and, where it is long enough, the slope over it."""
     t_mid, slope = local_slope(curve.t, curve.loss)
     visible = floor <= FLOOR_SHARE * np.exp(np.interp(np.log(t_mid), np.log(curve.t), np.log(curve.loss)))
     low, high, decades = flat_stretch(t_mid, np.where(visible, slope, np.nan))
     strict, interval = None, None
     if decades >= FLAT_DECADES:
-        strict, interval = line_with_interval(curve.within((curve.t >= low) & (curve.t <= high)), n_boot, rng)
+        strict, interval = line_with_interval(curve, (curve.t >= low) & (curve.t <= high))
     return {
         "flat": strict is not None,
         "flat_decades": decades,
@@ -199,6 +209,6 @@ def _method(curve: Curve, n_boot: int, seed: int, forms: tuple[str, ...], least:
         "loss": ROBUST_LOSS,
         "start_grid": {"alpha": [ALPHA_GRID[0], ALPHA_GRID[-1], ALPHA_GRID.size], "t0": T0_POINTS + 1},
         "bounds": {"alpha": list(ALPHA_BOUNDS), "t0": [0.0, "last t"], "L_inf": floors},
-        "bootstrap": {"kind": "stationary block", "replicates": n_boot, "seed": seed},
+        "bootstrap": {"kind": "first-order autoregression", "replicates": n_boot, "seed": seed},
         "dropped_points": curve.n_dropped,
     }

@@ -1,20 +1,20 @@
-"""Intervals of one curve's exponents: stationary block bootstrap of the residuals, and the spread over
-windows.
+"""Intervals of one curve's exponents: draws of autocorrelated noise about the fit, and the spread over windows.
 
-Every replicate is the richest form's curve plus resampled, degree-of-freedom-corrected residuals; all forms
-are refitted to it and the one of least AICc gives its α, so the interval includes the doubt about the form.
+Every replicate is the richest form's curve plus a draw of the noise that its residuals tell of (`noise.py`); all forms
+are refitted to it and the one of least AICc gives its α, so the interval includes the doubt about the form and about
+how the noise of neighbours goes together. The slope of a straight line is linear in the noise and needs no replicates.
 Axis legend: `m` replicate or window, `t` point, `c` coordinate.
 """
 
 from itertools import product
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from superdyn.analysis.bootstrap import block_length, stationary_blocks
 from superdyn.analysis.curve import Curve
+from superdyn.analysis.noise import noise_of
 from superdyn.analysis.polish import ROBUST_SCALES, Polished, corrected_akaike
-from superdyn.analysis.power_law import Scales, free_mask
+from superdyn.analysis.power_law import Scales, free_mask, log_model
 from superdyn.analysis.refit import refit_many
 from superdyn.analysis.result import Interval
 from superdyn.analysis.slope import straight_line
@@ -24,7 +24,10 @@ TRIMS = (0.0, 0.25, 0.5)
 """Decades cut from either end of the window to see how α depends on it."""
 HOPELESS = 30.0
 """A form whose AICc is this much above the best is not refitted: a replicate prefers it with odds of e^-15."""
-
+OUTLIER = 4.0
+"""Residuals beyond so many noise scales count as that in the noise of α: the robust fit hardly heeds them either."""
+TREND_DEGREE = 3
+"""The noise of a straight line is what a polynomial of this degree in log t leaves: a bend is no noise."""
 LEAST_POINTS = 8
 
 
@@ -34,11 +37,12 @@ def bootstrap_alpha(curve: Curve, fits: list[Polished], n_boot: int, rng: np.ran
     Stretched to the chosen form's own α where the doubt about the form puts the replicates to one side of it.
     """
     richest, n = fits[-1], curve.t.size
-    n_free = int(free_mask(richest.form).sum())
-    drawn = _resampled(richest.residual, n_free, n_boot, rng)
-    log_loss = np.log(curve.loss) + (richest.residual - drawn) / curve.weight
-    weight = np.broadcast_to(curve.weight, log_loss.shape)
     scales = Scales.of(curve.t, curve.loss)
+    slopes = log_model(curve.t, richest.x[None], scales)[1][0][:, free_mask(richest.form)]
+    bound = OUTLIER * richest.noise
+    noise = noise_of(np.clip(richest.residual, -bound, bound), curve.weight[:, None] * slopes)
+    log_loss = np.log(curve.loss) + (richest.residual + noise.draw(n, n_boot, rng)) / curve.weight
+    weight = np.broadcast_to(curve.weight, log_loss.shape)
     best = min(fits, key=lambda fit: fit.aicc)
     contenders = [fit for fit in fits if fit.aicc < best.aicc + HOPELESS]
     alphas, scores = np.empty((2, len(contenders), n_boot))
@@ -52,23 +56,16 @@ def bootstrap_alpha(curve: Curve, fits: list[Polished], n_boot: int, rng: np.ran
     return min(low, float(best.x[0])), max(high, float(best.x[0]))
 
 
-def line_with_interval(curve: Curve, n_boot: int, rng: np.random.Generator) -> tuple[float, Interval]:
-    """−(straight-line slope of log L on log t), every point counting alike, and its block-bootstrap
-    interval."""
-    x = np.log(curve.t)
-    slope, _, residual = straight_line(x, np.log(curve.loss))
-    centred = x - x.mean()
-    shifts = _resampled(residual, 2, n_boot, rng) @ centred / (centred @ centred)
-    return -slope, _quantiles(-slope - shifts)
-
-
-def _resampled(
-    residual: Float[np.ndarray, "t"], n_free: int, n_boot: int, rng: np.random.Generator
-) -> Float[np.ndarray, "m t"]:
-    """Centred residuals in resampled order, widened for the degrees of freedom that the fit used up."""
-    n = residual.size
-    index = stationary_blocks(n, n_boot, block_length(residual), rng)
-    return (residual - residual.mean())[index] * np.sqrt(n / (n - n_free))
+def line_with_interval(curve: Curve, inside: Bool[np.ndarray, "t"]) -> tuple[float, Interval]:
+    """−(straight-line slope of log L on log t) over the points `inside`, all counting alike, and its 95 % interval
+    under the noise of the whole curve."""
+    x, y = np.log(curve.t), np.log(curve.loss)
+    trend = np.polynomial.legendre.legvander(2.0 * (x - x[0]) / (x[-1] - x[0]) - 1.0, TREND_DEGREE)
+    residual = y - trend @ np.linalg.lstsq(trend, y, rcond=None)[0]
+    centred = np.where(inside, x - x[inside].mean(), 0.0)
+    half = noise_of(residual, trend).half_width(centred / (centred @ centred))
+    slope = -straight_line(x[inside], y[inside])[0]
+    return slope, (slope - half, slope + half)
 
 
 def _quantiles(values: Float[np.ndarray, "m"]) -> Interval:

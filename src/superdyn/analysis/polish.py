@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import OptimizeResult, least_squares
 
-from superdyn.analysis.power_law import FORMS, Scales, free_mask, residuals
+from superdyn.analysis.power_law import FORMS, Scales, free_mask, residuals, without_dips
 from superdyn.analysis.projection import project
 
 ROBUST_LOSS = "soft_l1"
@@ -47,7 +47,7 @@ def polish_form(
     """Fit one form; a given `robust_scale` makes the misfits of several comparable, None measures it here."""
     scales, free, log_loss = Scales.of(t, loss), free_mask(form), np.log(loss)
     low, high = scales.bounds(form)
-    x = scales.coordinates(*project(t, loss, weight, form))
+    x = scales.coordinates(*project(t, without_dips(loss), weight, form))
 
     def evaluate(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         x[free] = part

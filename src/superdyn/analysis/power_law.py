@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
+from superdyn.analysis.curve import running_median
+
 FORMS: dict[str, tuple[bool, bool, bool, bool]] = {
     "power": (True, False, False, True),
     "power+t0": (True, True, False, True),
@@ -20,6 +22,8 @@ FORMS: dict[str, tuple[bool, bool, bool, bool]] = {
 """Which of the coordinates (α, t0, L_inf, A) each form searches."""
 
 ALPHA_BOUNDS = (0.01, 10.0)
+LEAST_SHARE = 1.5
+"""The floor may be this multiple of the least (noisy) loss."""
 LOG_AMPLITUDE_BOUNDS = (-60.0, 60.0)
 
 
@@ -35,7 +39,7 @@ class Scales:
     @classmethod
     def of(cls, t: Float[np.ndarray, "t"], loss: Float[np.ndarray, "t"]) -> "Scales":
         """The units of a curve of positive times and losses."""
-        return cls(float(t[0]), float(np.exp(np.log(t).mean())), float(t[-1]), float(loss.min()))
+        return cls(float(t[0]), float(np.exp(np.log(t).mean())), float(t[-1]), float(without_dips(loss).min()))
 
     def coordinates(self, alpha: float, t0: float, floor: float, scale: float) -> Float[np.ndarray, "c"]:
         """(α, t0, L_inf, C) to search coordinates."""
@@ -49,11 +53,20 @@ class Scales:
         return np.stack([alpha, t0, self.loss * x[..., 2], scale], axis=-1)
 
     def bounds(self, form: str) -> tuple[Float[np.ndarray, "c"], Float[np.ndarray, "c"]]:
-        """Lower and upper bounds: t0 up to the last time, L_inf up to 1.5 times the least (noisy) loss."""
+        """Lower and upper bounds: t0 up to the last time, L_inf up to 1.5 times the least (noisy) loss, lone
+        dips left out."""
         low = np.array([ALPHA_BOUNDS[0], 0.0, 0.0, LOG_AMPLITUDE_BOUNDS[0]])
-        high = np.array([ALPHA_BOUNDS[1], np.log1p(self.t_last / self.t_first), 1.5, LOG_AMPLITUDE_BOUNDS[1]])
+        high = np.array([ALPHA_BOUNDS[1], np.log1p(self.t_last / self.t_first), LEAST_SHARE, LOG_AMPLITUDE_BOUNDS[1]])
         free = free_mask(form)
         return low[free], high[free]
+
+
+def without_dips(loss: Float[np.ndarray, "t"]) -> Float[np.ndarray, "t"]:
+    """The losses, each at least its running median over five points divided by `LEAST_SHARE`.
+
+    A lone low outlier would else be the ceiling of the floor and the one point that a relative misfit heeds.
+    """
+    return np.maximum(loss, running_median(loss) / LEAST_SHARE)
 
 
 def log_model(

@@ -24,7 +24,7 @@ class PowerLawFit:
     alpha: float
     """Exponent of the best nested form in `window`."""
     alpha_ci: Interval
-    """From a stationary block bootstrap that repeats the choice of form."""
+    """From a bootstrap with autocorrelated noise that repeats the choice of form."""
     alpha_windows: Interval
     """Least and largest α of the same form when the window is trimmed by up to half a decade at either
     end."""

@@ -20,6 +20,7 @@ from superdyn.analysis.slope import SLOPE_DECADES
 
 PLATEAU_FRACTION = 0.5
 LEAST_DROP = 0.1
+RISE = 1.5
 BEND_GROWTH = 0.5
 BEND_DECADES = 0.8
 BEND_ERRORS = 2.0
@@ -34,9 +35,11 @@ _LEAST_POINTS = 6
 def windowed(curve: Curve, window: Interval | None = None) -> tuple[Curve, list[str]]:
     """The curve inside the given window, or after the plateau and before the bend and the least loss; with the remarks
     of the rule."""
-    if window is not None:
-        return curve.within((curve.t >= window[0]) & (curve.t <= window[1])), ["the window was given"]
     notes = []
+    if curve.n_far_off:
+        notes.append(f"points a thousand times off their neighbours were dropped: {curve.n_far_off}")
+    if window is not None:
+        return curve.within((curve.t >= window[0]) & (curve.t <= window[1])), [*notes, "the window was given"]
     if math.isfinite(curve.drowned):
         notes.append(f"from t = {curve.drowned:.4g} on the loss cannot be told from the least one")
         curve = curve.within(curve.t < curve.drowned)
@@ -62,6 +65,20 @@ def plateau_end(curve: Curve) -> tuple[int, str]:
         return curve.t.size, "the loss never falls by a tenth: it is still on its first plateau"
     start = int(np.argmax(curve.loss < 0.5 * (curve.initial + least)))
     return start, "the loss never falls to half: the window starts half-way to the least loss"
+
+
+def rise(curve: Curve) -> str:
+    """A remark where the loss, averaged over 0.4 decade, ends more than half above its least; else nothing."""
+    x, y = np.log(curve.t), np.log(curve.loss)
+    first = np.searchsorted(x, x - SLOPE_DECADES * np.log(10.0) - 1e-9)
+    sums = np.concatenate([[0.0], np.cumsum(y)])
+    last = np.arange(1, x.size + 1)
+    mean = (sums[last] - sums[first]) / (last - first)
+    least = int(np.argmin(mean))
+    if mean[-1] - mean[least] <= np.log(RISE):
+        return ""
+    factor = np.exp(mean[-1] - mean[least])
+    return f"the loss rises again from t = {curve.t[least]:.4g} on, to {factor:.2g} times its least"
 
 
 def bend_start(curve: Curve) -> int:
