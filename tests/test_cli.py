@@ -29,6 +29,8 @@ REFUSED = {
     "train seed=range(3)": ["seed=range(3): to sweep over several values add -m."],
     "train -m optimizer.lr=interval(0.1,1)": ["optimizer.lr=interval(0.1,1): a sweep is a grid of values"],
     "train -m seed=range(0) model.width=8,16": ["seed=range(0) model.width=8,16: sweeps over no value"],
+    "train -m model.width=4 8": ["the overrides cannot be read", "joined by commas"],
+    "train -m model.width=n/4": ["model.width='n/4'", "integer"],
     "train seed": ["seed: cannot be read", "KEY=VALUE"],
     "train -m name= seed=0,1": ["name=''", "at least 1 character"],
     "train model=language_model data.length=0": ["data.length=0: should be greater than or equal to 1."],

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from superdyn.config import RunConfig
 from superdyn.config.validation import ConfigError, allowed_keys, causes
 
-USER_ERRORS = (ValueError, HydraException, OmegaConfBaseException, FileNotFoundError)
+USER_ERRORS = (ValueError, HydraException, OmegaConfBaseException, FileNotFoundError, FileExistsError)
 """Errors that a user's input causes; anything else is a bug and shows its traceback."""
 
 
@@ -37,6 +37,12 @@ def sentence(error: BaseException) -> str:
         return (
             f"{match.group(1)}: cannot be read ({match.group(2)}); allowed is KEY=VALUE, with quotes for the shell "
             f"around spaces, brackets and commas."
+        )
+    if "override_grammar" in text:  # Hydra names no override when it reads all of a sweep at once
+        first = " ".join(text.partition("See https:")[0].split())
+        return (
+            f"the overrides cannot be read ({first}); allowed are KEY=VALUE, several values joined by commas without "
+            f"spaces, and values with =, braces or spaces in quotes of their own inside those for the shell."
         )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {(error.strerror or type(error).__name__).lower()}."

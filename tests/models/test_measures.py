@@ -103,6 +103,16 @@ def test_off_diagonal_energy_is_that_of_the_whole_jacobian():
     torch.testing.assert_close(off_diagonal_energy(encoder, core, decoder), expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("parts", ["core", "tied embedding", "tied embedding, core"])
+def test_parts_that_are_the_identity_need_not_be_given(parts: str):
+    eye, core = torch.eye(5).expand(2, -1, -1), torch.randn(2, 5, 5)
+    embedding = eye if parts == "core" else torch.randn(2, 5, 9)
+    given = embedding, core if "core" in parts else eye, embedding
+    rest = None if parts == "core" else embedding
+    left_out = off_diagonal_energy(rest, core if "core" in parts else None, rest)
+    torch.testing.assert_close(left_out, off_diagonal_energy(*given), rtol=1e-12, atol=0)
+
+
 def test_an_identity_model_has_no_off_diagonal_energy_and_an_empty_one_no_share():
     eye = torch.eye(3)[None]
     assert float(off_diagonal_energy(eye, eye, eye)) == pytest.approx(0, abs=1e-15)

@@ -1,5 +1,6 @@
 """A measurement is of its own step: measures of the embedding as it is now, and nothing that changes later."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -46,6 +47,35 @@ def test_measures_are_those_of_the_embedding_now(student, make_config, monkeypat
     for name, value in superposition_measures(engine.student.embedding().detach()).items():
         torch.testing.assert_close(measures[name], value, rtol=0, atol=0)
     assert (engine.measure(20)[1]["participation_ratio"] is measures["participation_ratio"]) == (student != "trained")
+
+
+@pytest.mark.parametrize("student", [
+    {"model__encoder_init": "identity", "model__train_encoder": False, "model__width": 32}, {"model__core": "identity"},
+    {"model__tied": False}, {"model__train_encoder": False},
+], ids=["identity", "autoencoder", "untied", "frozen"])  # fmt: skip
+def test_off_diagonal_energy_is_that_of_the_map_now(student, make_config):
+    engine = trained([make_config(model__activation="relu", **student)], 20)
+    measured, jacobian = engine.measure(20)[1]["off_diagonal_energy"], engine.student.linear_map().detach().double()
+    diagonal = jacobian.diagonal(dim1=1, dim2=2).square().sum(dim=1)
+    torch.testing.assert_close(measured, 1 - diagonal / jacobian.square().sum(dim=(1, 2)), rtol=1e-5, atol=1e-7)
+    assert 0 < measured < 1
+
+
+def test_a_run_begun_before_off_diagonal_energy_was_recorded_goes_on_with_it(make_config, train_together, stop_at):
+    (whole,) = train_together([make_config()], "whole")
+    stop_at(13)
+    (folder,) = train_together([make_config()], "stopped")
+    stop_at.undo()
+    curve = folder.curve()
+    del curve["off_diagonal_energy"]
+    folder.write_curve(curve)
+    (folder,) = train_together([make_config()], "stopped")
+    after, expected = folder.curve(), whole.curve()
+    lost = after["step"] <= curve["step"][-1]
+    assert 0 < lost.sum() < len(lost)
+    expected["off_diagonal_energy"] = np.where(lost, np.nan, expected["off_diagonal_energy"])
+    for name, column in expected.items():
+        np.testing.assert_array_equal(after[name], column, err_msg=name)
 
 
 def test_a_measurement_does_not_change_when_its_member_diverges_later(make_config):

@@ -25,6 +25,7 @@ from superdyn.config.schema import RunSettings
 from superdyn.config.sequence_rules import check_sequences
 from superdyn.config.token_rules import check_tokens
 from superdyn.config.validation import validated
+from superdyn.config.width import with_whole_width
 
 
 class RunConfig(RunSettings):
@@ -32,12 +33,12 @@ class RunConfig(RunSettings):
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> "RunConfig":
-        """Validate a composed configuration.
+        """Validate a composed configuration; a `model.width` such as `N/4` becomes the number that it means.
 
         Raises:
             ConfigError: one sentence that names the key, the value and what is allowed.
         """
-        return validated(cls, mapping)
+        return validated(cls, with_whole_width(mapping))
 
     @model_validator(mode="after")
     def _possible(self) -> "RunConfig":

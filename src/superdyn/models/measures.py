@@ -103,16 +103,23 @@ def superposition_measures(encoder: Float[Tensor, "r k n"]) -> dict[str, Float[T
 
 
 def off_diagonal_energy(
-    encoder: Float[Tensor, "r k n"], core: Float[Tensor, "r k k"], decoder: Float[Tensor, "r k n"]
+    encoder: Float[Tensor, "r k n"] | None, core: Float[Tensor, "r k k"] | None, decoder: Float[Tensor, "r k n"] | None
 ) -> Float[Tensor, "r"]:
-    """Share Σ_{i≠j} J_ij²/Σ_ij J_ij² of the Jacobian J = W_dᵀ B W_e of a linear student; NaN when J = 0.
+    """Share Σ_{i≠j} J_ij²/Σ_ij J_ij² of the Jacobian J = W_dᵀ B W_e before any activation; NaN when J = 0.
 
+    What is None is the identity: the core, or both embeddings, and then J = B.
     ‖J‖_F² = tr(W_d W_dᵀ · B W_e (B W_e)ᵀ), two k × k Gram matrices.
     """
-    decoder_gram = torch.zeros_like(core, dtype=torch.float64)
+    if encoder is None or decoder is None:
+        assert core is not None, "an identity student has nothing to train"
+        jacobian = core.double()
+        return 1 - member_sum(jacobian.diagonal(dim1=1, dim2=2).square()) / _energy(jacobian)
+    decoder_gram = encoder.new_zeros(len(encoder), decoder.shape[1], decoder.shape[1], dtype=torch.float64)
     mapped_gram, diagonal = torch.zeros_like(decoder_gram), []
-    for encoded, decoded in zip(_blocks(encoder.mT), _blocks(decoder.mT), strict=True):
-        mapped = product(encoded, core.double().mT)
+    for rows, others in zip(encoder.mT.split(_BLOCK, dim=1), decoder.mT.split(_BLOCK, dim=1), strict=True):
+        encoded = rows.double()
+        decoded = encoded if decoder is encoder else others.double()
+        mapped = encoded if core is None else product(encoded, core.double().mT)
         decoder_gram += product(decoded.mT, decoded)
         mapped_gram += product(mapped.mT, mapped)
         diagonal.append((decoded * mapped).sum(dim=2))

@@ -18,6 +18,7 @@ from superdyn.models.chain import sampled_feature_loss, sampled_gradients
 from superdyn.models.dense_chain import DenseChain
 from superdyn.models.embedding import initial_core, initial_embedding
 from superdyn.models.gradients import Gradients
+from superdyn.models.measures import off_diagonal_energy
 from superdyn.models.population import feature_loss, population_gradients
 from superdyn.models.product import product
 from superdyn.models.protocol import DTYPES
@@ -95,6 +96,11 @@ class Student(nn.Module):
     def linear_map(self) -> Float[Tensor, "r n n"]:
         """M = W_dᵀ B W_e, the Jacobian of the student before its activation."""
         return self.weights().linear_map()
+
+    def off_diagonal_energy(self) -> Float[Tensor, "r"]:
+        """Share of M's squares that is off its diagonal: how much of the map mixes features."""
+        weights = self.weights()
+        return off_diagonal_energy(weights.encoder, weights.core, weights.output_embedding)
 
     def offset(self) -> Float[Tensor, "r n"] | None:
         """The bias c, or None."""

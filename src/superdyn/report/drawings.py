@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from superdyn.report.curves import curves_figure
+from superdyn.report.evaluated import superposition as evaluated_superposition
 from superdyn.report.evaluated.bins import bins_figure
 from superdyn.report.evaluated.halftimes import token_halftimes_figure
 from superdyn.report.evaluated.loss import loss_figure
-from superdyn.report.evaluated.superposition import superposition_figure
 from superdyn.report.exponent_list import forest_figure
 from superdyn.report.exponents import exponents_figure
 from superdyn.report.halftimes import halftimes_figure
@@ -16,6 +16,8 @@ from superdyn.report.own_measures import own_measure_figures
 from superdyn.report.slopes import slopes_figure
 from superdyn.report.study import Study
 from superdyn.report.style import Absent, Drawing
+from superdyn.report.superposition import superposition_figure
+from superdyn.report.superposition_sweep import swept_superposition_figures
 from superdyn.report.token_bins import token_bins_figure
 from superdyn.report.token_halftimes import training_halftimes_figure
 from superdyn.report.width_lines import WidthLine
@@ -25,7 +27,9 @@ from superdyn.report.widths import widths_figure
 FIGURES = (slopes_figure, exponents_figure, forest_figure, heatmap_figure, halftimes_figure)
 TOKEN_FIGURES = (slopes_figure, forest_figure, token_bins_figure, training_halftimes_figure)
 """There is no theory of their exponents, and waves are drawn over features, of which bins are groups."""
-EVALUATION_FIGURES = (loss_figure, bins_figure, token_halftimes_figure, superposition_figure)
+EVALUATION_FIGURES = (
+    loss_figure, bins_figure, token_halftimes_figure, evaluated_superposition.superposition_figure,
+)  # fmt: skip
 
 
 def drawings_of(study: Study, parts: Sequence[tuple[Study, list[WidthLine]]]) -> list[Drawing | Absent]:
@@ -39,6 +43,8 @@ def _of_trainings(part: Study, lines: list[WidthLine], alone: bool) -> list[Draw
     of_width = (widths_figure(part, lines), width_map_figure(lines)) if lines else ()
     others = (draw(part) for draw in (TOKEN_FIGURES if part.reads_tokens else FIGURES))
     drawings = [curves_figure(part), *(drawing for drawing in of_width if drawing is not None), *others]
+    over_time = superposition_figure(part)
+    drawings += [] if over_time is None else [over_time, *swept_superposition_figures(part)]
     drawings += own_measure_figures(part)
     return [_named_for_tokens(drawing) for drawing in drawings] if part.reads_tokens and not alone else drawings
 

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from superdyn.models.measure_names import EMBEDDING_MEASURES, OFF_DIAGONAL_ENERGY
 from superdyn.report.curves import panel_title
 from superdyn.report.seeds import draw_band, seed_band
 from superdyn.report.study import Study
@@ -23,8 +24,7 @@ from superdyn.runs.folder import CURVE_COLUMNS
 from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
 
 SUPERDYNS = frozenset({
-    *CURVE_COLUMNS, LEAST_LOSS, EXCESS_ERROR, "loss_floor", "represented_fraction", "mean_square_overlap",
-    "mean_feature_dimensionality", "dimensions_per_feature", "participation_ratio",
+    *CURVE_COLUMNS, LEAST_LOSS, EXCESS_ERROR, "loss_floor", *EMBEDDING_MEASURES, OFF_DIAGONAL_ENERGY,
 })  # fmt: skip
 """Columns of curves that are not the user's."""
 

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from superdyn.models.measure_names import OFF_DIAGONAL_ENERGY
 from superdyn.runs.folder import CURVE_COLUMNS, RunFolder
 from superdyn.runs.manifest import damage
 
 LEAST_LOSS, EXCESS_ERROR = "least_loss", "excess_error"
+LATER_COLUMNS = (LEAST_LOSS, EXCESS_ERROR, OFF_DIAGONAL_ENERGY)
 """Columns that runs begun by an older version do not have in the rows before they were resumed."""
 
 LOSS = "loss"
@@ -76,10 +78,10 @@ class Record:
             self._rows.pop()
             self._spectra.pop()
         row = {"step": step, "lr_time": lr_time, "loss": loss} | dict(measures)
-        if self._rows and LEAST_LOSS in row and LEAST_LOSS not in self._rows[0]:
-            # One number of the run; how sure the excess was is gone.
-            later = {LEAST_LOSS: row[LEAST_LOSS], EXCESS_ERROR: math.nan}
-            self._rows = [earlier | later for earlier in self._rows]
+        later = {name: math.nan for name in LATER_COLUMNS if self._rows and name in row and name not in self._rows[0]}
+        if LEAST_LOSS in later:  # one number of the run; how sure the excess was is gone
+            later[LEAST_LOSS] = row[LEAST_LOSS]
+        self._rows = [earlier | later for earlier in self._rows] if later else self._rows
         if self._rows and row.keys() != self._rows[0].keys():
             expected = [name for name in self._rows[0] if name not in CURVE_COLUMNS]
             raise ValueError(f"measures={list(measures)}: must be {expected}, as in the rows before step {step}")

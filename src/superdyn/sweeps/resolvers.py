@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.config.decoder import DecoderSettings
+from superdyn.config.width import whole_width
 from superdyn.runs.sweep_folder import run_folder_name
 from superdyn.sweeps.composer import without_hydra
 
@@ -65,7 +66,8 @@ def _dial(quantity: str, *, _root_: DictConfig) -> Any:
     settings = DecoderSettings.from_mapping(OmegaConf.to_container(found, resolve=True))  # pyright: ignore[reportArgumentType]
     if quantity == "width":
         return settings.shape(tied=_root_.model.tied).width
-    shape = settings.shape(width=_root_.model.width, tied=_root_.model.tied)
+    width = whole_width(_root_.model.width, OmegaConf.select(_root_, "data.n_features"))
+    shape = settings.shape(width=width, tied=_root_.model.tied)
     return {"lr": shape.learning_rate, "batch_size": shape.batch_sequences}[quantity]
 
 

@@ -21,8 +21,10 @@ from superdyn.features.device_draws import DevicePoints
 from superdyn.features.tokens.batch import TokenBatch
 from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.decoder.language_model import LanguageModel
+from superdyn.models.measure_names import OFF_DIAGONAL_ENERGY
 from superdyn.models.measures import superposition_measures
 from superdyn.models.protocol import DTYPES, EmbeddingStudent, build_student, is_linear
+from superdyn.models.student import Student
 from superdyn.training.chunk_batches import Batches, ChunkBatches
 from superdyn.training.data_parallel import Ranks, lost_ranks
 from superdyn.training.evaluation import Evaluation
@@ -191,6 +193,8 @@ class Engine(nn.Module):
         alive = self.check_health(feature_loss.sum(dim=1), step)
         self._all_alive = alive.is_cpu and bool(alive.all())
         measures = self._superposition(self.student) if isinstance(self.student, EmbeddingStudent) else {}
+        if isinstance(self.student, Student):
+            measures = measures | {OFF_DIAGONAL_ENERGY: self.student.off_diagonal_energy().detach()}
         measures = measures | self.evaluation.references
         own = self.own_measures(self.student, self.configs, tuple(feature_loss.shape), taken=measures)
         return feature_loss, measures | own
