@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from superdyn.models.measure_names import EMBEDDING_MEASURES, OFF_DIAGONAL_ENERGY
+from superdyn.models.measure_names import EMBEDDING_MEASURES
 from superdyn.report.curves import panel_title
 from superdyn.report.seeds import draw_band, seed_band
 from superdyn.report.study import Study

@@ -123,9 +123,7 @@ def _binned(
     return None if losses is None else np.bincount(bin_of.ravel(), losses.ravel(), n_bins) / losses.size
 
 
-def _shares(
-    sets: Sequence[TokenBatch], bins: Int64[np.ndarray, "r v"], n_bins: int
-) -> Float64[np.ndarray, "r b"]:
+def _shares(sets: Sequence[TokenBatch], bins: Int64[np.ndarray, "r v"], n_bins: int) -> Float64[np.ndarray, "r b"]:
     """The part of the evaluation tokens to be predicted that lie in each bin."""
     targets = [batch.targets.numpy().ravel() for batch in sets]
     return np.stack([np.bincount(of[t], minlength=n_bins) / t.size for of, t in zip(bins, targets, strict=True)])
