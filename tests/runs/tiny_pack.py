@@ -50,7 +50,7 @@ class TinyPack(pl.LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.configs, self.step, self.fail_at = list(configs), 0, fail_at
-        self.kept_steps, self.least_by_bin = (), None
+        self.kept_steps, self.of_bins = (), {}
         self.lr = torch.tensor([[c.optimizer.lr] for c in configs])
         self.eigenvalues = 1 / torch.arange(1, N_FEATURES + 1)
         start = torch.stack([torch.rand(N_FEATURES, generator=_generator(c)) for c in configs])
@@ -82,6 +82,7 @@ class TinyPack(pl.LightningModule):
         return Measurement(
             step=self.step,
             lr_time=lr_time,
+            lr=self.lr[:, 0].double().numpy(),
             loss=feature_loss.sum(axis=1, dtype=np.float64),
             feature_loss=feature_loss.astype(np.float64),
             measures={"overlap": np.full(len(self.configs), 1 / 8)},

@@ -27,6 +27,7 @@ GROWING = {"optimizer__weight_decay": -0.5, "optimizer__weight_decay_on": "encod
 RUNS = {
     "sgd": {**DOUBLE, "optimizer__name": "sgd", "optimizer__lr": 0.1, "optimizer__momentum": 0.9},
     "normalized": {**DOUBLE, "optimizer__name": "normalized", "optimizer__lr": 0.1},
+    "clipped": {**DOUBLE, "optimizer__name": "sgd", "optimizer__lr": 0.5, "optimizer__clip_norm": 0.3},
     "adam": {**DOUBLE, "optimizer__name": "adam"},
     "adamw": DOUBLE,
     "muon": {**DOUBLE, "optimizer__name": "muon", "optimizer__lr": 0.02, "optimizer__momentum": 0.9},

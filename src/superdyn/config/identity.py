@@ -48,7 +48,7 @@ INCIDENTAL_FIELDS = (
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
 
-LATER_FIELDS = {"trainer.measures": [], "optimizer.options": {}}
+LATER_FIELDS = {"trainer.measures": [], "optimizer.options": {}, "optimizer.clip_norm": None}
 """Fields that runs once did without: at these values they are left out of the signature, which stays what it was."""
 
 

@@ -104,6 +104,7 @@ class OptimizerConfig(Section):
     nesterov: bool = False
     betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
     eps: Positive = 1e-8
+    clip_norm: Positive | None = None
     weight_decay: float = 0.0
     weight_decay_on: Literal["all", "encoder"] = "all"
     schedule: Literal["constant", "cosine", "inverse_power"] = "constant"

@@ -12,6 +12,7 @@ from superdyn.config import DataConfig
 from superdyn.features.tokens.bigram import BigramTokens
 from superdyn.features.tokens.corpus import TokenCorpus
 from superdyn.features.tokens.frequency import count_tokens, frequency_bins
+from superdyn.features.tokens.held_out import check_held_out
 from superdyn.features.tokens.hierarchy import HierarchicalTokens
 from superdyn.features.tokens.zipf import ZipfTokens
 
@@ -40,10 +41,12 @@ def training_corpus(data: DataConfig) -> tuple[TokenCorpus, int]:
     """The shards, and how many of their first tokens are for training.
 
     Raises:
-        ValueError: there is no such file, it is not whole, has an id that is no word, or is too short.
+        ValueError: there is no such file, it is not whole, has an id that is no word, is too short, or is for
+            evaluation.
     """
     assert data.tokens is not None, "checked with the configuration"
     corpus = _opened("files", data.tokens.files, data.n_features)
+    check_held_out(data.tokens.files, data.tokens.eval_files)
     if data.tokens.eval_files:
         if len(corpus) <= data.length:
             raise ValueError(

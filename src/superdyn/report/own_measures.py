@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 
-from superdyn.models.measure_names import EMBEDDING_MEASURES, OFF_DIAGONAL_ENERGY
+from superdyn.models.measure_names import EMBEDDING_MEASURES
 from superdyn.report.curves import panel_title
 from superdyn.report.seeds import draw_band, seed_band
 from superdyn.report.study import Study
@@ -21,10 +21,10 @@ from superdyn.report.style import (
     panel_grid,
 )
 from superdyn.runs.folder import CURVE_COLUMNS
-from superdyn.runs.record import EXCESS_ERROR, LEAST_LOSS
+from superdyn.runs.record import LATER_COLUMNS
 
 SUPERDYNS = frozenset({
-    *CURVE_COLUMNS, LEAST_LOSS, EXCESS_ERROR, "loss_floor", *EMBEDDING_MEASURES, OFF_DIAGONAL_ENERGY,
+    *CURVE_COLUMNS, *LATER_COLUMNS, "loss_floor", *EMBEDDING_MEASURES,
 })  # fmt: skip
 """Columns of curves that are not the user's."""
 

@@ -8,11 +8,13 @@ import functools
 import platform
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from superdyn.config.targets import user_package
+from superdyn.features.tokens.token_sequence import fingerprint
 from superdyn.installed import installed_version
 from superdyn.runs.code_state import code_state, keep_diff
 from superdyn.runs.schema import schema_fingerprint
@@ -25,7 +27,8 @@ _CODE_KEYS = ("versions", "git", "packages")
 
 
 def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Plain mapping: versions, code of superdyn and of the user's packages that `config` names, host, start time (UTC).
+    """Plain mapping: versions, code of superdyn and of the user's packages that `config` names, host, start time
+    (UTC), and the fingerprint of its token files.
 
     Args:
         config: the run's nested configuration.
@@ -40,7 +43,19 @@ def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
         "git": git_state(),
         "packages": {name: state.record() for name, state in packages.items() if state is not None},
         "schema": schema_fingerprint(),
+        **recorded_tokens(config),
     }
+
+
+def recorded_tokens(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`{"tokens": {"files": {"paths", "tokens", "sha256"}, …}}`: what lies in the token files of a run, if any."""
+    tokens = (config.get("data") or {}).get("tokens") or {}
+    found = {}
+    for key in ("files", "eval_files"):
+        if tokens.get("source") == "files" and tokens.get(key):
+            with suppress(ValueError, OSError):  # what cannot be read is refused where it is trained on
+                found[key] = {"paths": list(tokens[key])} | fingerprint(tokens[key])._asdict()
+    return {"tokens": found} if found else {}
 
 
 def continued(before: Mapping[str, Any] | None, now: dict[str, Any], resumes: bool) -> dict[str, Any]:

@@ -76,10 +76,9 @@ class RunFiles(Callback):
             raise ValueError(f"folders: {len(self.folders)} for {len(self._configs)} members, must be one each")
         for folder, config, signature in zip(self.folders, self._configs, self._signatures, strict=True):
             folder.prepare(config.to_mapping(), signature)
-        least = [None] * len(self.folders) if module.least_by_bin is None else module.least_by_bin
         self._records = [
-            Record.resumed(folder, module.step, of_member)
-            for folder, of_member in zip(self.folders, least, strict=True)
+            Record.resumed(folder, module.step, {name: of_bins[r] for name, of_bins in module.of_bins.items()})
+            for r, folder in enumerate(self.folders)
         ]
         self._open = list(range(len(self.folders)))
         self._write_statuses("running", module.step)

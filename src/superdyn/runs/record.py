@@ -14,21 +14,23 @@ from superdyn.runs.folder import CURVE_COLUMNS, RunFolder
 from superdyn.runs.manifest import damage
 
 LEAST_LOSS, EXCESS_ERROR = "least_loss", "excess_error"
-LATER_COLUMNS = (LEAST_LOSS, EXCESS_ERROR, OFF_DIAGONAL_ENERGY)
+TRAIN_LOSS, GRAD_NORM = "train_loss", "grad_norm"
+LATER_COLUMNS = (LEAST_LOSS, EXCESS_ERROR, OFF_DIAGONAL_ENERGY, TRAIN_LOSS, GRAD_NORM)
 """Columns that runs begun by an older version do not have in the rows before they were resumed."""
 
-LOSS = "loss"
+LOSS, SHARE = "loss", "share"
+"""Columns of spectra."""
 
 
 class Record:
     """Rows by ascending step: (step, τ, L, measures, least loss), and ℓ_i with what else has a value per feature.
 
     Args:
-        least: (n,) the part of each ℓ_i in the least loss, where that is known.
+        of_bins: (n,) each, by name, what is known of the bins of a spectrum of tokens and does not change.
     """
 
-    def __init__(self, least: Float[np.ndarray, "n"] | None = None) -> None:
-        self._least = least
+    def __init__(self, of_bins: Mapping[str, Float[np.ndarray, "n"]] | None = None) -> None:
+        self._of_bins = dict(of_bins or {})
         self._rows: list[dict[str, float]] = []
         self._spectra: list[dict[str, Float[np.ndarray, "n"]]] = []
 
@@ -36,13 +38,15 @@ class Record:
         return len(self._rows)
 
     @classmethod
-    def resumed(cls, folder: RunFolder, step: int, least: Float[np.ndarray, "n"] | None = None) -> "Record":
+    def resumed(
+        cls, folder: RunFolder, step: int, of_bins: Mapping[str, Float[np.ndarray, "n"]] | None = None
+    ) -> "Record":
         """The rows on disk up to and including `step`; a run that starts at step 0 starts an empty record.
 
         Raises:
             ValueError: the run resumes, and its curve and spectrum do not hold the same steps or were altered.
         """
-        record = cls(least)
+        record = cls(of_bins)
         if step == 0:
             return record
         for name in ("curve.parquet", "spectrum.parquet"):
@@ -56,7 +60,8 @@ class Record:
             raise ValueError(f"{folder.path} cannot resume: curve and spectrum hold different steps")
         columns = {name: column[kept].tolist() for name, column in curve.items()}
         record._rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        matrices = {LOSS: spectrum[1]} | {n: m for n, m in folder.feature_measures().items() if n != LEAST_LOSS}
+        measured = {name: m for name, m in folder.feature_measures().items() if name not in (LEAST_LOSS, SHARE)}
+        matrices = {LOSS: spectrum[1]} | measured
         record._spectra = [{name: m[i] for name, m in matrices.items()} for i in np.flatnonzero(steps <= step)]
         return record
 
@@ -104,6 +109,5 @@ class Record:
             curve = self.curve()
             folder.write_curve(curve)
             matrices = {name: np.stack([row[name] for row in self._spectra]) for name in self._spectra[0]}
-            if self._least is not None:
-                matrices[LEAST_LOSS] = np.broadcast_to(self._least, matrices[LOSS].shape)
+            matrices |= {name: np.broadcast_to(row, matrices[LOSS].shape) for name, row in self._of_bins.items()}
             folder.write_spectrum(curve["step"], matrices.pop(LOSS), matrices)

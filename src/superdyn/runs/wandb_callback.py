@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from superdyn.config import RunConfig
 from superdyn.features.rank_bins import binned_mean, spectrum_edges
 from superdyn.runs.folder import RunFolder
-from superdyn.runs.record import LEAST_LOSS
+from superdyn.runs.record import LEAST_LOSS, SHARE
 from superdyn.runs.wandb_run import WandbRun
 from superdyn.training.measurement import Measurement
 from superdyn.training.throughput import Throughput
@@ -52,6 +52,8 @@ class WandbRuns(Callback):
         self._runs: dict[int, WandbRun] = {}
         self._curves: list[list[tuple[float, float]]] = []
         self._throughput: Throughput | None = None
+        self._shares: list[Float[np.ndarray, "n"] | None] = []
+        """Of runs on tokens, the part of the evaluation tokens in each bin."""
         self._last = (0.0, 0)
         """When the last measurement was taken, and its step."""
         self._edges: list[Int[np.ndarray, "edges"]] = [
@@ -64,6 +66,7 @@ class WandbRuns(Callback):
             return
         module: Any = pl_module
         self._throughput, self._last = Throughput.of(self._configs), (time.monotonic(), module.step)
+        self._shares = [module.of_bins[SHARE][r] if module.of_bins else None for r in range(len(self._configs))]
         self._curves = [self._curve_until(folder, module.step) for folder in self._folders]
         for member, (folder, config) in enumerate(zip(self._folders, self._configs, strict=True)):
             if self.not_logged:
@@ -119,14 +122,26 @@ class WandbRuns(Callback):
         times, losses = np.array(self._curves[member]).T
         least = float(measurement.measures[LEAST_LOSS][member]) if LEAST_LOSS in measurement.measures else 0.0
         fitted = dict(zip(FIT_KEYS, self._fit(times, losses - least), strict=True))
-        spectra = {"feature_loss": measurement.feature_loss} | measurement.feature_measures
-        binned = {name: binned_mean(values[member], self._edges[member]) for name, values in spectra.items()}
-        return (
+        spectra = {name: values[member] for name, values in measurement.feature_measures.items()}
+        share = self._shares[member]
+        spectra["feature_loss"] = measurement.feature_loss[member]
+        if share is not None:
+            with np.errstate(invalid="ignore"):
+                spectra["feature_loss"] = spectra["feature_loss"] / share
+        binned = {name: binned_mean(values, self._edges[member]) for name, values in spectra.items()}
+        row = (
             {"step": measurement.step, "lr_time": float(times[-1]), "loss": float(losses[-1])}
+            | {"lr": float(measurement.lr[member]), **self._tokens(measurement.step)}
             | {key: float(value) for key, value in fitted.items() if math.isfinite(value)}
             | {f"{name}/bin_{j:02d}": float(value) for name, bins in binned.items() for j, value in enumerate(bins)}
             | {name: float(values[member]) for name, values in measurement.measures.items()}
         )
+        return {key: value for key, value in row.items() if not math.isnan(value)}
+
+    def _tokens(self, step: int) -> dict[str, int]:
+        """How many tokens a run has trained on; of runs that read none nothing."""
+        data = self._configs[0].data
+        return {"tokens": step * data.samples_per_step} if data.kind == "tokens" else {}
 
     def _speed(self, step: int) -> dict[str, float]:
         """Tokens a second of the whole pack and MFU since the last measurement, that one's evaluation included."""

@@ -29,6 +29,17 @@ def _remarks(config: RunConfig) -> list[str]:
             f"trainer.strategy={trainer.strategy}: shares a run between devices, and with trainer.devices=1 it trains "
             f"as trainer.strategy=single does"
         )
+    data, optimizer = config.data, config.optimizer
+    if data.tokens is not None and data.tokens.source == "files" and data.data_exponent != 1.0:
+        remarks.append(
+            f"data.data_exponent={data.data_exponent}: is of synthetic languages; token files have their own "
+            f"frequencies, and the run trains as with the default"
+        )
+    if optimizer.final_fraction and optimizer.schedule != "cosine":
+        remarks.append(
+            f"optimizer.final_fraction={optimizer.final_fraction}: is where a cosine ends; with "
+            f"optimizer.schedule={optimizer.schedule} it changes nothing"
+        )
     return remarks
 
 

@@ -99,7 +99,8 @@ def _measured(pack: Pack) -> tuple[int, float | None]:
         module.engine.prepare()
         stream = FeatureDataModule(configs, module.boundaries).stream
         draws = None if configs[0].loss == "population" else stream.draws
-        step = _seconds_per_step(module, draws, stream.steps_per_chunk, trainer.max_steps)
+        size = 1 if configs[0].data.kind == "tokens" else stream.steps_per_chunk  # a language model's takes seconds
+        step = _seconds_per_step(module, draws, size, trainer.max_steps)
         measurement = _seconds(module.measure)
     measured = measurement_steps(trainer.max_steps, trainer.points_per_decade)
     n_left = sum(s >= pack.start_step for s in measured)

@@ -17,6 +17,7 @@ from superdyn.runs.drift import warn_of_drift
 from superdyn.runs.faults import HandedOver, SweepStoppedError, fault_of
 from superdyn.runs.ownership import sweep_lock
 from superdyn.runs.sweep_folder import SweepPoint, add_points
+from superdyn.runs.token_data import check_tokens_unchanged
 from superdyn.sweeps.executors import train_points
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
 from superdyn.sweeps.launch import Launch, failures
@@ -94,6 +95,7 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
     launch = Launch(sweep_dir, tuple(points), failures(points) if retry_failed else {})
     waiting = launch.waiting()
     warn_of_drift(done, [point.folder for point in waiting])
+    check_tokens_unchanged(done, [point.folder for point in waiting])
     warn_of_idle_settings(point.config for point in waiting)
     how: dict[str, Any] = {}
     try:

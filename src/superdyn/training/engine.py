@@ -29,6 +29,7 @@ from superdyn.training.chunk_batches import Batches, ChunkBatches
 from superdyn.training.data_parallel import Ranks, lost_ranks
 from superdyn.training.evaluation import Evaluation
 from superdyn.training.fully_sharded import keep_in, release, shard
+from superdyn.training.gradient_norm import GradientWatch
 from superdyn.training.graph import CapturedStep, ChunkBuffer
 from superdyn.training.objective import Objective
 from superdyn.training.optimizers import make_optimizer
@@ -76,6 +77,8 @@ class Engine(nn.Module):
         self.register_buffer("rates", rates, persistent=False)
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
         self._chunk_batches = ChunkBatches(self.configs)
+        records = isinstance(self.objective, TokenObjective)
+        self._watch = GradientWatch(configs[0].optimizer.clip_norm, records=records)
         self.own_measures = OwnMeasures(configs[0].trainer.measures)
         self._all_alive = True
         self._captured: CapturedStep | None = None
@@ -130,13 +133,14 @@ class Engine(nn.Module):
             return
         for i in range(n_steps):
             batch = None if batches is None or isinstance(batches, DevicePoints) else batches.step(i)
-            self.run_step(first_step + i, batch)
+            self.run_step(first_step + i, batch, last=i == n_steps - 1)
 
-    def run_step(self, step: int, batch: SparseBatch | TokenBatch | None) -> None:
-        """Train step `step` on its batch, or on the exact risk."""
+    def run_step(self, step: int, batch: SparseBatch | TokenBatch | None, *, last: bool = False) -> None:
+        """Train step `step` on its batch, or on the exact risk; `last`: a measurement may follow."""
         with lost_ranks():
             found = self.objective.gradients(self.student, batch)
-        loss, gradients = self.ranks.mean(found, sharded=bool(self.sharding.dims))
+        found = loss, gradients = self.ranks.mean(found, sharded=bool(self.sharding.dims))
+        self._watch.look(found, self.sharding, last=last)
         rates = self.rates[step]
         # On the CPU looking is free; what is not a number is not at most the largest either.
         if loss.is_cpu and self._all_alive and loss.abs().max().item() <= _LARGEST:
@@ -170,7 +174,8 @@ class Engine(nn.Module):
     def _device_step(self) -> None:
         """One step with the counter, the rates and the batch as tensors on the device."""
         batch = None if self._buffer is None else self._buffer.batch()
-        loss, gradients = self.objective.gradients(self.student, batch)
+        found = loss, gradients = self.objective.gradients(self.student, batch)
+        self._watch.look(found, self.sharding, last=False)
         alive = self.check_health(loss, self._counter)
         self.optimizer.update(gradients, self.rates.index_select(0, self._counter)[0] * alive)
         self._counter += 1
@@ -195,7 +200,7 @@ class Engine(nn.Module):
         measures = self._superposition(self.student) if isinstance(self.student, EmbeddingStudent) else {}
         if isinstance(self.student, Student):
             measures = measures | {OFF_DIAGONAL_ENERGY: self.student.off_diagonal_energy().detach()}
-        measures = measures | self.evaluation.references
+        measures = measures | self.evaluation.references | self._watch.recorded(feature_loss)
         own = self.own_measures(self.student, self.configs, tuple(feature_loss.shape), taken=measures)
         return feature_loss, measures | own
 

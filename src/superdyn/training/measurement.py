@@ -16,6 +16,7 @@ class Measurement:
     Attributes:
         step: optimizer steps done; 0 is the initial state.
         lr_time: τ = Σ η over the steps done.
+        lr: η of the last step; at step 0 that of the first.
         loss: L, summed over features.
         feature_loss: ℓ_i, with Σ_i ℓ_i = L.
         measures: superposition measures by name, and what is known of the least possible loss.
@@ -25,6 +26,7 @@ class Measurement:
 
     step: int
     lr_time: Float[np.ndarray, "r"]
+    lr: Float[np.ndarray, "r"]
     loss: Float[np.ndarray, "r"]
     feature_loss: Float[np.ndarray, "r n"]
     measures: dict[str, Float[np.ndarray, "r"]]

@@ -55,8 +55,11 @@ class SuperpositionModule(pl.LightningModule):
         measured = measurement_steps(first.trainer.max_steps, first.trainer.points_per_decade)
         self.boundaries = sorted({*measured, *self.kept_steps})
         # Of the measured steps only: those of all steps would take more memory than a small student.
-        times = [lr_time(learning_rates(c.optimizer, first.trainer.max_steps))[measured] for c in self.configs]
-        self._lr_times = dict(zip(measured, np.stack(times, axis=1), strict=True))
+        rates = [learning_rates(c.optimizer, first.trainer.max_steps) for c in self.configs]
+        times = np.stack([lr_time(of_member)[measured] for of_member in rates], axis=1)
+        self._lr_times = dict(zip(measured, times, strict=True))
+        used = np.maximum(np.array(measured) - 1, 0)
+        self._rates = dict(zip(measured, np.stack([of_member[used] for of_member in rates], axis=1), strict=True))
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
         self.step = 0
 
@@ -90,10 +93,10 @@ class SuperpositionModule(pl.LightningModule):
         return {"measurement": self.measure() if self.step in self._lr_times else None}
 
     @property
-    def least_by_bin(self) -> Float64[np.ndarray, "r n"] | None:
-        """Each token bin's part in the least possible loss; None where that is not known."""
+    def of_bins(self) -> Mapping[str, Float64[np.ndarray, "r n"]]:
+        """What is known of each token bin and does not change: see `TokenEvaluation.of_bins`."""
         evaluation: Any = self.engine.evaluation if isinstance(self.engine, Engine) else None
-        return evaluation.least_by_bin if self.configs[0].data.kind == "tokens" else None
+        return evaluation.of_bins if self.configs[0].data.kind == "tokens" else {}
 
     def measure(self) -> Measurement:
         """Loss of every feature of every member now, at a measurement step, on the host."""
@@ -103,6 +106,7 @@ class SuperpositionModule(pl.LightningModule):
         return Measurement(
             step=self.step,
             lr_time=self._lr_times[self.step],
+            lr=self._rates[self.step],
             loss=losses.sum(axis=1),
             feature_loss=losses,
             measures={name: values for name, values in found.items() if values.ndim == 1},

@@ -33,7 +33,9 @@ class TokenEvaluation(nn.Module):
     """Measures the members of a pack; holds their evaluation sets.
 
     Attributes:
-        least_by_bin: (r, b) each bin's part in the least loss of the evaluation tokens; None where it is not known.
+        of_bins: (r, b) each, by name: `share`, the part of the evaluation tokens to be predicted that lie in each bin,
+            so that ℓ_b / share is the bin's mean loss per token; `least_loss`, its part in the least loss of the
+            evaluation tokens, where that is known.
         references: what is recorded beside the losses, each (r,), where it is known: `loss_floor`, the least possible
             mean loss over the language; `least_loss`, that of the evaluation tokens; `excess_error`, the standard error
             of what the last measured loss exceeds it by.
@@ -57,7 +59,7 @@ class TokenEvaluation(nn.Module):
         self._n_bins = int(bins.max()) + 1
         self._block = max(1, EVALUATED_TOKENS // configs[0].data.length)
         self.references: dict[str, Tensor] = {}
-        self.least_by_bin: Float64[np.ndarray, "r b"] | None = None
+        self.of_bins = {"share": _shares(sets, bins, self._n_bins)}
         self.register_buffer("least", None, persistent=False)
         tokens = configs[0].data.tokens
         assert tokens is not None, "checked with the configuration"
@@ -77,12 +79,14 @@ class TokenEvaluation(nn.Module):
         if least is not None:
             self.least = torch.from_numpy(least)
             self.references["least_loss"] = torch.stack([of_member.mean() for of_member in self.least])
-        self.least_by_bin = _of_all(
+        by_bin = _of_all(
             [
                 _binned(best_token_losses(law, batch, loss), bin_of[batch.targets.numpy()], self._n_bins)
                 for (law, batch), bin_of in zip(members, bins, strict=True)
             ]
         )
+        if by_bin is not None:
+            self.of_bins["least_loss"] = by_bin
 
     @torch.no_grad()
     def feature_loss(self, student: nn.Module, population: None) -> Float[Tensor, "r b"]:
@@ -117,6 +121,12 @@ def _binned(
 ) -> Float64[np.ndarray, "b"] | None:
     """Each bin's part in the mean of these losses."""
     return None if losses is None else np.bincount(bin_of.ravel(), losses.ravel(), n_bins) / losses.size
+
+
+def _shares(sets: Sequence[TokenBatch], bins: Int64[np.ndarray, "r v"], n_bins: int) -> Float64[np.ndarray, "r b"]:
+    """The part of the evaluation tokens to be predicted that lie in each bin."""
+    targets = [batch.targets.numpy().ravel() for batch in sets]
+    return np.stack([np.bincount(of[t], minlength=n_bins) / t.size for of, t in zip(bins, targets, strict=True)])
 
 
 def _of_all(found: Sequence[np.ndarray | float | None]) -> np.ndarray | None:

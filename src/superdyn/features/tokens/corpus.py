@@ -18,10 +18,11 @@ from superdyn.features.tokens.batch import TokenBatch, as_batch, check_size
 from superdyn.features.tokens.permutation import permuted
 from superdyn.features.tokens.shards import open_shards
 from superdyn.features.tokens.token_file import CHUNK_TOKENS, check_ids
+from superdyn.features.tokens.token_sequence import TokenSequence
 
 
-class TokenCorpus:
-    """The tokens of all shards, one after the other.
+class TokenCorpus(TokenSequence):
+    """The tokens of all shards, one after the other, in a vocabulary.
 
     Args:
         source: see `shard_paths`.
@@ -35,26 +36,9 @@ class TokenCorpus:
 
     def __init__(self, source: str | Path | Sequence[str | Path], vocabulary_size: int, check: bool = True) -> None:
         self.vocabulary_size = vocabulary_size
-        self.shards = open_shards(source, vocabulary_size)
+        super().__init__(open_shards(source, vocabulary_size))
         for file in self.shards if check else ():
             check_ids(file, vocabulary_size)
-        self._ends = np.cumsum([len(file.tokens) for file in self.shards], dtype=np.int64)
-
-    def __len__(self) -> int:
-        return int(self._ends[-1])
-
-    def read(self, start: int, count: int) -> Int64[np.ndarray, "n"]:
-        """The tokens start … start + count − 1, across shards."""
-        assert 0 <= start <= start + count <= len(self)
-        tokens = np.empty(count, dtype=np.int64)
-        done, shard = 0, int(np.searchsorted(self._ends, start, side="right"))
-        while done < count:
-            file = self.shards[shard].tokens
-            first = start + done - int(self._ends[shard]) + len(file)
-            part = file[first : first + count - done]
-            tokens[done : done + len(part)] = part
-            done, shard = done + len(part), shard + 1
-        return tokens
 
     def chunks(self) -> Iterator[Integer[np.ndarray, "n"]]:
         """All tokens in order, in parts that fit in memory."""

@@ -11,6 +11,7 @@ import numpy as np
 
 from superdyn.features.tokens.formats import open_tokens
 from superdyn.features.tokens.manifest import MANIFEST, check_against, read_manifest
+from superdyn.features.tokens.megatron import index_path
 from superdyn.features.tokens.token_file import TokenFile
 
 _WILD = "*?["
@@ -18,6 +19,8 @@ _WILD = "*?["
 
 def shard_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
     """The `.bin` files of a file, a folder (in the manifest's order, else by name), a pattern, or several of these.
+
+    A Megatron pair may be named without suffix, as Megatron itself has it.
 
     Raises:
         FileNotFoundError: there are none.
@@ -30,6 +33,8 @@ def shard_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
         found = [path / shard.file for shard in manifest.shards] if manifest else sorted(path.glob("*.bin"))
     elif any(mark in str(path) for mark in _WILD):
         found = [Path(name) for name in sorted(glob(str(path), recursive=True)) if not name.endswith(".idx")]
+    elif not path.exists() and index_path(bin_of := Path(f"{path}.bin")).is_file():
+        found = [bin_of]
     else:
         found = [path]
     if not found:
