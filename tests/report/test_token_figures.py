@@ -98,7 +98,8 @@ def test_bigrams_are_named_with_their_a_and_without_a_b(study: Study):
 def test_what_too_few_measurements_leave_empty_is_said_instead_of_drawn(sweep: Path):
     page = write_report(sweep).read_text(encoding="utf-8")
     assert {path.stem for path in (sweep / "figures").glob("*.svg")} == {
-        "loss_curves", "final_loss_by_width", "token_bins", "token_half_times"}  # fmt: skip
+        "loss_curves", "final_loss_by_width", "token_bins", "token_half_times", "superposition",
+        "superposition_by_head_rank", "superposition_by_width"}  # fmt: skip
     assert "Not drawn are the local exponents of 15 runs" in page
     assert "No exponent was measured of" in page
     assert "number of tokens in the vocabulary" in page

@@ -5,6 +5,7 @@ A line holds the runs that differ in the swept key and the seed alone; levels as
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -45,9 +46,8 @@ def swept_superposition_figures(study: Study) -> list[Drawing]:
 def _values_of(study: Study, key: str) -> set[float]:
     """The distinct values of a key that holds numbers; none of another."""
     values = [run.row.get(key) for run in study.runs]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return set()
-    return {float(value) for value in values if np.isfinite(value)}
+    numbers = [float(value) for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    return {value for value in numbers if np.isfinite(value)} if len(numbers) == len(values) else set()
 
 
 def _lines(study: Study, key: str) -> list[_Line]:
@@ -115,7 +115,8 @@ def _draw(axes: Axes, lines: Sequence[_Line], measure: str, looks: dict[str, Loo
     for pairs, (at, colour) in references.items():
         for values, look in zip(zip(*pairs, strict=True), (RANDOM, LIMIT), strict=True):
             if None not in values:
-                axes.plot(at, values, **(look if len(references) == 1 else look | {"color": colour}))
+                own: dict[str, Any] = {} if len(references) == 1 else {"color": colour}
+                axes.plot(at, values, **{**look, **own})
     scale(axes, np.array(drawn))
 
 
