@@ -107,3 +107,11 @@ def test_models_are_compared_across_a_wide_gap_in_time(t):
 def test_a_wrong_least_loss_or_error_is_named(change, message):
     with pytest.raises(ValueError, match=message):
         fit_power_law(T, 1 + 1 / T, **change)
+
+
+def test_a_fall_of_decades_between_plateaus_has_an_exponent_however_badly_a_power_law_fits():
+    t = np.geomspace(1, 2e5, 140)
+    steps = 1e-6 + 0.93 * np.exp(-t / 2) + 0.068 * np.exp(-t / 300) + 1e-3 / (1 + t / 100) * np.exp(-t / 1e5)
+    slow = 1.5e-5 + 0.3 / np.sqrt(1 + t / 2) * np.exp(-t / 2e4)
+    for loss in (steps, slow):
+        assert 0.5 < fit_power_law(np.r_[0, t], np.r_[1.0, loss]).alpha_long < 1.5

@@ -128,6 +128,7 @@ def floor_start(
 ) -> int:
     """Index of the first point whose fitted excess is drowned, or the curve's length; `noise` is relative."""
     density = (t.size - 1) / max(np.log10(t[-1] / t[0]), SLOPE_DECADES)
-    error = noise * total / np.sqrt(max(1.0, density * SLOPE_DECADES))
-    drowned = excess <= FLOOR_ERRORS * error
+    errors = FLOOR_ERRORS * noise / np.sqrt(max(1.0, density * SLOPE_DECADES))
+    # Errors above the whole would drown every point, however far above the floor: there log(L/L_inf) is compared.
+    drowned = excess <= (errors if errors < 1.0 else -np.expm1(-errors)) * total
     return int(np.argmax(drowned)) if drowned.any() else t.size
