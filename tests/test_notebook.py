@@ -12,6 +12,8 @@ from superdyn.cli import main
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "docs/tutorial.md", "docs/python.md"]
 TRAIN = ["train", "-m", "name=first", "model.width=16", "data.data_exponent=2", "seed=0,1", "trainer.max_steps=20"]
+SPARSITY = ["train", "-m", "name=sparsity", "model=elhage", "optimizer=adam", "data.n_features=40", "model.width=4",
+            "data.data_exponent=0", "data.density=35,10", "trainer.max_steps=20"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,8 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("notebook")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert main([*TRAIN, "logger=none", "data.batch_size=8", "data.eval_size=64"]) == 0
+        for sweep in (TRAIN, SPARSITY):
+            assert main([*sweep, "logger=none", "data.batch_size=8", "data.eval_size=64"]) == 0
     for name in ("second", "width"):
         shutil.copytree(folder / "runs" / "first", folder / "runs" / name)
     return folder

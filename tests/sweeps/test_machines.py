@@ -213,6 +213,6 @@ def test_names_that_lead_nowhere_are_told_with_what_to_set(tmp_path):
             machine.hosts.write_text(f"127.0.0.1 localhost\n127.0.1.1 {machine.name}\n{other.address} {other.name}\n")
             machine.kill()
             machine.boot()
-        assert "GLOO_SOCKET_IFNAME=NAME, on every machine" in finish(*(start(m, tmp_path) for m in machines))[0]
+        assert "GLOO_SOCKET_IFNAME=NAME on every machine" in finish(*(start(m, tmp_path) for m in machines))[0]
         finish(*(again := [start(m, tmp_path, GLOO_SOCKET_IFNAME="cable") for m in machines]))
         assert [process.returncode for process in again] == [0, 0]

@@ -32,7 +32,10 @@ REFUSED = {
         {**TOKENS, "data__tokens": {"source": "hierarchy", "depth": 3}, "data__length": 12},
         r"^data\.length=12: sentences of data\.tokens\.depth=3 have 8 tokens; a multiple of 8",
     ),
-    "sharded features": ({"trainer__strategy": "fsdp"}, r"trainer\.strategy=fsdp: exists for .* allowed is single or"),
+    "sharded features": (
+        {"trainer__strategy": "fsdp"},
+        r"fsdp: is for language models only.* allowed is single or",
+    ),
     "uneven width": (
         {**SHARDED, "model__width": 30},
         r"fsdp: gives each of 4 ranks .* model\.width is 30; a multiple of",

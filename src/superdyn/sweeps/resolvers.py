@@ -48,7 +48,7 @@ def _by_tier(smoke: Any, mini: Any, full: Any, *, _root_: DictConfig) -> Any:
     return (smoke, mini, full)[TIERS.index(tier)]
 
 
-def _share(share: float, count: Any) -> Any:
+def _share(share: float | int, count: Any) -> Any:
     # A count that is not an integer is left for the schema to refuse under its own key.
     return max(int(share * count), 1) if isinstance(count, int) else count
 
