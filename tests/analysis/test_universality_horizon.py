@@ -17,7 +17,7 @@ def rows(exponent):
     """The rows where the α of K = N/2 is `exponent(n, horizon, a, b)`, and that of the control is a."""
     keys = ["data.n_features", "model.width", HORIZON, "data.data_exponent", "data.importance_exponent", "seed"]
     points = [(n, k, *rest) for n, k in ((32, 16), (32, 32), (64, 32), (64, 64))
-              for rest in itertools.product((100, 1600), (1.1, 2.0), (0.0, 1.0), (0, 1))]  # fmt: skip
+              for rest in itertools.product((100, 1600), (1.1, 2.0), (0.0, 0.5, 1.0), (0, 1))]  # fmt: skip
     frame = pd.DataFrame(points, columns=keys).assign(**{"model.train_encoder": True})
     alpha = [exponent(n, horizon, a, b) if k < n else a for n, k, horizon, a, b, _ in points]
     names = [f"{name}{end}" for name in ("alpha", "alpha_long") for end in ("", "_low", "_high")]
@@ -37,6 +37,12 @@ def test_the_longest_training_of_the_largest_n_is_judged_and_the_control_takes_t
     assert (sooner.low, sooner.high) == (1.1, 2.0)
 
 
+def test_half_an_importance_exponent_is_reported_and_decides_nothing():
+    table = rows(lambda n, horizon, a, b: 5.0 if b == 0.5 else 1.0)
+    assert verdicts(table) == ["held", "held"]
+    assert [row.measured for row in table if "K < N, trained embedding, N=64, a=2, b=0.5" in row.condition] == [5.0]
+
+
 def test_one_number_that_is_not_the_expected_one_is_told_apart():
     assert verdicts(rows(lambda n, horizon, a, b: 0.5)) == ["held", "not held"]
 
@@ -44,6 +50,7 @@ def test_one_number_that_is_not_the_expected_one_is_told_apart():
 def test_a_missing_exponent_leaves_open_what_the_others_do_not_settle():
     assert verdicts(rows(lambda n, horizon, a, b: np.nan if a == 2 and b == 1 else 1.0)) == ["inconclusive"] * 2
     assert verdicts(rows(lambda n, horizon, a, b: np.nan if a == 2 and b == 1 else a)) == ["not held", "not held"]
+    assert verdicts(rows(lambda n, horizon, a, b: np.nan)) == ["inconclusive"] * 2
 
 
 def test_a_curve_that_bends_has_the_exponent_of_its_horizon(tmp_path):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.bench import language, language_table, students, table
 from superdyn.bench.hardware import hardware, versions
 from superdyn.bench.together import Task, together
@@ -49,7 +49,7 @@ def main() -> None:
     for grown in growing(record, suite, options.quick, options.device, deadline, alone=options.alone):
         text = drawn(grown)
         for suffix, content in ((".json", json.dumps(grown, indent=1) + "\n"), (".md", text)):
-            write_atomically(out.with_suffix(suffix), lambda file, content=content: file.write(content.encode()))
+            write_text_atomically(out.with_suffix(suffix), content)
     print(text)
 
 

@@ -77,8 +77,7 @@ class Engine(nn.Module):
         self.register_buffer("rates", rates, persistent=False)
         self.register_buffer("diverged_at", torch.full((len(configs),), -1, dtype=torch.int64))
         self._chunk_batches = ChunkBatches(self.configs)
-        records = isinstance(self.objective, TokenObjective)
-        self._watch = GradientWatch(configs[0].optimizer.clip_norm, records=records)
+        self._watch = GradientWatch(configs[0].optimizer.clip_norm, records=configs[0].data.kind == "tokens")
         self.own_measures = OwnMeasures(configs[0].trainer.measures)
         self._all_alive = True
         self._captured: CapturedStep | None = None

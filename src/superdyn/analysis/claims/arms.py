@@ -4,12 +4,14 @@ A claim about superposition needs the control with the same embedding, initialis
 feature; without it a change that training the embedding brings would be credited to the bottleneck.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from superdyn.analysis.claims.row import ClaimRow, reported
 from superdyn.analysis.folder import load_curve
 
 BOTTLENECK = "K < N, trained embedding"
@@ -49,6 +51,13 @@ def by_arm(runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def label(a: float, b: float) -> str:
     """How a grid point is named in the table."""
     return f"a={a:g}, b={b:g}"
+
+
+def exponent_row(name: str, where: str, point: Mapping[Any, Any], *notes: str) -> ClaimRow:
+    """The long-window exponent of one (a, b), a row of `pool_seeds`, beside a verdict."""
+    return reported(name, "α (long window)", f"{where}, {label(point[A], point[B])}", point["alpha_long"],
+                    low=point["alpha_long_low"], high=point["alpha_long_high"],
+                    note="; ".join([f"{point['n_alpha_long']} seeds", *notes]))  # fmt: skip
 
 
 def relative_curve(path: str) -> tuple[Float[np.ndarray, "t"], Float[np.ndarray, "t"]]:

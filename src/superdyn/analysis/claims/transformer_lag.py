@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, NO_EVIDENCE, A, B, label, with_arms
-from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
+from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, NO_EVIDENCE, A, B, exponent_row, with_arms
+from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive
 from superdyn.analysis.fit import LONG_DECADES
 from superdyn.analysis.seeds import pool_seeds
 from superdyn.config import ClaimConfig
@@ -38,10 +38,8 @@ def transformer_lag(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[
 
 def _reported(name: str, where: str, point: dict[Any, Any], references: pd.DataFrame) -> ClaimRow:
     sequential, rich, null = references.loc[(point[A], point[B])]
-    return reported(name, "α (long window)", f"{where}, {label(point[A], point[B])}", point["alpha_long"],
-                    low=point["alpha_long_low"], high=point["alpha_long_high"],
-                    note=f"{point['n_alpha_long']} seeds; α_seq {sequential:.2f}, α_rich {rich:.2f}, "
-                    f"exact K = N over the same window {null:.2f}")  # fmt: skip
+    theory = f"α_seq {sequential:.2f}, α_rich {rich:.2f}, exact K = N over the same window {null:.2f}"
+    return exponent_row(name, where, point, theory)
 
 
 def _near_one(name: str, where: str, claim: ClaimConfig, runs: pd.DataFrame, pooled: pd.DataFrame) -> ClaimRow:

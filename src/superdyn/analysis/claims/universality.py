@@ -8,8 +8,8 @@ over a decade) count. b = 0.5, where α_seq = 1 for every a, is no evidence and 
 import numpy as np
 import pandas as pd
 
-from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, NO_EVIDENCE, ORTHOGONAL, A, B, label, with_arms
-from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
+from superdyn.analysis.claims.arms import BOTTLENECK, CONTROL, NO_EVIDENCE, ORTHOGONAL, A, B, exponent_row, with_arms
+from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive
 from superdyn.analysis.seeds import pool_seeds
 from superdyn.config import ClaimConfig
 
@@ -24,16 +24,10 @@ def universality(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> list[Cla
         if runs.empty:
             continue
         pooled = pool_seeds(runs, by=[A, B])
-        rows += [_reported(name, arm, point) for point in pooled.to_dict("records")]
+        rows += [exponent_row(name, arm, point) for point in pooled.to_dict("records")]
         evidence = runs[runs[B] != NO_EVIDENCE]
         verdicts += [_long(name, arm, claim, evidence), _strict(name, arm, claim, evidence)]
     return rows + verdicts
-
-
-def _reported(name: str, arm: str, point: dict) -> ClaimRow:
-    return reported(name, "α (long window)", f"{arm}, {label(point[A], point[B])}", point["alpha_long"],
-                    low=point["alpha_long_low"], high=point["alpha_long_high"],
-                    note=f"{point['n_alpha_long']} seeds")  # fmt: skip
 
 
 def _long(name: str, arm: str, claim: ClaimConfig, runs: pd.DataFrame) -> ClaimRow:

@@ -2,7 +2,7 @@
 
 Every run is fitted several times, as if it had ended at T, T/4 and T/16 of its steps; the exponent is that of the long
 window. The verdict is that of the longest training of the largest N, for K < N and for its K = N control alike: are the
-exponents of all (a, b) one number, and is it the expected one?
+exponents of all (a, b) one number, and is it the expected one? b = 0.5, where α_seq = 1 for every a, is no evidence.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from superdyn.analysis.claims.arms import A, B, label, with_arms
+from superdyn.analysis.claims.arms import NO_EVIDENCE, A, B, exponent_row, with_arms
 from superdyn.analysis.claims.row import ClaimRow, finding, inconclusive, reported
 from superdyn.analysis.fit import fit_curve
 from superdyn.analysis.folder import load_curve
@@ -18,7 +18,7 @@ from superdyn.analysis.seeds import pool_seeds
 from superdyn.config import ClaimConfig
 
 N, STEPS, HORIZON = "data.n_features", "trainer.max_steps", "horizon"
-FRACTIONS = (1 / 16, 1 / 4, 1)
+SHORTER = (1 / 16, 1 / 4)
 REPLICATES = 20
 """Bootstrap draws of a shortened curve, of which only the exponent is used; its interval is that over seeds."""
 
@@ -33,7 +33,7 @@ def with_horizons(frame: pd.DataFrame) -> pd.DataFrame:
     cut = []
     for run in frame.to_dict("records"):
         curve = load_curve(run["path"])
-        for horizon in (int(share * run[STEPS]) for share in FRACTIONS if share < 1):
+        for horizon in (int(share * run[STEPS]) for share in SHORTER):
             fit = fit_curve(curve[curve["step"] <= horizon], "lr_time", n_boot=REPLICATES)
             low, high = fit.alpha_long_ci
             cut.append(run | {HORIZON: horizon, "alpha_long": fit.alpha_long,
@@ -48,40 +48,34 @@ def horizon_rows(name: str, claim: ClaimConfig, frame: pd.DataFrame) -> Iterator
     for (arm, n, horizon), points in pooled.groupby(["arm", N, HORIZON]):
         final = horizon == pooled.loc[pooled[N] == n, HORIZON].max()
         if n == last and final:
-            yield from _points(name, f"{arm}, N={n}", points)
-            yield from _verdicts(name, claim, f"{arm}, N={n}, {horizon:,} steps", points)
+            yield from (exponent_row(name, f"{arm}, N={n}", point) for point in points.to_dict("records"))
+            yield from _verdicts(name, claim, f"{arm}, N={n}, {horizon:,} steps", points[points[B] != NO_EVIDENCE])
         else:
             alpha, where = points["alpha_long"], f"{arm}, N={n}, {horizon:,} steps"
             yield reported(name, "α (long window)", where, alpha.mean(), low=alpha.min(), high=alpha.max(),
                            note=_spread(alpha))  # fmt: skip
 
 
-def _points(name: str, where: str, points: pd.DataFrame) -> Iterator[ClaimRow]:
-    for point in points.to_dict("records"):
-        yield reported(name, "α (long window)", f"{where}, {label(point[A], point[B])}", point["alpha_long"],
-                       low=point["alpha_long_low"], high=point["alpha_long_high"],
-                       note=f"{point['n_alpha_long']} seeds")  # fmt: skip
-
-
 def _verdicts(name: str, claim: ClaimConfig, where: str, points: pd.DataFrame) -> Iterator[ClaimRow]:
     """Whether the exponents are one number, and whether that is the expected one."""
     alpha = points["alpha_long"]
-    spread, away = alpha.max() - alpha.min(), (alpha - claim.expected).abs().max()
-    asked = {"note": f"{_spread(alpha)}; held within {claim.tolerance:g}", "complete": bool(alpha.notna().all())}
-    near = {"expected": claim.expected, "low": alpha.min(), "high": alpha.max()}
+    spread, distance = alpha.max() - alpha.min(), (alpha - claim.expected).abs().max()
+    note = f"{_spread(alpha)}; held within {claim.tolerance:g}"
+    complete = bool(len(alpha) and alpha.notna().all())
     one = "spread of α (long window) over (a, b)"
-    yield _verdict(name, one, where, spread, bool(spread <= claim.tolerance), expected=0.0, **asked)
-    every = "α (long window) near 1 at every (a, b)"
-    yield _verdict(name, every, where, alpha.mean(), bool(away <= claim.tolerance), **near, **asked)
+    yield _verdict(name, one, where, spread, bool(spread > claim.tolerance), complete, expected=0.0, note=note)
+    every, near = "α (long window) near 1 at every (a, b)", {"low": alpha.min(), "high": alpha.max()}
+    away = bool(distance > claim.tolerance)
+    yield _verdict(name, every, where, alpha.mean(), away, complete, expected=claim.expected, note=note, **near)
 
 
 def _verdict(
-    name: str, quantity: str, where: str, measured: float, near: bool, *, complete: bool, note: str, **numbers: float
+    name: str, quantity: str, where: str, measured: float, away: bool, complete: bool, *, note: str, **numbers: float
 ) -> ClaimRow:
     """One (a, b) away settles the question; held needs an exponent at every (a, b)."""
-    if near and not complete:
-        return inconclusive(name, quantity, where, measured, note, **numbers)
-    return finding(name, quantity, where, measured, near, note=note, **numbers)
+    if away or complete:
+        return finding(name, quantity, where, measured, held=not away, note=note, **numbers)
+    return inconclusive(name, quantity, where, measured, note, **numbers)
 
 
 def _spread(alpha: pd.Series) -> str:
