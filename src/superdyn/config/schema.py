@@ -50,6 +50,11 @@ class DataConfig(Section):
     tokens: TokensConfig | None = None
 
     @property
+    def reads_files(self) -> bool:
+        """Whether it is tokens of files, whose content is not in the configuration."""
+        return self.tokens is not None and self.tokens.source == "files"
+
+    @property
     def samples_per_step(self) -> int:
         """Feature vectors in a batch: sequences times positions."""
         return self.batch_size * self.length

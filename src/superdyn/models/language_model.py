@@ -6,6 +6,7 @@ Everything else is `models/decoder/language_model.py`. Axis legend: `r` run.
 from collections.abc import Sequence
 
 from superdyn.config import RunConfig
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.models.decoder.language_model import LanguageModel
 from superdyn.models.protocol import DTYPES
 
@@ -15,9 +16,8 @@ class TokenStudent(LanguageModel):
 
     def __init__(self, configs: Sequence[RunConfig]):
         model, trainer = configs[0].model, configs[0].trainer
-        assert model.decoder is not None, "checked with the configuration"
         super().__init__(
-            model.decoder.shape(width=model.width, tied=model.tied),
+            decoder_shape(model),
             [config.seed for config in configs],
             configs[0].data.n_features,
             dtype=DTYPES[trainer.precision],

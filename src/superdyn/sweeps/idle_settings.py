@@ -30,7 +30,7 @@ def _remarks(config: RunConfig) -> list[str]:
             f"as trainer.strategy=single does"
         )
     data, optimizer = config.data, config.optimizer
-    if data.tokens is not None and data.tokens.source == "files" and data.data_exponent != 1.0:
+    if data.reads_files and data.data_exponent != 1.0:
         remarks.append(
             f"data.data_exponent={data.data_exponent}: is of synthetic languages; token files have their own "
             f"frequencies, and the run trains as with the default"

@@ -13,6 +13,7 @@ import torch
 from rich.table import Table
 
 from superdyn.features.datamodule import Chunk, FeatureDataModule
+from superdyn.features.device_draws import trains_on_gpu
 from superdyn.models.product import matmul_operands
 from superdyn.report.terminal import console
 from superdyn.sweeps.executors.slots import slots_of
@@ -91,7 +92,7 @@ def _measured(pack: Pack) -> tuple[int, float | None]:
     trainer = configs[0].trainer
     module = SuperpositionModule(configs)
     parameters = sum(p[0].numel() for p in module.student.parameters() if p.requires_grad)
-    on_gpu = trainer.accelerator != "cpu" and torch.cuda.is_available()
+    on_gpu = trains_on_gpu(trainer)
     if trainer.accelerator == "gpu" and not on_gpu:
         return parameters, None
     module.to("cuda" if on_gpu else "cpu")

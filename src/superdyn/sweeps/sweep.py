@@ -95,7 +95,8 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
     launch = Launch(sweep_dir, tuple(points), failures(points) if retry_failed else {})
     waiting = launch.waiting()
     warn_of_drift(done, [point.folder for point in waiting])
-    check_tokens_unchanged(done, [point.folder for point in waiting])
+    if any(point.config.data.reads_files for point in points):
+        check_tokens_unchanged(done, [point.folder for point in waiting])
     warn_of_idle_settings(point.config for point in waiting)
     how: dict[str, Any] = {}
     try:

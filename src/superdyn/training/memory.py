@@ -8,6 +8,7 @@ import torch
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.config.decoder import DecoderSettings
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.config.token_rules import uneven_shards
 from superdyn.features.device_draws import trains_on_gpu
 from superdyn.models.decoder.memory import Training, training_bytes
@@ -29,7 +30,6 @@ def free_bytes(config: RunConfig) -> int:
 def token_bytes(config: RunConfig) -> int:
     """Estimated memory of one language model and its evaluation set."""
     data, model, trainer = config.data, config.model, config.trainer
-    assert model.decoder is not None, "checked with the configuration"
     assert data.tokens is not None, "checked with the configuration"
     how = Training(
         tokens=data.batch_size * data.length // (trainer.n_ranks * trainer.accumulate),
@@ -43,8 +43,7 @@ def token_bytes(config: RunConfig) -> int:
         shards=trainer.n_ranks if trainer.shards else 1,
         compiled=trainer.compile,
     )
-    shape = model.decoder.shape(width=model.width, tied=model.tied)
-    return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(shape, data.n_features, how)
+    return _EVALUATION_BYTES * data.tokens.eval_tokens + training_bytes(decoder_shape(model), data.n_features, how)
 
 
 def check_memory(config: RunConfig, free: int | None = None) -> None:
@@ -71,8 +70,7 @@ def _smaller(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     """Changes from the least to the greatest: those that leave the result as it is, then smaller models with them."""
     yield from _in_parts(config, "")
     yield from _in_shards(config)
-    assert config.model.decoder is not None, "checked with the configuration"
-    asked = config.model.decoder.shape(width=config.model.width, tied=config.model.tied)
+    asked = decoder_shape(config.model)
     batch_follows = config.data.batch_size == asked.batch_sequences  # as ${dial:batch_size} has it
     for size in _SIZES:
         mapping = config.to_mapping()["model"]["decoder"]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from superdyn.config import RunConfig, TrainerConfig
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.features.device_draws import trains_on_gpu
 from superdyn.models.decoder.flops import token_flops
 from superdyn.models.decoder.hardware import Precision, model_flops_utilisation
@@ -16,10 +17,8 @@ class Throughput:
     def __init__(self, configs: Sequence[RunConfig]):
         first = configs[0]
         data, model, trainer = first.data, first.model, first.trainer
-        assert model.decoder is not None, "a language model"
-        shape = model.decoder.shape(width=model.width, tied=model.tied)
         self._step_tokens = len(configs) * data.batch_size * data.length
-        self._flops = token_flops(shape, data.n_features, data.length)
+        self._flops = token_flops(decoder_shape(model), data.n_features, data.length)
         self._precision: Precision | None = _product_precision(trainer)
         self._device = torch.cuda.get_device_name() if trains_on_gpu(trainer) else "CPU"
         self._n_ranks = trainer.n_ranks

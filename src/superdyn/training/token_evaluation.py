@@ -61,9 +61,7 @@ class TokenEvaluation(nn.Module):
         self.references: dict[str, Tensor] = {}
         self.of_bins = {"share": _shares(sets, bins, self._n_bins)}
         self.register_buffer("least", None, persistent=False)
-        tokens = configs[0].data.tokens
-        assert tokens is not None, "checked with the configuration"
-        if tokens.source != "files":
+        if not configs[0].data.reads_files:
             self._note_least(configs, sets, bins)
 
     def _note_least(

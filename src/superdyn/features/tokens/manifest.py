@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from superdyn.atomic import write_atomically
+from superdyn.atomic import write_text_atomically
 from superdyn.config.validation import validated
 from superdyn.features.tokens.token_file import TokenFile
 
@@ -47,8 +47,7 @@ class Manifest(BaseModel):
 
     def write(self, folder: Path) -> None:
         """Write `tokens.json`, all at once."""
-        text = json.dumps(self.model_dump(), indent=2) + "\n"
-        write_atomically(folder / MANIFEST, lambda file: file.write(text.encode()))
+        write_text_atomically(folder / MANIFEST, json.dumps(self.model_dump(), indent=2) + "\n")
 
     def shard(self, name: str) -> Shard | None:
         """The entry of a `.bin` file."""
