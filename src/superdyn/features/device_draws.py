@@ -26,8 +26,8 @@ QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The laws of `features/values.py` as functions of tensors."""
 
-_BLOCK_BYTES = 2**28
-"""Largest array of uniform numbers that is drawn at once; about four such arrays are alive at a time."""
+_BLOCK_BYTES = 2**27
+"""Largest array of uniform numbers that is drawn at once; about eight such arrays are alive at a time."""
 
 
 class DevicePoints(NamedTuple):
@@ -126,7 +126,8 @@ class DeviceDraws(nn.Module):
 class DrawnAhead:
     """The points of the coming steps, drawn in blocks of as many steps each, so that one compiled draw serves.
 
-    Chunks may end early, at a measurement; what is left of a block serves the next one.
+    Chunks may end early, at a measurement; what is left of a block serves the next one. A GPU draws a block on a stream
+    of its own while the steps of the one before train, whose kernels leave room for it.
 
     Attributes:
         n_steps: of a block: `trainer.chunk_steps`, fewer where that is too much memory.
@@ -136,19 +137,42 @@ class DrawnAhead:
         draws, trainer = DeviceDraws(configs, dtype).to(device), configs[0].trainer
         self.n_steps = max(1, min(trainer.chunk_steps, _BLOCK_BYTES // draws.step_bytes))
         self._points = torch.compile(draws.points, dynamic=False) if trainer.compile else draws.points
-        self._device = device
+        self._device, self._max_steps = device, trainer.max_steps
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._first, self._block = 0, None
+        self._next_first, self._next = 0, None
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, DevicePoints]]:
         """The steps start … stop − 1 in parts of one block each: the first step of each part, and its points."""
         while start < stop:
             if self._block is None or not self._first <= start < self._first + self.n_steps:
-                # The step as a tensor, or each would be compiled; filled, since a copy would wait for the device.
-                first = torch.full((), start, dtype=torch.int64, device=self._device)
-                self._first, self._block = start, self._points(first, self.n_steps)
+                self._first, self._block = start, self._taken(start)
             end = min(stop, self._first + self.n_steps)
             yield start, self._block.between(start - self._first, end - self._first)
             start = end
+
+    def _taken(self, first: int) -> DevicePoints:
+        """The block that begins with this step; the one after it is begun."""
+        if self._stream is None:
+            return self._drawn(first)
+        training = torch.cuda.current_stream(self._device)
+        block, self._next = self._next if self._next_first == first else None, None
+        if block is None:
+            block = self._drawn(first)
+        else:
+            training.wait_stream(self._stream)
+            for tensor in (block.places, block.values):  # which the other stream allocated, and this one will read
+                tensor.record_stream(training)
+        self._next_first = first + self.n_steps
+        if self._next_first < self._max_steps:
+            self._stream.wait_stream(training)  # or blocks would be drawn and kept as fast as the host asks for them
+            with torch.cuda.stream(self._stream):
+                self._next = self._drawn(self._next_first)
+        return block
+
+    def _drawn(self, first: int) -> DevicePoints:
+        # The step as a tensor, or each would be compiled; filled, since a copy would wait for the device.
+        return self._points(torch.full((), first, dtype=torch.int64, device=self._device), self.n_steps)
 
 
 def trains_on_gpu(trainer: TrainerConfig) -> bool:

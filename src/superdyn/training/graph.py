@@ -21,6 +21,9 @@ from superdyn.features.device_draws import DevicePoints
 _WARM_UP = 3
 """Steps before capture, in which libraries choose their kernels and allocate."""
 
+_TOGETHER = 8
+"""Steps of the longer graph."""
+
 
 class ChunkBuffer:
     """The points of a chunk at fixed addresses, and the batch of the step that is next.
@@ -54,7 +57,9 @@ class ChunkBuffer:
 
 
 class CapturedStep:
-    """A step function recorded once and replayed.
+    """A step function recorded once and replayed, alone and several times in one graph.
+
+    Between two graphs a GPU is idle for some microseconds, which a graph of several steps saves.
 
     Args:
         step: trains one step at the counter's value and advances it; touches the host nowhere.
@@ -62,19 +67,26 @@ class CapturedStep:
     """
 
     def __init__(self, step: Callable[[], None], state: list[Tensor]):
-        self._graph = torch.cuda.CUDAGraph()
+        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
         stream = _stream(torch.cuda.current_device())
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             warm_up(step, state)
         torch.cuda.current_stream().wait_stream(stream)
-        with _no_collection(), torch.cuda.graph(self._graph, stream=stream):
-            step()
+        memory = None
+        for n_steps in (_TOGETHER, 1):  # one after the other, so that they can share their memory
+            graph = self._graphs[n_steps] = torch.cuda.CUDAGraph()
+            with _no_collection(), torch.cuda.graph(graph, pool=memory, stream=stream):
+                for _ in range(n_steps):
+                    step()
+            memory = graph.pool()
 
     def replay(self, n_steps: int) -> None:
         """Train the next steps."""
-        for _ in range(n_steps):
-            self._graph.replay()
+        for length, graph in self._graphs.items():
+            for _ in range(n_steps // length):
+                graph.replay()
+            n_steps %= length
 
 
 def warm_up(step: Callable[[], None], state: list[Tensor]) -> None:
