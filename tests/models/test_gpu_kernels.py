@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from superdyn.features.batches import SparseBatch, StepPoints
 from superdyn.features.device_draws import DeviceDraws
-from superdyn.models import masked_residual, point_products
+from superdyn.models import fused_chain, masked_residual, point_products
 from superdyn.models.protocol import build_student
 from superdyn.models.risk import sampled_loss
 from superdyn.models.student import Student
@@ -92,7 +92,7 @@ import torch
 from superdyn.config import RunConfig
 from superdyn.features.datamodule import FeatureDataModule
 from superdyn.features.device_draws import DeviceDraws
-from superdyn.models import masked_residual, point_products
+from superdyn.models import fused_chain, masked_residual, point_products
 from superdyn.training import engine as engine_module
 from training.uncaptured import Uncaptured
 
@@ -176,16 +176,20 @@ def on_gpu(configs):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("precision", ["32-true", "64-true"])
+@pytest.mark.parametrize(("n_features", "precision"), [(150, "32-true"), (150, "64-true"), (100, "32-true")])
 @pytest.mark.parametrize(("init", "trained", "tied", "activation", "bias"), SWITCHES)
-def test_gradients_on_a_gpu_are_those_of_autograd(init, trained, tied, activation, bias, precision, make_config):
+def test_gradients_on_a_gpu_are_those_of_autograd(
+    init, trained, tied, activation, bias, n_features, precision, make_config
+):
     switches = {"model__encoder_init": init, "model__train_encoder": trained, "model__tied": tied,
                 "model__activation": activation, "model__bias": bias, "trainer__precision": precision}  # fmt: skip
-    width = 150 if init == "identity" else 37
+    width, shape = n_features if init == "identity" else 37, SHAPE | {"data__n_features": n_features}
     student, batch, importance = on_gpu(
-        [make_config(seed=s, model__width=width, **switches, **SHAPE) for s in range(3)]
+        [make_config(seed=s, model__width=width, **switches, **shape) for s in range(3)]
     )
     with torch.no_grad():
+        fused = fused_chain.serves(student.weights(), batch)
+        assert fused == (n_features == 100 and init != "identity")
         assert masked_residual.serves(importance)
         assert point_products.serves(batch, importance[:, None]) == (precision == "32-true")
     found = student.sampled_gradients(batch, importance)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
+from superdyn.models import fused_chain
 from superdyn.models.decoding import Head, decode_gradients, residual_tiles
 from superdyn.models.encoding import add_encoding_gradient, encode
 from superdyn.models.gradients import Gradients
@@ -20,6 +21,8 @@ from superdyn.models.weights import Weights
 @torch.no_grad()
 def sampled_gradients(weights: Weights, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
     """L = ½ mean_s ‖y_s − A x_s‖² of each member and its gradients."""
+    if fused_chain.serves(weights, batch):
+        return fused_chain.chain_gradients(weights, batch, importance)
     scale = 1.0 / batch.shape[1]
     encoder, core = weights.encoder, weights.core
     head = _head(weights, importance)

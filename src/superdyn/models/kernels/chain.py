@@ -1,0 +1,109 @@
+"""The Triton kernel of `fused_chain.py`; imported where it runs, since torch for the CPU comes without Triton.
+
+A program takes a few samples of one member through the whole chain and back. Products are float32's: each operand is
+split into a large and a small number of TF32, which together hold 22 bits of its 24, and three of the four products of
+these are added up in float32. Axis legend: `s` sample, `n` feature, `k` hidden, `m` slot.
+"""
+
+import triton  # pyright: ignore[reportMissingImports]
+import triton.language as tl  # pyright: ignore[reportMissingImports]
+
+
+@triton.jit
+def _split(x):
+    bits = x.to(tl.int32, bitcast=True)
+    large = (bits & -8192).to(tl.float32, bitcast=True)
+    small = ((x - large).to(tl.int32, bitcast=True) + 4096).to(tl.float32, bitcast=True)
+    return large, small
+
+
+@triton.jit
+def _add_product(a_large, a_small, b_large, b_small, total):
+    total = tl.dot(a_small, b_large, total, input_precision="tf32")
+    total = tl.dot(a_large, b_small, total, input_precision="tf32")
+    return tl.dot(a_large, b_large, total, input_precision="tf32")
+
+
+@triton.jit
+def _product(a_large, a_small, b_large, b_small):
+    zero = tl.zeros([a_large.shape[0], b_large.shape[1]], tl.float32)
+    return _add_product(a_large, a_small, b_large, b_small, zero)
+
+
+@triton.jit
+def _write_out(x, places, values, first_cell, slots, CELLS: tl.constexpr, N_SLOTS: tl.constexpr, SLOTS: tl.constexpr):
+    """Some neighbouring cells of x: zero, but at the points that lie there."""
+    for start in range(0, CELLS, SLOTS):
+        cell = start + tl.arange(0, SLOTS)
+        tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=cell < CELLS)
+    tl.debug_barrier()
+    for start in range(0, N_SLOTS, SLOTS):
+        m = start + tl.arange(0, SLOTS)
+        place = tl.load(places + slots + m, mask=m < N_SLOTS, other=-1)
+        inside = (place >= first_cell) & (place < first_cell + CELLS)
+        tl.store(x + place, tl.load(values + slots + m, mask=inside, other=0.0), mask=inside)
+    tl.debug_barrier()
+
+
+@triton.jit
+def chain_of_samples(
+    x, places, values, encoder, decoder, core, bias, importance, energy, d_encoder, d_decoder, d_core, d_bias,
+    encoder_stride, decoder_stride, core_stride, bias_stride, n_samples,
+    N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, N_SLOTS: tl.constexpr, GROUP: tl.constexpr, HAS_CORE: tl.constexpr,
+    HAS_BIAS: tl.constexpr, TIED: tl.constexpr, RECTIFIED: tl.constexpr, TRAINS: tl.constexpr,
+    SAMPLES: tl.constexpr, FEATURES: tl.constexpr, HIDDEN: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    part, run = tl.program_id(0), tl.program_id(1).to(tl.int64)
+    of_part = part.to(tl.int64) * tl.num_programs(1) + run
+    s, n, k = part * SAMPLES + tl.arange(0, SAMPLES), tl.arange(0, FEATURES), tl.arange(0, HIDDEN)
+    in_n, in_k = n < N_FEATURES, k < WIDTH
+    there = (s < n_samples)[:, None] & in_n[None, :]
+    embedding, in_embedding = k[:, None] * N_FEATURES + n[None, :], in_k[:, None] & in_n[None, :]
+    square, in_square = k[:, None] * WIDTH + k[None, :], in_k[:, None] & in_k[None, :]
+    if N_SLOTS > 0:  # then there are whole groups of samples, each as long as some programs' samples
+        first = part * SAMPLES
+        slots = (run * (n_samples // GROUP) + first // GROUP) * N_SLOTS
+        first_cell = (run * n_samples + first) * N_FEATURES
+        _write_out(x, places, values, first_cell, slots, SAMPLES * N_FEATURES, N_SLOTS, SLOTS)
+    inputs = tl.load(x + (run * n_samples + s)[:, None] * N_FEATURES + n[None, :], mask=there, other=0.0)
+    x_large, x_small = _split(inputs)
+
+    e_large, e_small = _split(tl.load(encoder + run * encoder_stride + embedding, mask=in_embedding, other=0.0))
+    h_large, h_small = _split(_product(x_large, x_small, tl.trans(e_large), tl.trans(e_small)))
+    encoded_large, encoded_small = h_large, h_small
+    if HAS_CORE:
+        b_large, b_small = _split(tl.load(core + run * core_stride + square, mask=in_square, other=0.0))
+        h_large, h_small = _split(_product(encoded_large, encoded_small, tl.trans(b_large), tl.trans(b_small)))
+    d_large, d_small = e_large, e_small
+    if not TIED:
+        d_large, d_small = _split(tl.load(decoder + run * decoder_stride + embedding, mask=in_embedding, other=0.0))
+    z = _product(h_large, h_small, d_large, d_small)
+    if HAS_BIAS:
+        z += tl.load(bias + run * bias_stride + n, mask=in_n, other=0.0)[None, :]
+
+    target = tl.load(importance + run * N_FEATURES + n, mask=in_n, other=0.0)[None, :] * inputs
+    residual = z - target
+    delta = residual
+    if RECTIFIED:  # what is not a number stays, as with torch's relu
+        residual = tl.where(z <= 0.0, 0.0, z) - target
+        delta = tl.where(z <= 0.0, 0.0, residual)
+    residual, delta = tl.where(there, residual, 0.0), tl.where(there, delta, 0.0)
+    tl.store(energy + of_part, tl.sum(tl.sum(residual * residual, axis=1), axis=0))
+    if HAS_BIAS:
+        tl.store(d_bias + of_part * N_FEATURES + n, tl.sum(delta, axis=0), mask=in_n)
+
+    if HAS_CORE or TRAINS:
+        delta_large, delta_small = _split(delta)
+        g_large, g_small = _split(_product(delta_large, delta_small, tl.trans(d_large), tl.trans(d_small)))
+        if HAS_CORE:
+            found = _product(tl.trans(g_large), tl.trans(g_small), encoded_large, encoded_small)
+            tl.store(d_core + of_part * WIDTH * WIDTH + square, found, mask=in_square)
+        if TRAINS:
+            if HAS_CORE:
+                g_large, g_small = _split(_product(g_large, g_small, b_large, b_small))
+            found = _product(tl.trans(h_large), tl.trans(h_small), delta_large, delta_small)
+            if not TIED:
+                tl.store(d_decoder + of_part * WIDTH * N_FEATURES + embedding, found, mask=in_embedding)
+                found = tl.zeros_like(found)
+            found = _add_product(tl.trans(g_large), tl.trans(g_small), x_large, x_small, found)
+            tl.store(d_encoder + of_part * WIDTH * N_FEATURES + embedding, found, mask=in_embedding)
