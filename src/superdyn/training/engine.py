@@ -173,7 +173,8 @@ class Engine(nn.Module):
     def _device_step(self) -> None:
         """One step with the counter, the rates and the batch as tensors on the device."""
         batch = None if self._buffer is None else self._buffer.batch()
-        found = loss, gradients = self.objective.gradients(self.student, batch)
+        parameters = self.optimizer.layout.views(self.optimizer.flat)
+        found = loss, gradients = self.objective.gradients_at(parameters, self.student, batch)
         self._watch.look(found, self.sharding, last=False)
         alive = self.check_health(loss, self._counter)
         self.optimizer.update(gradients, self.rates.index_select(0, self._counter)[0] * alive)

@@ -4,7 +4,7 @@ A student that writes its gradients out gets a sparse batch; any other gets a de
 Axis legend: `r` run, `n` feature.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -43,6 +43,7 @@ class Objective(nn.Module):
         self.register_buffer("variance", variance, persistent=False)
         self._frozen_products: FrozenProducts | None = None
         self._explicit: bool | None = None
+        self._asked: tuple[_Gradients] | None = None
         self._lag = Lag.of(configs[0].data)
 
     @property
@@ -65,9 +66,26 @@ class Objective(nn.Module):
             return self._frozen_products.gradients(student.core)
         return explicit.population_gradients(self.population)
 
+    def gradients_at(
+        self, parameters: Mapping[str, Float[Tensor, "r ..."]], student: nn.Module, batch: SparseBatch | None
+    ) -> Gradients:
+        """As `gradients`, with tensors by name in the place of the student's own parameters.
+
+        Compiled code that reads parameters and writes the memory in which they lie copies it, unless they are taken
+        from that memory before its eyes.
+        """
+        if self._explicit is None:
+            self.settle(student, exact=batch is None)
+        if not self._explicit:
+            return self._by_autograd(student, batch)
+        asked = {f"student.{name}": parameter for name, parameter in parameters.items()}
+        assert self._asked is not None
+        return torch.func.functional_call(self._asked[0], asked, (batch,))
+
     def settle(self, student: nn.Module, *, exact: bool) -> None:
         """Choose the way to the gradients and make what all steps share, before the first of them."""
         self._explicit = isinstance(student, ExplicitStudent) and self._lag.steps == 0
+        self._asked = (_Gradients(self, student),)  # in a tuple, or it would be a part of what it is made of
         if exact and self._explicit and isinstance(student, Student) and student.trains_core_only():
             self._frozen_products = FrozenProducts.of(student.weights(), self.population)
 
@@ -84,3 +102,14 @@ class Objective(nn.Module):
         loss = self.loss(student, batch)
         gradients = torch.autograd.grad(loss.sum(), list(trained.values()))
         return Gradients(loss.detach(), dict(zip(trained, gradients, strict=True)))
+
+
+class _Gradients(nn.Module):
+    """Gradients as the output of a module, whose parameters can be exchanged for a call."""
+
+    def __init__(self, objective: Objective, student: nn.Module):
+        super().__init__()
+        self.objective, self.student = objective, student
+
+    def forward(self, batch: SparseBatch | None) -> Gradients:
+        return self.objective.gradients(self.student, batch)
