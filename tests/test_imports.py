@@ -14,7 +14,7 @@ import superdyn
 SOURCE = Path(superdyn.__file__).parent
 PLUGINS = SOURCE.parent / "hydra_plugins" / "superdyn_plugins.py"
 STREAM = ["config", "features", "models", "training", "runs", "analysis", "report"]
-BESIDE = {"atomic": "config", "conf_path": "config", "installed": "config", "theory": "features"}
+BESIDE = {"atomic": "config", "kernels": "config", "conf_path": "config", "installed": "config", "theory": "features"}
 ON_TOP = {
     "sweeps",
     "cli",

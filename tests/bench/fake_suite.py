@@ -56,4 +56,4 @@ def facts_before(quick: bool, device: str) -> dict[str, Any]:
     return {}
 
 
-facts_after = facts_before
+facts_after = facts_beside = facts_before

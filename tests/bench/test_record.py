@@ -13,7 +13,11 @@ RATE = {"median": 1.0, "min": 1.0, "max": 1.0, "n": 1}
 
 
 def suite(module):
-    facts = {"facts_before": lambda *_: {"product": lambda: 1.0}, "facts_after": lambda *_: {}}
+    facts = {
+        "facts_before": lambda *_: {"product": lambda: 1.0},
+        "facts_after": lambda *_: {},
+        "facts_beside": lambda *_: {},
+    }
     return SimpleNamespace(**vars(module) | facts)
 
 
@@ -41,7 +45,7 @@ def test_competitors_that_are_done_are_kept_and_those_that_failed_tried_again(mo
     again = grown(module, json.loads(json.dumps(whole)), math.inf)
     assert asked[n_asked:] == [first]
     assert "failed" not in drawn(again)
-    assert "| 1.0 (3 at once) |" in drawn(again) or "| 1.0 (9 at once) |" in drawn(again)
+    assert "| 1.0 (3 at once) |" in drawn(again) or "| 1.0 (20 at once) |" in drawn(again)
     assert "is not that of one alone" in drawn(again)
     assert again["product"] == 1.0
 
@@ -52,8 +56,12 @@ def test_after_the_deadline_nothing_is_begun():
 
 def gpu_groups(module):
     todo = record._missing({"comparisons": []}, suite(module), module.tasks(False, "cuda"))
+    named = ("size", "grid_width")
     return [
-        [(rival, load.get("size") or (load["runs"], load["n_features"])) for load, rival in group]
+        [
+            (rival, next((load[name] for name in named if name in load), None) or (load["runs"], load["n_features"]))
+            for load, rival in group
+        ]
         for group in record._groups(todo, lambda load: module.at_once(load, "cuda"))
     ]
 
@@ -62,9 +70,10 @@ def test_what_tells_most_is_measured_first(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)  # as if JAX were installed
     first, *others = gpu_groups(students)
     assert first[:2] == [("superdyn", (64, 128)), ("jax", (64, 128))]
-    assert set(first[2:6]) == {(r, (1, 128)) for r in ("plain", "plain tuned", "lightning", "lightning tuned")}
-    assert first[6:] == [(r, (1, 1024)) for r in ("superdyn", "plain tuned", "jax")]
-    assert all(len(group) <= 9 for group in others)
+    assert set(first[3:7]) == {(r, (1, 128)) for r in ("plain", "plain tuned", "lightning", "lightning tuned")}
+    assert first[7:10] == [(r, (1, 1024)) for r in ("superdyn", "plain tuned", "jax")]
+    assert first[-2:] == [("superdyn", 10), ("superdyn", 100)]
+    assert all(len(group) <= 20 for group in [first, *others])
     assert len(set(students_tasks := [str(task) for task in students.tasks(False, "cuda")])) == len(students_tasks)
 
 

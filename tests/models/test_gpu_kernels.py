@@ -152,7 +152,8 @@ def test_a_pack_trained_by_interpreted_kernels_trains_as_on_the_host(tied, make_
 def test_arrays_whose_places_exceed_32_bits_are_left_to_torch(monkeypatch):
     monkeypatch.setattr(point_products, "AVAILABLE", True)
     with FakeTensorMode(), torch.no_grad():
-        points = StepPoints(torch.empty(9, dtype=torch.int64, device="cuda"), torch.empty(9, device="cuda"))
+        places, values = torch.empty(1, 9, dtype=torch.int64, device="cuda"), torch.empty(1, 9, device="cuda")
+        points = StepPoints(places, values, torch.empty(1, dtype=torch.int64, device="cuda"))
         batch = SparseBatch((1, 64, 2**21), None, None, points=points)
         weights = [torch.empty(1, width, 2**21, device="cuda") for width in (1, 1023, 1024)]
         assert [point_products.serves(batch, weight) for weight in weights] == [True, True, False]

@@ -69,17 +69,27 @@ def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
     return {"product_flops": lambda: product_flops(device)} | (_equality() if device == "cpu" else {})
 
 
+def facts_beside(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
+    """On a GPU, while the competitors get ready, on the host: that all train the same model."""
+    return _equality() if device == "cuda" else {}
+
+
 def facts_after(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
-    """On a GPU that all train the same model, and by how much the compiled and rounded engine differs."""
+    """On a GPU by how much the compiled and rounded engine differs."""
     from superdyn.bench.language_equality import rounded_difference
 
     if device == "cpu":
         return {}
     (smallest,) = workloads(True, device)
-    return {"rounded_loss_difference": lambda: rounded_difference(smallest)} | _equality()
+    return {"rounded_loss_difference": lambda: rounded_difference(smallest)}
 
 
 def _equality() -> dict[str, Callable[[], Any]]:
+    return {"loss_difference": equal_losses}
+
+
+def equal_losses() -> Any:
+    """By how much the losses of the competitors differ, on the same weights and batches."""
     from superdyn.bench.language_equality import loss_differences
 
-    return {"loss_difference": lambda: loss_differences(workloads(True, "cpu")[0])}
+    return loss_differences(workloads(True, "cpu")[0])

@@ -12,6 +12,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ Suite = Any
 `tasks`, (workload, competitor) in the order of measuring, the most telling first; `at_once`, how many may get ready
 together; `ONE_BY_ONE`, competitors that train one run after the other and are measured at R = 1, their speed at every
 R; `described`, what an entry says of its workload; `facts_before` and `facts_after`, measured before and after the
-competitors."""
+competitors, and `facts_beside`, found in a process beside the first of them."""
 
 
 def main() -> None:
@@ -86,6 +88,8 @@ def growing(
                 yield record
 
     yield from measured(suite.facts_before(quick, device))
+    pool = ProcessPoolExecutor(1, get_context("spawn"))
+    beside = {name: pool.submit(fact) for name, fact in suite.facts_beside(quick, device).items() if name not in record}
     tasks = suite.tasks(quick, device)
     _share(record, suite, tasks)
     yield record
@@ -95,13 +99,19 @@ def growing(
         for (workload, rival), result in together(suite.__name__, suite.UNIT, device, group, deadline):
             _entry(record, suite, workload)["results"][rival] = result
             _share(record, suite, tasks)
+            record |= {name: found.result() for name, found in beside.items() if found.done()}
             yield record
+    for name, found in beside.items():
+        if found.done() and name not in record:
+            record[name] = found.result()
+            yield record
+    pool.shutdown(wait=False, cancel_futures=True)
     yield from measured(suite.facts_after(quick, device))
 
 
 def _missing(record: dict[str, Any], suite: Suite, tasks: Sequence[Task]) -> list[Task]:
     """What is to be measured and has not been, or has failed."""
-    own = [(load, rival) for load, rival in tasks if load["runs"] == 1 or rival not in suite.ONE_BY_ONE]
+    own = [(load, rival) for load, rival in tasks if load.get("runs", 1) == 1 or rival not in suite.ONE_BY_ONE]
     results = [(_entry(record, suite, load)["results"].get(rival), (load, rival)) for load, rival in own]
     return [task for result, task in results if result is None or "error" in result]
 
@@ -110,7 +120,7 @@ def _share(record: dict[str, Any], suite: Suite, tasks: Sequence[Task]) -> None:
     """Give competitors that train one run after the other what was measured at R = 1, at every R."""
     for workload, rival in tasks:
         results = _entry(record, suite, workload)["results"]
-        if workload["runs"] > 1 and rival in suite.ONE_BY_ONE:
+        if workload.get("runs", 1) > 1 and rival in suite.ONE_BY_ONE:
             single = _entry(record, suite, workload | {"runs": 1})["results"]
             results |= {rival: single[rival]} if rival in single else {}
 

@@ -23,6 +23,8 @@ def table(record: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for entry in record["comparisons"]:
+        if "grid_width" in entry["workload"]:
+            continue
         if entry["workload"]["runs"] == 1 or any("superdyn" in r or "jax" in r for r in entry["results"]):
             lines += _rows(entry, record.get("peak_flops", float("nan")))
     return "\n".join([*lines, *about_cold_starts(record), *_grid(record), *_tax(record), *_exact(record)]) + "\n"
@@ -72,15 +74,32 @@ def about_cold_starts(record: dict[str, Any]) -> list[str]:
 
 
 def _grid(record: dict[str, Any]) -> list[str]:
-    if "grid" not in record:
+    """What the packs of the autoencoders' grid take, and by them the whole grid."""
+    packs = {e["workload"]["grid_width"]: e["results"]["superdyn"] for e in record["comparisons"] if _is_grid_pack(e)}
+    if len(packs) < 2:
         return []
-    grid = record["grid"]
-    rows = [f"{spread(row['ms'], '.2f')} ms at width {row['width']}" for row in grid["rows"]]
+    from superdyn.bench.grid import whole_grid  # which composes configurations, and few records need
+
+    grid = whole_grid({width: result["run_steps_per_s"]["median"] for width, result in packs.items()})
+    rows = [
+        f"{grid['members']} autoencoders of width {width} take {_milliseconds(result, grid['members'])} ms a step "
+        f"(cold start {cold_start(result)} s, {result['peak_memory_mib']:,.0f} MiB)"
+        for width, result in packs.items()
+    ]
     return [
         "",
-        f"A step of {grid['rows'][0]['members']} autoencoders of the grid takes {' and '.join(rows)}; evenly between "
-        f"them, {grid['max_steps']:,} steps of all {len(grid['widths'])} widths take {grid['minutes']:.1f} minutes.",
+        f"Of the grid of autoencoders, {' and '.join(rows)}; evenly between them, {grid['max_steps']:,} steps of all "
+        f"{len(grid['widths'])} widths take {grid['minutes']:.1f} minutes.",
     ]
+
+
+def _is_grid_pack(entry: dict[str, Any]) -> bool:
+    return "grid_width" in entry["workload"] and "error" not in entry["results"].get("superdyn", {"error": ""})
+
+
+def _milliseconds(result: dict[str, Any], members: int) -> str:
+    rate = result["run_steps_per_s"]
+    return f"{1e3 * members / rate['median']:.2f} ({1e3 * members / rate['max']:.2f}–{1e3 * members / rate['min']:.2f})"
 
 
 def _tax(record: dict[str, Any]) -> list[str]:

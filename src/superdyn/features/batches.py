@@ -64,15 +64,23 @@ class HeadPoints(NamedTuple):
 
 
 class StepPoints(NamedTuple):
-    """Active cells of one step as a GPU draws them, for each run and `GROUP` of its samples in as many slots.
+    """Active cells of one step among others as a GPU draws them.
+
+    For each run and `GROUP` of its samples there are as many slots.
 
     Attributes:
-        places: in the flat (R, S, N); of unused slots R·S·N.
+        places: in the flat (R, S, N) of a step; of unused slots R·S·N.
         values: of the cells.
+        step: which of the steps it is.
     """
 
-    places: Int64[Tensor, "m"]
-    values: Float[Tensor, "m"]
+    places: Int64[Tensor, "t m"]
+    values: Float[Tensor, "t m"]
+    step: Int64[Tensor, "1"]
+
+    def of_step(self) -> tuple[Int64[Tensor, "m"], Float[Tensor, "m"]]:
+        """Places and values of this step."""
+        return self.places.index_select(0, self.step)[0], self.values.index_select(0, self.step)[0]
 
 
 class SparseBatch(NamedTuple):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig, TrainerConfig
 from superdyn.features.generator import BLOCK_WORDS, Stream
+from superdyn.features.last_of_cell import last_of_cell
 from superdyn.features.philox import philox_uniforms, signed
 from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler
 
@@ -26,8 +27,8 @@ QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """The laws of `features/values.py` as functions of tensors."""
 
-_BLOCK_BYTES = 2**27
-"""Largest array of uniform numbers that is drawn at once; about eight such arrays are alive at a time."""
+_BLOCK_BYTES = 2**28
+"""Largest array of uniform numbers that is drawn at once; about four such arrays are alive at a time."""
 
 
 class DevicePoints(NamedTuple):
@@ -83,7 +84,7 @@ class DeviceDraws(nn.Module):
     @torch.no_grad()
     def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
         """Active cells of the steps first_step … first_step + n_steps − 1."""
-        runs, cap, per_step = len(self.keys), self.largest_cap, self.batch_size // GROUP
+        cap, per_step = self.largest_cap, self.batch_size // GROUP
         groups = first_step * per_step + torch.arange(n_steps * per_step, device=self.keys.device)
         block = groups[:, None] * self.blocks[:, None, None] + torch.arange(
             self.largest_blocks, device=self.keys.device
@@ -99,22 +100,17 @@ class DeviceDraws(nn.Module):
         total = self.rates[:, -1, None, None]
         feature = torch.searchsorted(self.rates, ((place - sample) * total).flatten(1), right=True).view_as(sample)
         cell = sample * self.n_features + feature.clamp(max=self.n_features - 1)
-        return self._compacted(cell, value, rank < counts[:, :, None], runs, n_steps)
+        kept = last_of_cell(cell, counts, GROUP * self.n_features)
+        value = self._quantile(value.clamp(min=SMALLEST)).to(self.dtype)
+        return self._by_step(cell, value, kept, n_steps)
 
-    def _compacted(self, cell: Tensor, u: Tensor, present: Tensor, runs: int, n_steps: int) -> DevicePoints:
-        """The last point of each cell, laid out step by step."""
-        cap, n = self.largest_cap, self.n_features
-        beyond = GROUP * n
-        ordered, order = torch.sort(torch.where(present, cell, beyond) * cap + torch.arange(cap, device=cell.device))
-        cell = ordered // cap
-        last = torch.ones_like(cell, dtype=torch.bool)
-        last[..., :-1] = cell[..., 1:] != cell[..., :-1]
-        value = self._quantile(u.gather(2, order).clamp(min=SMALLEST)).to(self.dtype)
-        kept = last & (cell < beyond)
-        per_step = self.batch_size // GROUP
-        group = torch.arange(cell.shape[1], device=cell.device) % per_step
-        start = (torch.arange(runs, device=cell.device)[:, None] * per_step + group) * beyond
-        place = torch.where(kept, cell + start[:, :, None], runs * self.batch_size * n)
+    def _by_step(self, cell: Tensor, value: Tensor, kept: Tensor, n_steps: int) -> DevicePoints:
+        """Places in the (R, S, N) of a step from cells of groups."""
+        runs, n_groups, cap = cell.shape
+        per_step, cells = n_groups // n_steps, GROUP * self.n_features
+        group = torch.arange(n_groups, device=cell.device) % per_step
+        start = (torch.arange(runs, device=cell.device)[:, None] * per_step + group) * cells
+        place = torch.where(kept, cell + start[:, :, None], runs * per_step * cells)
         by_step = (runs, n_steps, per_step * cap)
         return DevicePoints(
             place.view(by_step).transpose(0, 1).reshape(n_steps, -1),
@@ -126,8 +122,7 @@ class DeviceDraws(nn.Module):
 class DrawnAhead:
     """The points of the coming steps, drawn in blocks of as many steps each, so that one compiled draw serves.
 
-    Chunks may end early, at a measurement; what is left of a block serves the next one. A GPU draws a block on a stream
-    of its own while the steps of the one before train, whose kernels leave room for it.
+    Chunks may end early, at a measurement; what is left of a block serves the next one.
 
     Attributes:
         n_steps: of a block: `trainer.chunk_steps`, fewer where that is too much memory.
@@ -137,42 +132,19 @@ class DrawnAhead:
         draws, trainer = DeviceDraws(configs, dtype).to(device), configs[0].trainer
         self.n_steps = max(1, min(trainer.chunk_steps, _BLOCK_BYTES // draws.step_bytes))
         self._points = torch.compile(draws.points, dynamic=False) if trainer.compile else draws.points
-        self._device, self._max_steps = device, trainer.max_steps
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._device = device
         self._first, self._block = 0, None
-        self._next_first, self._next = 0, None
 
     def parts(self, start: int, stop: int) -> Iterator[tuple[int, DevicePoints]]:
         """The steps start … stop − 1 in parts of one block each: the first step of each part, and its points."""
         while start < stop:
             if self._block is None or not self._first <= start < self._first + self.n_steps:
-                self._first, self._block = start, self._taken(start)
+                # The step as a tensor, or each would be compiled; filled, since a copy would wait for the device.
+                first = torch.full((), start, dtype=torch.int64, device=self._device)
+                self._first, self._block = start, self._points(first, self.n_steps)
             end = min(stop, self._first + self.n_steps)
             yield start, self._block.between(start - self._first, end - self._first)
             start = end
-
-    def _taken(self, first: int) -> DevicePoints:
-        """The block that begins with this step; the one after it is begun."""
-        if self._stream is None:
-            return self._drawn(first)
-        training = torch.cuda.current_stream(self._device)
-        block, self._next = self._next if self._next_first == first else None, None
-        if block is None:
-            block = self._drawn(first)
-        else:
-            training.wait_stream(self._stream)
-            for tensor in (block.places, block.values):  # which the other stream allocated, and this one will read
-                tensor.record_stream(training)
-        self._next_first = first + self.n_steps
-        if self._next_first < self._max_steps:
-            self._stream.wait_stream(training)  # or blocks would be drawn and kept as fast as the host asks for them
-            with torch.cuda.stream(self._stream):
-                self._next = self._drawn(self._next_first)
-        return block
-
-    def _drawn(self, first: int) -> DevicePoints:
-        # The step as a tensor, or each would be compiled; filled, since a copy would wait for the device.
-        return self._points(torch.full((), first, dtype=torch.int64, device=self._device), self.n_steps)
 
 
 def trains_on_gpu(trainer: TrainerConfig) -> bool:

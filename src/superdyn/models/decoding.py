@@ -227,7 +227,7 @@ def _in_one_pass(
     parts = masked_residual.masked_residual(output, head.bias, head.importance, x, head.rectified)
     delta, d_bias, energy = parts[0], parts[1].sum(dim=0), parts[2].sum(dim=(0, 2))
     if points is not None:
-        point_products.subtract_targets(*points, head.importance, delta, d_bias, energy, head.rectified)
+        point_products.subtract_targets(*points.of_step(), head.importance, delta, d_bias, energy, head.rectified)
     d_hidden = delta if head.decoder is None else multiply(delta, head.decoder.mT)
     return DecoderGradients(
         energy,

@@ -17,7 +17,7 @@ from superdyn.models.product import multiply, product
 def encode(batch: SparseBatch, weight: Float[Tensor, "r k n"]) -> Float[Tensor, "r s k"]:
     """W x of every sample, differentiable."""
     if batch.points is not None and point_products.serves(batch, weight):
-        return point_products.encode_points(*batch.points, weight, batch.shape[1])
+        return point_products.encode_points(*batch.points.of_step(), weight, batch.shape[1])
     hidden, cells = None, batch.cells
     if batch.head is not None:
         hidden = product(batch.head, (weight if cells is None else weight[:, :, : batch.head.shape[2]]).mT)
@@ -34,7 +34,7 @@ def add_encoding_gradient(batch: SparseBatch, hidden: Float[Tensor, "r s k"], ou
     """out += Σ_s hidden_s x_sᵀ, the gradient of W."""
     cells = batch.cells
     if batch.points is not None and point_products.serves(batch, out):
-        point_products.add_points_gradient(*batch.points, hidden, out)
+        point_products.add_points_gradient(*batch.points.of_step(), hidden, out)
         return
     if cells is not None:
         flat, values = hidden.reshape(-1, hidden.shape[2]), cells.feature_values

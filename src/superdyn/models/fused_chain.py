@@ -14,18 +14,19 @@ from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
 from superdyn.features.sampler import GROUP
+from superdyn.kernels import AVAILABLE
 from superdyn.models.gradients import Gradients
-from superdyn.models.kernels import AVAILABLE
 from superdyn.models.product import rounds
 from superdyn.models.weights import Weights
 
 _LARGEST = 128 * 64
-"""Entries of an embedding whose two halves, with those of what is multiplied by it, fit into registers."""
+"""Entries of an embedding whose two halves, with those of what is multiplied by it, almost fit into registers."""
 
 _MOST_FEATURES = 128
 _SAMPLES, _SLOTS = 32, 1024
 """Samples of a program, and points that it looks at, at a time."""
 
+_FEW_PARTS = 16
 _PARTS_BYTES = 2**29
 """Largest array of gradients that are still to be added up."""
 
@@ -45,7 +46,7 @@ def serves(weights: Weights, batch: SparseBatch) -> bool:
 def chain_gradients(weights: Weights, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
     """L = ½ mean_s ‖y_s − A x_s‖² of each member and its gradients."""
     assert weights.encoder is not None
-    points = (None, None) if batch.points is None else batch.points
+    points = (None, None, None) if batch.points is None else batch.points
     x = batch.head if batch.points is None else None
     energy, *parts = chain_parts(
         x, *points, weights.encoder, weights.decoder, weights.core, weights.bias, importance, batch.shape[1],
@@ -53,8 +54,13 @@ def chain_gradients(weights: Weights, batch: SparseBatch, importance: Float[Tens
     )  # fmt: skip
     scale = 1.0 / batch.shape[1]
     found = dict(zip(("encoder", "decoder", "core", "bias"), parts, strict=True))
-    by_name = {name: part.sum(dim=0).mul_(scale) for name, part in found.items() if name in weights.trained}
-    return Gradients(energy.sum(dim=0) * (0.5 * scale), by_name)
+    by_name = {name: _sum(part) * scale for name, part in found.items() if name in weights.trained}
+    return Gradients(_sum(energy) * (0.5 * scale), by_name)
+
+
+def _sum(parts: Float[Tensor, "p r ..."]) -> Float[Tensor, "r ..."]:
+    """Σ_p; a few parts one by one, which compiled code does where it uses the sum."""
+    return sum(parts[1:], start=parts[0]) if len(parts) <= _FEW_PARTS else parts.sum(dim=0)
 
 
 @torch.library.custom_op("superdyn::chain_parts", mutates_args=())
@@ -62,6 +68,7 @@ def chain_parts(
     x: torch.Tensor | None,
     places: torch.Tensor | None,
     values: torch.Tensor | None,
+    step: torch.Tensor | None,
     encoder: torch.Tensor,
     decoder: torch.Tensor | None,
     core: torch.Tensor | None,
@@ -71,35 +78,35 @@ def chain_parts(
     rectified: bool,
     trains_embedding: bool,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """From x (r s n) or its points (m): Σ_s ‖y − A x‖² (p r), and parts of gradients, empty where there is no such.
+    """From x (r s n) or the points (t m) of a step: parts of Σ_s ‖y − A x‖² (p r) and of gradients.
 
-    Gradients of half the sum: of W_e (p r k n), W_d (p r k n), B (p r k k) and c (p r n).
+    Gradients are of half the sum: of W_e (p r k n), W_d (p r k n), B (p r k k) and c (p r n), or empty.
     """
-    from superdyn.models.kernels.chain import chain_of_samples
+    from superdyn.kernels.chain import chain_of_samples
 
     outputs = _outputs(encoder, decoder, core, bias, samples, trains_embedding)
     matrices = [_dense(part) for part in (encoder, decoder, core, bias)]
     n_slots = 0
     if places is not None:
-        x, n_slots = encoder.new_empty(len(encoder), samples, encoder.shape[2]), places.numel() * GROUP
-        n_slots //= len(encoder) * samples
+        x = encoder.new_empty(len(encoder), samples, encoder.shape[2])
+        n_slots = places.shape[1] * GROUP // (len(encoder) * samples)
     assert x is not None
     features, hidden = _padded(encoder)
     chain_of_samples[outputs[0].shape](  # pyright: ignore[reportIndexIssue]
-        x.contiguous(), places, values, *matrices, importance.contiguous(), *outputs,
+        x.contiguous(), places, values, step, *matrices, importance.contiguous(), *outputs,
         *(0 if part is None else part.stride(0) for part in matrices), samples,
         N_FEATURES=encoder.shape[2], WIDTH=encoder.shape[1], N_SLOTS=n_slots, GROUP=GROUP, HAS_CORE=core is not None,
         HAS_BIAS=bias is not None, TIED=decoder is None, RECTIFIED=rectified, TRAINS=trains_embedding,
         SAMPLES=_SAMPLES, FEATURES=features, HIDDEN=hidden, SLOTS=_SLOTS,
-        num_warps=4 if features * hidden <= _LARGEST // 4 else 8,
+        num_warps=4, num_stages=1,
     )  # fmt: skip
     return outputs
 
 
 @chain_parts.register_fake
 def _(
-    x: Any, places: Any, values: Any, encoder: Any, decoder: Any, core: Any, bias: Any, importance: Any, samples: Any,
-    rectified: Any, trains_embedding: Any,
+    x: Any, places: Any, values: Any, step: Any, encoder: Any, decoder: Any, core: Any, bias: Any, importance: Any,
+    samples: Any, rectified: Any, trains_embedding: Any,
 ) -> Any:  # fmt: skip
     return _outputs(encoder, decoder, core, bias, samples, trains_embedding)
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from superdyn.models.kernels import AVAILABLE
+from superdyn.kernels import AVAILABLE
 
 _LONGEST, _ENTRIES, _WARPS = 1024, 4096, 8
 """Most features, and entries, that a program holds at a time, and how many warps share them (the fastest of eleven at
@@ -35,7 +35,7 @@ def masked_residual(
 
     Without x they are those for x = 0.
     """
-    from superdyn.models.kernels.residual import residual_tile
+    from superdyn.kernels.residual import residual_tile
 
     output, importance = output.contiguous(), importance.contiguous()
     x = None if x is None else x.contiguous()

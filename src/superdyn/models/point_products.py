@@ -13,7 +13,7 @@ from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
 from superdyn.features.sampler import GROUP
-from superdyn.models.kernels import AVAILABLE
+from superdyn.kernels import AVAILABLE
 from superdyn.models.product import rounds
 
 _SLOTS, _WIDTH = 32, 32
@@ -69,7 +69,7 @@ def subtract_targets(
 
     The squares lose digits where the residual is small, and tell whether the loss is finite.
     """
-    from superdyn.models.kernels.points import subtract_targets_of_run
+    from superdyn.kernels.points import subtract_targets_of_run
 
     assert delta.is_contiguous()
     assert d_bias.is_contiguous()
@@ -84,7 +84,7 @@ def subtract_targets(
 def _add_products(
     places: Tensor, values: Tensor, source: Tensor, target: Tensor, weight: Tensor, *, encodes: bool
 ) -> None:
-    from superdyn.models.kernels.points import add_products_of_group
+    from superdyn.kernels.points import add_products_of_group
 
     (runs, width, n), samples = weight.shape, (target if encodes else source).shape[1]
     groups = samples // GROUP

@@ -21,9 +21,6 @@ from superdyn.features.device_draws import DevicePoints
 _WARM_UP = 3
 """Steps before capture, in which libraries choose their kernels and allocate."""
 
-_TOGETHER = 8
-"""Steps of the longer graph."""
-
 
 class ChunkBuffer:
     """The points of a chunk at fixed addresses, and the batch of the step that is next.
@@ -50,16 +47,15 @@ class ChunkBuffer:
         """Write out the next step's batch and move on."""
         # A fresh array: kept from step to step, it would be copied back once more by compiled code.
         x = self._values.new_zeros(math.prod(self.shape) + 1)
-        points = StepPoints(*(part.index_select(0, self.next)[0] for part in (self._places, self._values)))
-        x[points.places] = points.values
+        points = StepPoints(self._places, self._values, self.next.clone())
+        places, values = points.of_step()
+        x[places] = values
         self.next += 1
         return SparseBatch(self.shape, x[:-1].view(self.shape), None, points=points)
 
 
 class CapturedStep:
-    """A step function recorded once and replayed, alone and several times in one graph.
-
-    Between two graphs a GPU is idle for some microseconds, which a graph of several steps saves.
+    """A step function recorded once and replayed.
 
     Args:
         step: trains one step at the counter's value and advances it; touches the host nowhere.
@@ -67,26 +63,19 @@ class CapturedStep:
     """
 
     def __init__(self, step: Callable[[], None], state: list[Tensor]):
-        self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
+        self._graph = torch.cuda.CUDAGraph()
         stream = _stream(torch.cuda.current_device())
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             warm_up(step, state)
         torch.cuda.current_stream().wait_stream(stream)
-        memory = None
-        for n_steps in (_TOGETHER, 1):  # one after the other, so that they can share their memory
-            graph = self._graphs[n_steps] = torch.cuda.CUDAGraph()
-            with _no_collection(), torch.cuda.graph(graph, pool=memory, stream=stream):
-                for _ in range(n_steps):
-                    step()
-            memory = graph.pool()
+        with _no_collection(), torch.cuda.graph(self._graph, stream=stream):
+            step()
 
     def replay(self, n_steps: int) -> None:
         """Train the next steps."""
-        for length, graph in self._graphs.items():
-            for _ in range(n_steps // length):
-                graph.replay()
-            n_steps %= length
+        for _ in range(n_steps):
+            self._graph.replay()
 
 
 def warm_up(step: Callable[[], None], state: list[Tensor]) -> None:

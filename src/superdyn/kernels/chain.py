@@ -31,8 +31,14 @@ def _product(a_large, a_small, b_large, b_small):
 
 
 @triton.jit
-def _write_out(x, places, values, first_cell, slots, CELLS: tl.constexpr, N_SLOTS: tl.constexpr, SLOTS: tl.constexpr):
-    """Some neighbouring cells of x: zero, but at the points that lie there."""
+def _write_out(
+    x, places, values, step, first_sample, run, n_samples,
+    CELLS: tl.constexpr, N_FEATURES: tl.constexpr, GROUP: tl.constexpr, N_SLOTS: tl.constexpr, SLOTS: tl.constexpr,
+):  # fmt: skip
+    """The cells of neighbouring samples of one group: zero, but at the points that lie there."""
+    first_cell = (run * n_samples + first_sample) * N_FEATURES
+    n_groups = tl.num_programs(1) * (n_samples // GROUP)
+    slots = (tl.load(step) * n_groups + run * (n_samples // GROUP) + first_sample // GROUP) * N_SLOTS
     for start in range(0, CELLS, SLOTS):
         cell = start + tl.arange(0, SLOTS)
         tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=cell < CELLS)
@@ -46,64 +52,69 @@ def _write_out(x, places, values, first_cell, slots, CELLS: tl.constexpr, N_SLOT
 
 
 @triton.jit
+def _embedding(matrix, run, stride, N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, n, k):
+    """The two halves of one member's matrix (k n)."""
+    inside = (k < WIDTH)[:, None] & (n < N_FEATURES)[None, :]
+    return _split(tl.load(matrix + run * stride + k[:, None] * N_FEATURES + n[None, :], mask=inside, other=0.0))
+
+
+@triton.jit
+def _store(matrix, part, found, N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, n, k):
+    inside = (k < WIDTH)[:, None] & (n < N_FEATURES)[None, :]
+    tl.store(matrix + part * WIDTH * N_FEATURES + k[:, None] * N_FEATURES + n[None, :], found, mask=inside)
+
+
+@triton.jit
 def chain_of_samples(
-    x, places, values, encoder, decoder, core, bias, importance, energy, d_encoder, d_decoder, d_core, d_bias,
-    encoder_stride, decoder_stride, core_stride, bias_stride, n_samples,
+    x, places, values, step, encoder, decoder, core, bias, importance,
+    energy, d_encoder, d_decoder, d_core, d_bias, encoder_stride, decoder_stride, core_stride, bias_stride, n_samples,
     N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, N_SLOTS: tl.constexpr, GROUP: tl.constexpr, HAS_CORE: tl.constexpr,
     HAS_BIAS: tl.constexpr, TIED: tl.constexpr, RECTIFIED: tl.constexpr, TRAINS: tl.constexpr,
     SAMPLES: tl.constexpr, FEATURES: tl.constexpr, HIDDEN: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    part, run = tl.program_id(0), tl.program_id(1).to(tl.int64)
-    of_part = part.to(tl.int64) * tl.num_programs(1) + run
-    s, n, k = part * SAMPLES + tl.arange(0, SAMPLES), tl.arange(0, FEATURES), tl.arange(0, HIDDEN)
-    in_n, in_k = n < N_FEATURES, k < WIDTH
-    there = (s < n_samples)[:, None] & in_n[None, :]
-    embedding, in_embedding = k[:, None] * N_FEATURES + n[None, :], in_k[:, None] & in_n[None, :]
-    square, in_square = k[:, None] * WIDTH + k[None, :], in_k[:, None] & in_k[None, :]
-    if N_SLOTS > 0:  # then there are whole groups of samples, each as long as some programs' samples
-        first = part * SAMPLES
-        slots = (run * (n_samples // GROUP) + first // GROUP) * N_SLOTS
-        first_cell = (run * n_samples + first) * N_FEATURES
-        _write_out(x, places, values, first_cell, slots, SAMPLES * N_FEATURES, N_SLOTS, SLOTS)
+    run, first = tl.program_id(1).to(tl.int64), tl.program_id(0) * SAMPLES
+    part = tl.program_id(0).to(tl.int64) * tl.num_programs(1) + run
+    s, n, k = first + tl.arange(0, SAMPLES), tl.arange(0, FEATURES), tl.arange(0, HIDDEN)
+    in_n, there = n < N_FEATURES, (s < n_samples)[:, None] & (n < N_FEATURES)[None, :]
+    if N_SLOTS > 0:
+        cells: tl.constexpr = SAMPLES * N_FEATURES
+        _write_out(x, places, values, step, first, run, n_samples, cells, N_FEATURES, GROUP, N_SLOTS, SLOTS)
     inputs = tl.load(x + (run * n_samples + s)[:, None] * N_FEATURES + n[None, :], mask=there, other=0.0)
     x_large, x_small = _split(inputs)
 
-    e_large, e_small = _split(tl.load(encoder + run * encoder_stride + embedding, mask=in_embedding, other=0.0))
+    e_large, e_small = _embedding(encoder, run, encoder_stride, N_FEATURES, WIDTH, n, k)
     h_large, h_small = _split(_product(x_large, x_small, tl.trans(e_large), tl.trans(e_small)))
     encoded_large, encoded_small = h_large, h_small
     if HAS_CORE:
-        b_large, b_small = _split(tl.load(core + run * core_stride + square, mask=in_square, other=0.0))
+        b_large, b_small = _embedding(core, run, core_stride, WIDTH, WIDTH, k, k)
         h_large, h_small = _split(_product(encoded_large, encoded_small, tl.trans(b_large), tl.trans(b_small)))
     d_large, d_small = e_large, e_small
     if not TIED:
-        d_large, d_small = _split(tl.load(decoder + run * decoder_stride + embedding, mask=in_embedding, other=0.0))
+        d_large, d_small = _embedding(decoder, run, decoder_stride, N_FEATURES, WIDTH, n, k)
     z = _product(h_large, h_small, d_large, d_small)
     if HAS_BIAS:
         z += tl.load(bias + run * bias_stride + n, mask=in_n, other=0.0)[None, :]
 
-    target = tl.load(importance + run * N_FEATURES + n, mask=in_n, other=0.0)[None, :] * inputs
-    residual = z - target
-    delta = residual
-    if RECTIFIED:  # what is not a number stays, as with torch's relu
-        residual = tl.where(z <= 0.0, 0.0, z) - target
-        delta = tl.where(z <= 0.0, 0.0, residual)
-    residual, delta = tl.where(there, residual, 0.0), tl.where(there, delta, 0.0)
-    tl.store(energy + of_part, tl.sum(tl.sum(residual * residual, axis=1), axis=0))
+    y = tl.where(z <= 0.0, 0.0, z) if RECTIFIED else z  # what is not a number stays, as with torch's relu
+    residual = y - tl.load(importance + run * N_FEATURES + n, mask=in_n, other=0.0)[None, :] * inputs
+    residual = tl.where(there, residual, 0.0)
+    delta = tl.where(z <= 0.0, 0.0, residual) if RECTIFIED else residual
+    tl.store(energy + part, tl.sum(tl.sum(residual * residual, axis=1), axis=0))
     if HAS_BIAS:
-        tl.store(d_bias + of_part * N_FEATURES + n, tl.sum(delta, axis=0), mask=in_n)
+        tl.store(d_bias + part * N_FEATURES + n, tl.sum(delta, axis=0), mask=in_n)
 
     if HAS_CORE or TRAINS:
         delta_large, delta_small = _split(delta)
         g_large, g_small = _split(_product(delta_large, delta_small, tl.trans(d_large), tl.trans(d_small)))
         if HAS_CORE:
             found = _product(tl.trans(g_large), tl.trans(g_small), encoded_large, encoded_small)
-            tl.store(d_core + of_part * WIDTH * WIDTH + square, found, mask=in_square)
+            _store(d_core, part, found, WIDTH, WIDTH, k, k)
         if TRAINS:
             if HAS_CORE:
                 g_large, g_small = _split(_product(g_large, g_small, b_large, b_small))
             found = _product(tl.trans(h_large), tl.trans(h_small), delta_large, delta_small)
             if not TIED:
-                tl.store(d_decoder + of_part * WIDTH * N_FEATURES + embedding, found, mask=in_embedding)
+                _store(d_decoder, part, found, N_FEATURES, WIDTH, n, k)
                 found = tl.zeros_like(found)
             found = _add_product(tl.trans(g_large), tl.trans(g_small), x_large, x_small, found)
-            tl.store(d_encoder + of_part * WIDTH * N_FEATURES + embedding, found, mask=in_embedding)
+            _store(d_encoder, part, found, N_FEATURES, WIDTH, n, k)

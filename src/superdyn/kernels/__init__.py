@@ -1,4 +1,4 @@
-"""Kernels in Triton, each with the operation of torch that starts it in a module beside this folder.
+"""Kernels in Triton, each with the operation of torch that starts it in the room that needs it.
 
 torch for the CPU comes without Triton, so a kernel's module is imported when it first runs.
 """
