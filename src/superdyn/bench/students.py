@@ -86,6 +86,7 @@ def tasks(quick: bool, device: str) -> list[tuple[dict[str, Any], str]]:
         return [(load.__dict__, rival) for load, rival in found]
     first = [task for task in _most_telling() if task in found]
     later = [(load.__dict__, rival) for load, rival in found if (load, rival) not in first]
+    later.sort(key=lambda task: task[1] == "jax rbg")
     grid = [] if quick else [({"grid_width": width}, "superdyn") for width in grid_ends()]
     return [*((load.__dict__, rival) for load, rival in first), *grid, *later]
 
