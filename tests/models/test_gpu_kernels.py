@@ -1,15 +1,12 @@
 """Kernels for a GPU against autograd: on the CPU by Triton's interpreter where Triton is installed, and on a GPU."""
 
 import copy
-import importlib.util
 import json
-import os
-import subprocess
-import sys
 from itertools import product as combinations
 
 import pytest
 import torch
+from models.interpreted import NEEDS_TRITON, interpreted
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from superdyn.features.batches import SparseBatch, StepPoints
@@ -21,7 +18,6 @@ from superdyn.models.student import Student
 from superdyn.training.graph import ChunkBuffer
 
 SWITCHES = list(combinations(("identity", "gaussian"), (True, False), (True, False), ("linear", "relu"), (True, False)))
-NEEDS_TRITON = pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
 SHAPE = {"data__batch_size": 128, "data__n_features": 150, "data__density": 3.0}
 
 INTERPRETED = """
@@ -106,6 +102,7 @@ host = begun()
 initial = {name: tensor.clone() for name, tensor in host._state().items()}
 host.run(0, 6, FeatureDataModule(configs, [0, 6]).stream.draws.batches(0, 6))
 engine_module.CapturedStep, began = Uncaptured, []
+fused_chain.serves = lambda *_: False
 masked_residual.serves = lambda output: True
 point_products.serves = lambda batch, weight: began.append(batch.points) or batch.points is not None
 device = begun()
@@ -120,15 +117,6 @@ for name, r in (("encoder", 2), ("bias", 3)):  # parts that a member does not tr
     assert not torch.equal(device._state()["student/" + name][0], initial["student/" + name][0])
 print("all equal")
 """
-
-
-def interpreted(script, *arguments):
-    """What a script prints that runs kernels by Triton's interpreter."""
-    # In a process of its own: Triton reads the variable once, and cannot look through the tests' checks of shapes.
-    environment = os.environ | {"TRITON_INTERPRET": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", script, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    return done.stdout.strip() or done.stderr
 
 
 @NEEDS_TRITON
