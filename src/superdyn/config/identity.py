@@ -11,6 +11,13 @@ MEMBER_FIELDS = (
     "data.density",
     "optimizer.lr",
     "optimizer.weight_decay",
+    "optimizer.schedule",
+    "optimizer.warmup_fraction",
+    "optimizer.final_fraction",
+    "optimizer.decay_power",
+    "optimizer.decay_start",
+    "optimizer.decay_fraction",
+    "optimizer.decay_type",
     "model.core_init_scale",
 )
 """Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
@@ -48,7 +55,13 @@ INCIDENTAL_FIELDS = (
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
 
-LATER_FIELDS = {"trainer.measures": [], "optimizer.options": {}, "optimizer.clip_norm": None}
+LATER_FIELDS = {
+    "trainer.measures": [],
+    "optimizer.options": {},
+    "optimizer.clip_norm": None,
+    "optimizer.decay_fraction": 0.2,
+    "optimizer.decay_type": "linear",
+}
 """Fields that runs once did without: at these values they are left out of the signature, which stays what it was."""
 
 

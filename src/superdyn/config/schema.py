@@ -112,11 +112,13 @@ class OptimizerConfig(Section):
     clip_norm: Positive | None = None
     weight_decay: float = 0.0
     weight_decay_on: Literal["all", "encoder"] = "all"
-    schedule: Literal["constant", "cosine", "inverse_power"] = "constant"
+    schedule: Literal["constant", "cosine", "inverse_power", "wsd"] = "constant"
     warmup_fraction: Fraction = 0.0
     final_fraction: Fraction = 0.0
     decay_power: NonNegative = 0.5
     decay_start: Positive = 1.0
+    decay_fraction: Fraction = 0.2
+    decay_type: Literal["linear", "1-sqrt"] = "linear"
     options: dict[str, Any] = Field(default_factory=dict)
 
 
