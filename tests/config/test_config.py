@@ -119,8 +119,10 @@ def test_a_decay_that_the_warmup_leaves_no_room_for_is_refused(make_config):
 def test_member_fields_share_a_pack_and_others_do_not(make_config):
     plain = make_config()
     values = {"seed": 5, "optimizer.weight_decay": 0.1, "optimizer.schedule": "wsd", "optimizer.decay_type": "1-sqrt"}
+    values |= {"start.step": 3, "start.optimizer": False, "start.signature": "1a2b"}
     for field in MEMBER_FIELDS:
-        changed = make_config(**{field.replace(".", "__"): values.get(field, 0.7)})
+        source = {"start__run": "runs/other"} if field.startswith("start.") else {}
+        changed = make_config(**source, **{field.replace(".", "__"): values.get(field, 0.7)})
         assert changed.pack_key() == plain.pack_key(), field
         assert changed.signature() != plain.signature(), field
     assert make_config(model__width=8).pack_key() != plain.pack_key()

@@ -18,6 +18,9 @@ MEMBER_FIELDS = (
     "optimizer.decay_start",
     "optimizer.decay_fraction",
     "optimizer.decay_type",
+    "start.step",
+    "start.optimizer",
+    "start.signature",
     "model.core_init_scale",
 )
 """Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
@@ -49,6 +52,7 @@ INCIDENTAL_FIELDS = (
     "logger",
     "launcher",
     "sweep",
+    "start.run",
     *PACK_FIELDS,
     "trainer.checkpoint_minutes",
     "trainer.progress",
@@ -61,6 +65,10 @@ LATER_FIELDS = {
     "optimizer.clip_norm": None,
     "optimizer.decay_fraction": 0.2,
     "optimizer.decay_type": "linear",
+    "start.step": None,
+    "start.optimizer": True,
+    "start.data_step": None,
+    "start.signature": None,
 }
 """Fields that runs once did without: at these values they are left out of the signature, which stays what it was."""
 

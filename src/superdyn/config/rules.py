@@ -4,7 +4,7 @@ Physics that needs the feature moments (the stability of exact descent, the dens
 `training/feasible.py`.
 """
 
-from superdyn.config.schema import STUDENT, UPDATE_RULES, ModelConfig, OptimizerConfig, RunSettings
+from superdyn.config.schema import STUDENT, UPDATE_RULES, ModelConfig, OptimizerConfig, RunSettings, StartConfig
 from superdyn.config.validation import ConfigError
 
 
@@ -23,6 +23,7 @@ def check_run(config: RunSettings) -> None:
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
     _check_schedule(config.optimizer)
+    _check_start(config)
     _check_solver(config)
     _check_trained(config)
     _check_ranks(config)
@@ -68,6 +69,20 @@ def _check_schedule(optimizer: OptimizerConfig) -> None:
             f"optimizer.warmup_fraction={warmup} both take {warmup + decay:g} of the steps; together at most 1 is "
             f"allowed."
         )
+
+
+def _check_start(config: RunSettings) -> None:
+    start = config.start
+    if start.run is not None and config.solver == "gradient_flow":
+        raise ConfigError(
+            f"start.run={start.run!r}: solver=gradient_flow knows the initial values of a run only; use solver=steps."
+        )
+    for key in ("step", "optimizer", "data_step", "signature"):
+        if start.run is None and getattr(start, key) != StartConfig.model_fields[key].default:
+            raise ConfigError(
+                f"start.{key}={getattr(start, key)}: is of the run that start.run names, which is null; give start.run "
+                f"the folder of a run."
+            )
 
 
 def _check_solver(config: RunSettings) -> None:

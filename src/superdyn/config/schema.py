@@ -122,6 +122,20 @@ class OptimizerConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
 
 
+class StartConfig(Section):
+    """The checkpoint of another run that a run starts from, at its own step 0 (docs/start_from.md).
+
+    A launch fills in what is left out (`runs/start.py`): `step` is the last of a run that is done, `signature` the
+    source's, `data_step` the step of the run's own data stream at which it goes on, after what its sources have drawn.
+    """
+
+    run: Annotated[str, Field(min_length=1)] | None = None
+    step: Annotated[int, Field(ge=0)] | None = None
+    optimizer: bool = True
+    data_step: Annotated[int, Field(ge=0)] | None = None
+    signature: str | None = None
+
+
 class TrainerConfig(Section):
     """How long and where a run trains; a step is an optimizer step."""
 
@@ -199,6 +213,7 @@ class RunSettings(Section):
     model: ModelConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
+    start: StartConfig = StartConfig()
     logger: LoggerConfig = LoggerConfig()
     launcher: LauncherConfig = LauncherConfig()
     sweep: SweepConfig = SweepConfig()

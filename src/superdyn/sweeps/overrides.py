@@ -73,10 +73,14 @@ def _check_feasible(points: Iterable[Point]) -> None:
     """Refuse the first point that cannot train; a run that is done is not asked."""
     waiting = [point for point in points if point.state() != "done"]
     if waiting:
-        from superdyn.training.feasible import check_feasible  # imports torch, for which a done sweep need not wait
+        # Both import torch, for which a done sweep need not wait.
+        from superdyn.sweeps.starting import check_start
+        from superdyn.training.feasible import check_feasible
 
         for point in waiting:
             check_feasible(point.config)
+            if not any(point.folder.checkpoints.glob("step-*.pt")):  # else it goes on by itself
+                check_start(point.config)
 
 
 def _pairs(job: Sequence[str]) -> list[tuple[str, str]]:
