@@ -159,3 +159,19 @@ def test_the_last_step_of_a_run_that_is_not_done_is_not_guessed(make_config, tra
     with pytest.raises(ConfigError, match=r"^start\.step=null: .* is interrupted at step 8; give start\.step"):
         with_start(make_config(start__run=str(source.path)))
     assert with_start(make_config(start__run=str(source.path), start__step=8)).start.step == 8
+
+
+@pytest.mark.gpu
+def test_a_decay_branches_off_on_a_gpu_too(make_config, train_together):
+    place = {"trainer__accelerator": "gpu", "trainer__precision": "64-true", "data__batch_size": 64}
+    decays = place | {"optimizer__name": "adamw", "optimizer__schedule": "wsd"}
+    whole, constant = (
+        make_config(**decays | {"optimizer__decay_fraction": 0.2}, **PUBLIC),
+        make_config(**decays | {"optimizer__schedule": "constant"}, **PUBLIC),
+    )
+    together = train_together([whole, constant], "together")  # in one pack
+    branch = {"trainer__max_steps": 4, "optimizer__decay_fraction": 1.0, "start__step": 16}
+    (end,) = train_together([with_start(make_config(**decays, **branch, start__run=str(together[1].path)))], "branch")
+    assert len({whole.pack_key(), constant.pack_key()}) == 1
+    np.testing.assert_allclose(end.curve()["loss"][-1], together[0].curve()["loss"][-1], rtol=1e-8)
+    assert together[0].curve()["loss"][-1] != together[1].curve()["loss"][-1]
