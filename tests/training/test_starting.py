@@ -1,6 +1,7 @@
 """Runs that start from a checkpoint of another: the state that they load, their data, their signature, and refusals."""
 
 import shutil
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,9 +11,13 @@ from training.token_runs import TOKENS
 
 from superdyn.analysis import run_result
 from superdyn.config import ConfigError
+from superdyn.features.datamodule import Chunk, Draws
+from superdyn.features.device_draws import DrawnAhead
 from superdyn.runs.checkpoints import load_checkpoint
 from superdyn.runs.start import with_start
-from superdyn.sweeps.starting import check_start
+from superdyn.sweeps.starting import check_starts
+from superdyn.training import chunk_batches
+from superdyn.training.chunk_batches import ChunkBatches
 
 PUBLIC = {"trainer__checkpoint_schedule": "public"}
 RULES = {
@@ -107,6 +112,19 @@ def test_data_go_on_after_what_all_sources_have_drawn(source, start, make_config
     assert start(start__run=str(branch.path), start__step=4).start.data_step == 20
 
 
+def test_what_a_gpu_would_draw_begins_at_the_same_step(start, monkeypatch):
+    config = start(start__step=8, data__batch_size=64, trainer__compile=False)
+    batches = ChunkBatches([config])
+    batches._draws_on_device = True
+    on_host = partial(DrawnAhead, device=torch.device("cpu"))
+    monkeypatch.setattr(chunk_batches, "DrawnAhead", lambda configs, dtype, device: on_host(configs, dtype))
+    ((first, n_steps, points),) = batches.parts(Chunk(5, 7, Draws([config], slice(0, 64))), torch.device("cuda"))
+    ((_, expected),) = on_host([config], torch.float32).parts(9, 11)  # 8 * 32 samples are four batches
+    assert (first, n_steps) == (5, 2)
+    assert torch.equal(points.places, expected.places)
+    assert torch.equal(points.values, expected.values)
+
+
 def test_a_folder_records_what_it_started_from(source, start, train_together):
     (folder,) = train_together([start(start__step=8)], "run")
     record = folder.environment()["start"]
@@ -143,14 +161,14 @@ def test_no_theory_is_laid_over_a_run_that_starts_from_another(make_config, trai
 )
 def test_what_would_not_load_is_refused_in_one_sentence(changes, sentence, start):
     with pytest.raises(ConfigError, match=sentence):
-        check_start(start(**changes))
+        check_starts([start(**changes)])
 
 
 def test_a_damaged_checkpoint_is_refused(source, start):
     config, path = start(start__step=16), source.checkpoints / "step-0000000016.pt"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ConfigError, match=r"^start\.step=16: the checkpoint in .* is damaged \(it is cut short"):
-        check_start(config)
+        check_starts([config])
 
 
 def test_the_last_step_of_a_run_that_is_not_done_is_not_guessed(make_config, train_together, stop_at):

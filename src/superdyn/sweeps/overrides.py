@@ -74,13 +74,13 @@ def _check_feasible(points: Iterable[Point]) -> None:
     waiting = [point for point in points if point.state() != "done"]
     if waiting:
         # Both import torch, for which a done sweep need not wait.
-        from superdyn.sweeps.starting import check_start
+        from superdyn.sweeps.starting import check_starts
         from superdyn.training.feasible import check_feasible
 
         for point in waiting:
             check_feasible(point.config)
-            if not any(point.folder.checkpoints.glob("step-*.pt")):  # else it goes on by itself
-                check_start(point.config)
+        # A run that has a checkpoint of its own goes on by itself.
+        check_starts(point.config for point in waiting if not any(point.folder.checkpoints.glob("step-*.pt")))
 
 
 def _pairs(job: Sequence[str]) -> list[tuple[str, str]]:

@@ -4,8 +4,7 @@ The source must be of the same kind of model with the same shapes and precision;
 trained may differ. To go on with the optimizer's state, the rule and the trained parameters must be the same too.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from superdyn.config import ConfigError, RunConfig
@@ -28,17 +27,44 @@ _SHAPES = ("data.n_features", "trainer.precision")
 _RULE = ("optimizer.name", "model.train_encoder")
 
 
-def check_start(config: RunConfig) -> None:
-    """Refuse a start that would not load.
+def check_starts(configs: Iterable[RunConfig]) -> None:
+    """Refuse starts that would not load.
 
     Raises:
-        ConfigError: the source has no such checkpoint, a damaged one, or one of another model or optimizer.
+        ConfigError: a source has no such checkpoint, a damaged one, or one of another model or optimizer.
     """
+    sound = set()
+    for config in configs:
+        start = config.start
+        if start.run is None:
+            continue
+        _check_agreement(config, source_of(config))
+        if (start.run, start.step) not in sound:
+            files = _files(config)
+            damages = (damage(path.parents[1], listed_as(path)) for path in files)
+            if (found := next((reason for reason in damages if reason is not None), None)) is not None:
+                raise ConfigError(f"start.step={start.step}: the checkpoint in {start.run} is damaged ({found}).")
+            sound.add((start.run, start.step))
+
+
+def starting_states(configs: Sequence[RunConfig]) -> tuple[Checkpoint | None, ...]:
+    """The checkpoint that each run starts from, None for its initial values; members of one source share it.
+
+    Raises:
+        ConfigError: as `check_starts`; a checkpoint cannot be read, or its run had diverged.
+    """
+    loaded: dict[tuple[str | None, int | None], Checkpoint] = {}
+    for config in configs:
+        start = config.start
+        if start.run is not None and (start.run, start.step) not in loaded:
+            loaded[start.run, start.step] = _loaded(config)
+    return tuple(loaded.get((config.start.run, config.start.step)) for config in configs)
+
+
+def _files(config: RunConfig) -> Sequence[Path]:
+    """The files of the checkpoint, all parts of all layouts."""
     start = config.start
-    if start.run is None:
-        return
-    _check_agreement(config, source_of(config))
-    directory = Path(start.run) / "checkpoints"
+    directory = Path(start.run or "") / "checkpoints"
     steps = checkpoint_steps(directory)
     if start.step not in steps:
         allowed = ", ".join(map(str, steps)) or "none, it has no checkpoint"
@@ -46,29 +72,15 @@ def check_start(config: RunConfig) -> None:
             f"start.step={start.step}: {start.run} has no checkpoint of that step; allowed are {allowed} (train it "
             f"with trainer.checkpoint_schedule=public to keep more)."
         )
-    if (found := _damage(directory, start.step)) is not None:
-        raise ConfigError(f"start.step={start.step}: the checkpoint in {start.run} is damaged ({found}).")
-
-
-def starting_states(configs: Sequence[RunConfig]) -> tuple[Checkpoint | None, ...]:
-    """The checkpoint that each run starts from, None for its initial values; members of one source share it.
-
-    Raises:
-        ConfigError: as `check_start`; a checkpoint cannot be read, or its run had diverged.
-    """
-    loaded: dict[tuple[str | None, int | None], Checkpoint] = {}
-    for config in configs:
-        start = config.start
-        if start.run is not None and (start.run, start.step) not in loaded:
-            check_start(config)
-            loaded[start.run, start.step] = _loaded(config)
-    return tuple(loaded.get((config.start.run, config.start.step)) for config in configs)
+    return files_by_step(directory)[start.step]
 
 
 def _loaded(config: RunConfig) -> Checkpoint:
     start = config.start
     assert start.run is not None
     assert start.step is not None
+    _check_agreement(config, source_of(config))
+    _files(config)
     checkpoint = load_checkpoint(Path(start.run) / "checkpoints", start.step, mapped=config.trainer.shards)
     if checkpoint is None:
         raise ConfigError(f"start.step={start.step}: the checkpoint in {start.run} cannot be read.")
@@ -102,10 +114,3 @@ def _encoder(config: RunConfig) -> str:
     """A frozen identity is no tensor; any other embedding is one, however it began."""
     model = config.model
     return "identity" if model.encoder_init == "identity" and not model.train_encoder else "an embedding"
-
-
-@lru_cache(maxsize=64)
-def _damage(directory: Path, step: int) -> str | None:
-    """Why the files of a step are not what was written; asked once for the many runs that start from them."""
-    found = (damage(path.parents[1], listed_as(path)) for path in files_by_step(directory)[step])
-    return next((reason for reason in found if reason is not None), None)
