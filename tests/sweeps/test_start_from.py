@@ -18,6 +18,14 @@ from superdyn.sweeps.sweep import run_sweep
 ON_TWO_RANKS = {"trainer__devices": 2}
 
 
+def losses(folder):
+    return folder.curve()["loss"]
+
+
+def signature(folder):
+    return folder.status().signature
+
+
 @pytest.fixture
 def branches(sweep):
     """Launches four runs: two steps of one source, two seeds."""
@@ -40,13 +48,13 @@ def test_a_sweep_that_starts_from_a_run_is_trained_once_wherever_the_run_lies(br
 def test_retry_starts_a_run_from_its_source_again(branches, tmp_path):
     branches()
     folder = RunFolder(next(path for path in (tmp_path / "branches").glob("step=2,seed=1-*")))
-    before, loss = final_state(folder), folder.curve()["loss"]
+    before, loss = final_state(folder), losses(folder)
     for path in (*folder.checkpoints.glob("*"), folder.path / "status.json"):
         path.unlink()
     outcome = retry(tmp_path / "branches")
     assert outcome is not None
     assert (outcome.done, outcome.skipped) == (4, 3)
-    np.testing.assert_array_equal(folder.curve()["loss"], loss)
+    np.testing.assert_array_equal(losses(folder), loss)
     assert all((final_state(folder)[name] == value).all() for name, value in before.items())
 
 
@@ -66,6 +74,6 @@ def test_ranks_start_from_a_run_of_one_process_and_one_process_from_a_run_of_ran
     run_sweep([Point((), with_start(make_config(**branch)), one)], alone)
     further = {**branch, "start__run": str(two["branch"].path)}
     run_sweep([Point((), with_start(make_config(**further)), back)], alone)
-    np.testing.assert_allclose(two["branch"].curve()["loss"], one.curve()["loss"], rtol=1e-9)
-    np.testing.assert_allclose(back.curve()["loss"][0], two["branch"].curve()["loss"][-1], rtol=1e-9)
-    assert two["branch"].status().signature == one.status().signature
+    np.testing.assert_allclose(losses(two["branch"]), losses(one), rtol=1e-9)
+    np.testing.assert_allclose(losses(back)[0], losses(two["branch"])[-1], rtol=1e-9)
+    assert signature(two["branch"]) == signature(one)

@@ -12,7 +12,7 @@ from training.token_runs import TOKENS
 from superdyn.analysis import run_result
 from superdyn.config import ConfigError
 from superdyn.features.datamodule import Chunk, Draws
-from superdyn.features.device_draws import DrawnAhead
+from superdyn.features.device_draws import DevicePoints, DrawnAhead
 from superdyn.runs.checkpoints import load_checkpoint
 from superdyn.runs.start import with_start
 from superdyn.sweeps.starting import check_starts
@@ -121,6 +121,7 @@ def test_what_a_gpu_would_draw_begins_at_the_same_step(start, monkeypatch):
     ((first, n_steps, points),) = batches.parts(Chunk(5, 7, Draws([config], slice(0, 64))), torch.device("cuda"))
     ((_, expected),) = on_host([config], torch.float32).parts(9, 11)  # 8 * 32 samples are four batches
     assert (first, n_steps) == (5, 2)
+    assert isinstance(points, DevicePoints)
     assert torch.equal(points.places, expected.places)
     assert torch.equal(points.values, expected.values)
 
