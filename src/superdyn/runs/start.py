@@ -15,6 +15,10 @@ from superdyn.runs.ownership import current_status
 from superdyn.runs.status import Status
 
 
+DIGITS = 16
+"""Of the source's signature: enough to tell runs apart, and short enough for the tables that name conditions."""
+
+
 def with_start(config: RunConfig) -> RunConfig:
     """The configuration with `start` filled in, if it names a run.
 
@@ -28,13 +32,13 @@ def with_start(config: RunConfig) -> RunConfig:
     path = Path(start.run).expanduser().absolute()
     source, status = source_of(config), current_status(RunFolder(path))
     signature = _first_signature(RunFolder(path)) or (status.signature if status else source.signature())
-    if start.signature not in (None, signature):
+    if start.signature is not None and not signature.startswith(start.signature):
         raise ConfigError(
             f"start.run={start.run!r}: holds the run with signature {signature[:8]}, and start.signature="
-            f"{start.signature[:8]!r}; allowed is the folder of that run, or start.signature=null."
+            f"{start.signature!r}; allowed is the folder of that run, or start.signature=null."
         )
     step = _last_step(config, status) if start.step is None else start.step
-    filled: dict[str, Any] = {"run": str(path), "step": step, "signature": signature}
+    filled: dict[str, Any] = {"run": str(path), "step": step, "signature": signature[:DIGITS]}
     if start.data_step is None:
         drawn = ((source.start.data_step or 0) + step) * source.data.samples_per_step
         filled["data_step"] = -(-drawn // config.data.samples_per_step)
