@@ -14,7 +14,6 @@ from superdyn.runs.folder import RunFolder
 from superdyn.runs.ownership import current_status
 from superdyn.runs.status import Status
 
-
 DIGITS = 16
 """Of the source's signature: enough to tell runs apart, and short enough for the tables that name conditions."""
 
