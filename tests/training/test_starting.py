@@ -14,6 +14,7 @@ from superdyn.config import ConfigError
 from superdyn.features.datamodule import Chunk, Draws
 from superdyn.features.device_draws import DevicePoints, DrawnAhead
 from superdyn.runs.checkpoints import load_checkpoint
+from superdyn.runs.manifest import Manifest
 from superdyn.runs.start import with_start
 from superdyn.sweeps.starting import check_starts
 from superdyn.training import chunk_batches
@@ -134,6 +135,11 @@ def test_a_folder_records_what_it_started_from(source, start, train_together):
     assert record["signature"] == source.status().signature[:16]
     (name,) = record["files"]
     assert name == "checkpoints/step-0000000008.pt"
+    originals, manifest = Manifest.read(source.path), Manifest.read(folder.path)
+    assert originals is not None
+    assert manifest is not None
+    assert record["files"][name] == originals.files[name].sha256
+    assert manifest.start == record
 
 
 def test_no_theory_is_laid_over_a_run_that_starts_from_another(make_config, train_together):
