@@ -100,7 +100,8 @@ def _check_agreement(config: RunConfig, source: RunConfig) -> None:
                 f"a run starts from one of the same model, shapes and precision."
             )
     rule = [key for key in _RULE if ours[key] != theirs[key]]
-    if bool(config.optimizer.momentum) != bool(source.optimizer.momentum):
+    keeps_momentum = [bool(each.optimizer.momentum) for each in (config, source)]
+    if config.optimizer.name in ("sgd", "normalized") and len(set(keeps_momentum)) > 1:
         rule.append("optimizer.momentum")
     if config.start.optimizer and rule:
         raise ConfigError(
