@@ -65,6 +65,20 @@ def test_scheduled_run_is_fitted_in_lr_time(tmp_path, make_config):
     assert (constant.result() or {})["window"] == pytest.approx([10 * end for end in result["window"]])
 
 
+def test_the_decay_of_a_wsd_is_not_fitted(tmp_path, make_config):
+    decays = {"optimizer__schedule": "wsd", "optimizer__decay_fraction": 0.5}
+    folder = write(tmp_path / "run", make_config(**EXACT, **decays, trainer__max_steps=int(STEPS[-1])))
+    curve, end = folder.curve() or {}, 50_000
+    fitted, cut = ((curve | {"loss": curve["loss"] * np.where(curve["step"] > end, f, 1)}) for f in (1.0, 0.1))
+    results = []
+    for changed in (fitted, cut):
+        folder.write_curve(changed)
+        results.append(run_result(folder.path, n_boot=10))
+    assert results[0]["alpha_long"] == results[1]["alpha_long"] > 0.5
+    assert results[1]["note"].startswith(f"the decay of the learning rate, from step {end} on, is not fitted")
+    assert results[1]["loss_final"] == pytest.approx(0.1 * results[0]["loss_final"])
+
+
 def test_sweep_table_has_configuration_result_and_nan_for_what_is_missing(tmp_path, make_config):
     configs = [make_config(seed=seed, **EXACT) for seed in range(3)]
     for seed, config in enumerate(configs):

@@ -109,11 +109,20 @@ def test_incidental_fields_leave_the_signature_alone(make_config):
     assert make_config(trainer__precision="64-true").signature() != plain.signature()
 
 
+def test_a_decay_that_the_warmup_leaves_no_room_for_is_refused(make_config):
+    overlapping = {"optimizer__warmup_fraction": 0.3, "optimizer__decay_fraction": 0.8}
+    with pytest.raises(ConfigError, match=r"^optimizer\.decay_fraction=0\.8: .* together at most 1 is allowed\.$"):
+        make_config(**overlapping, optimizer__schedule="wsd")
+    assert make_config(**overlapping, optimizer__schedule="cosine")
+
+
 def test_member_fields_share_a_pack_and_others_do_not(make_config):
     plain = make_config()
-    values = {"seed": 5, "optimizer.weight_decay": 0.1}
+    values = {"seed": 5, "optimizer.weight_decay": 0.1, "optimizer.schedule": "wsd", "optimizer.decay_type": "1-sqrt"}
+    values |= {"start.step": 3, "start.optimizer": False, "start.signature": "1a2b"}
     for field in MEMBER_FIELDS:
-        changed = make_config(**{field.replace(".", "__"): values.get(field, 0.7)})
+        source = {"start__run": "runs/other"} if field.startswith("start.") else {}
+        changed = make_config(**source, **{field.replace(".", "__"): values.get(field, 0.7)})
         assert changed.pack_key() == plain.pack_key(), field
         assert changed.signature() != plain.signature(), field
     assert make_config(model__width=8).pack_key() != plain.pack_key()

@@ -15,6 +15,7 @@ MEMBERS = [
     {"seed": 1, "data__data_exponent": 2.0},
     {"seed": 2, "data__importance_exponent": 0.0, "data__density": 0.7},
     {"seed": 3, "optimizer__lr": 0.02, "model__core_init_scale": 0.3},
+    {"seed": 4, "optimizer__schedule": "wsd", "optimizer__warmup_fraction": 0.2, "optimizer__decay_type": "1-sqrt"},
 ]
 
 

@@ -56,9 +56,10 @@ def exact_loss(
 ) -> TheoryCurve | None:
     """The theory of this run at its measurements, or None where there is none.
 
-    `config` has dotted keys. A frozen embedding other than the identity, which the seed gives, has totals only.
+    `config` has dotted keys. A frozen embedding other than the identity, which the seed gives, has totals only. A run
+    that starts from another has none: theory knows initial values only.
     """
-    if config.get("model._target_", _OUR_STUDENT) != _OUR_STUDENT or reads_tokens(config):
+    if config.get("model._target_", _OUR_STUDENT) != _OUR_STUDENT or reads_tokens(config) or is_started(config):
         return None
     if any(config[key] != value for key, value in _EXACT_KEYS.items()):
         return None
@@ -75,10 +76,11 @@ def exact_loss(
 def null_loss(
     config: FlatConfig, steps: ArrayLike, lr_time: ArrayLike, *, per_feature: bool = False
 ) -> TheoryCurve | None:
-    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for tokens.
+    """The exact K = N curve of the same finite N, a, b, E and learning rate; None for tokens, and for a run that starts
+    from another, which has no initial values.
 
     On sequences it is that of y_t = B x_{t−k}, at any lag k: samples of a sequence are independent."""
-    if reads_tokens(config):
+    if reads_tokens(config) or is_started(config):
         return None
     return _spectral(config, steps, lr_time, per_feature)
 
@@ -86,6 +88,11 @@ def null_loss(
 def reads_tokens(config: FlatConfig) -> bool:
     """Whether the run predicts tokens, for which there is no theory yet."""
     return config.get("data.kind", "features") == "tokens"
+
+
+def is_started(config: FlatConfig) -> bool:
+    """Whether the run starts from a checkpoint of another."""
+    return config.get("start.run") is not None
 
 
 def lr_is_constant(config: FlatConfig) -> bool:

@@ -24,6 +24,7 @@ from superdyn.analysis.slope import straight_line
 from superdyn.features.rank_bins import bin_edges
 from superdyn.runs.record import LEAST_LOSS
 from superdyn.theory import rich_exponent, sequential_exponent
+from superdyn.training.schedules import stable_phase
 
 
 def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str, Any]:
@@ -46,17 +47,31 @@ def run_result(run: str | Path, *, n_boot: int = 200, seed: int = 0) -> dict[str
 
 
 def fit_run(config: FlatConfig, curve: pd.DataFrame, *, n_boot: int = 200, seed: int = 0) -> PowerLawFit:
-    """The fit of a run's curve on its time axis; of a training on tokens whose least loss is not known the note says
-    that the floor is contained.
+    """The fit of a run's curve on its time axis, of a wsd up to its decay, in which the loss falls as no power of time.
+
+    Of a training on tokens whose least loss is not known the note says that the floor is contained.
 
     Raises:
         ValueError: as `fit_curve`.
     """
+    remarks, end = [], _decay_begins(config)
+    if end is not None and (curve["step"] > end).any():
+        curve = curve[curve["step"] <= end]
+        remarks.append(f"the decay of the learning rate, from step {end} on, is not fitted")
     fit = fit_curve(curve, time_axis(config), n_boot=n_boot, seed=seed)
-    if fit.least_loss is not None or not reads_tokens(config):
-        return fit
-    remark = f"the curve has no {LEAST_LOSS}: L itself was fitted, with its floor"
-    return replace(fit, note="; ".join(filter(None, [remark, fit.note])))
+    if fit.least_loss is None and reads_tokens(config):
+        remarks.append(f"the curve has no {LEAST_LOSS}: L itself was fitted, with its floor")
+    return replace(fit, note="; ".join(filter(None, [*remarks, fit.note])))
+
+
+def _decay_begins(config: FlatConfig) -> int | None:
+    """The step at which a wsd's constant learning rate begins to fall; None for other schedules, and where it falls
+    all the way from the warmup."""
+    if config.get("optimizer.schedule") != "wsd":
+        return None
+    fractions = config["optimizer.warmup_fraction"], config["optimizer.decay_fraction"]
+    warmup, end = stable_phase(*fractions, config["trainer.max_steps"])
+    return end if end > warmup else None
 
 
 def _compared(run: str | Path, config: FlatConfig, curve: pd.DataFrame, axis: str, fit: PowerLawFit) -> dict[str, Any]:

@@ -11,6 +11,16 @@ MEMBER_FIELDS = (
     "data.density",
     "optimizer.lr",
     "optimizer.weight_decay",
+    "optimizer.schedule",
+    "optimizer.warmup_fraction",
+    "optimizer.final_fraction",
+    "optimizer.decay_power",
+    "optimizer.decay_start",
+    "optimizer.decay_fraction",
+    "optimizer.decay_type",
+    "start.step",
+    "start.optimizer",
+    "start.signature",
     "model.core_init_scale",
 )
 """Fields that may differ between the members of one pack: they change numbers, never shapes or operations."""
@@ -42,13 +52,24 @@ INCIDENTAL_FIELDS = (
     "logger",
     "launcher",
     "sweep",
+    "start.run",
     *PACK_FIELDS,
     "trainer.checkpoint_minutes",
     "trainer.progress",
 )
 """Fields that cannot change a run's result and so are left out of its signature."""
 
-LATER_FIELDS = {"trainer.measures": [], "optimizer.options": {}, "optimizer.clip_norm": None}
+LATER_FIELDS = {
+    "trainer.measures": [],
+    "optimizer.options": {},
+    "optimizer.clip_norm": None,
+    "optimizer.decay_fraction": 0.2,
+    "optimizer.decay_type": "linear",
+    "start.step": None,
+    "start.optimizer": True,
+    "start.data_step": None,
+    "start.signature": None,
+}
 """Fields that runs once did without: at these values they are left out of the signature, which stays what it was."""
 
 

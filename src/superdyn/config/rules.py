@@ -4,7 +4,7 @@ Physics that needs the feature moments (the stability of exact descent, the dens
 `training/feasible.py`.
 """
 
-from superdyn.config.schema import STUDENT, UPDATE_RULES, ModelConfig, RunSettings
+from superdyn.config.schema import STUDENT, UPDATE_RULES, ModelConfig, OptimizerConfig, RunSettings, StartConfig
 from superdyn.config.validation import ConfigError
 
 
@@ -22,6 +22,8 @@ def check_run(config: RunSettings) -> None:
             f"loss=population: the exact risk exists for linear students only, and model.activation="
             f"{config.model.activation}; use loss=sampled or model.activation=linear."
         )
+    _check_schedule(config.optimizer)
+    _check_start(config)
     _check_solver(config)
     _check_trained(config)
     _check_ranks(config)
@@ -56,6 +58,30 @@ def check_run(config: RunSettings) -> None:
             raise ConfigError(
                 f"optimizer.{key}={getattr(config.optimizer, key)}: optimizer={config.optimizer.name} has no "
                 f"momentum of this kind; allowed with optimizer=sgd, normalized or muon."
+            )
+
+
+def _check_schedule(optimizer: OptimizerConfig) -> None:
+    warmup, decay = optimizer.warmup_fraction, optimizer.decay_fraction
+    if optimizer.schedule == "wsd" and warmup + decay > 1 + 1e-9:
+        raise ConfigError(
+            f"optimizer.decay_fraction={decay}: schedule=wsd decays after its warmup, and with "
+            f"optimizer.warmup_fraction={warmup} both take {warmup + decay:g} of the steps; together at most 1 is "
+            f"allowed."
+        )
+
+
+def _check_start(config: RunSettings) -> None:
+    start = config.start
+    if start.run is not None and config.solver == "gradient_flow":
+        raise ConfigError(
+            f"start.run={start.run!r}: solver=gradient_flow knows the initial values of a run only; use solver=steps."
+        )
+    for key in ("step", "optimizer", "data_step", "signature"):
+        if start.run is None and getattr(start, key) != StartConfig.model_fields[key].default:
+            raise ConfigError(
+                f"start.{key}={getattr(start, key)}: is of the run that start.run names, which is null; give start.run "
+                f"the folder of a run."
             )
 
 

@@ -112,12 +112,28 @@ class OptimizerConfig(Section):
     clip_norm: Positive | None = None
     weight_decay: float = 0.0
     weight_decay_on: Literal["all", "encoder"] = "all"
-    schedule: Literal["constant", "cosine", "inverse_power"] = "constant"
+    schedule: Literal["constant", "cosine", "inverse_power", "wsd"] = "constant"
     warmup_fraction: Fraction = 0.0
     final_fraction: Fraction = 0.0
     decay_power: NonNegative = 0.5
     decay_start: Positive = 1.0
+    decay_fraction: Fraction = 0.2
+    decay_type: Literal["linear", "1-sqrt"] = "linear"
     options: dict[str, Any] = Field(default_factory=dict)
+
+
+class StartConfig(Section):
+    """The checkpoint of another run that a run starts from, at its own step 0 (docs/start_from.md).
+
+    A launch fills in what is left out (`runs/start.py`): `step` is the last of a run that is done, `signature` the
+    source's, `data_step` the step of the run's own data stream at which it goes on, after what its sources have drawn.
+    """
+
+    run: Annotated[str, Field(min_length=1)] | None = None
+    step: Annotated[int, Field(ge=0)] | None = None
+    optimizer: bool = True
+    data_step: Annotated[int, Field(ge=0)] | None = None
+    signature: str | None = None
 
 
 class TrainerConfig(Section):
@@ -197,6 +213,7 @@ class RunSettings(Section):
     model: ModelConfig
     optimizer: OptimizerConfig
     trainer: TrainerConfig
+    start: StartConfig = StartConfig()
     logger: LoggerConfig = LoggerConfig()
     launcher: LauncherConfig = LauncherConfig()
     sweep: SweepConfig = SweepConfig()

@@ -18,6 +18,7 @@ from superdyn.features.tokens.token_sequence import fingerprint
 from superdyn.installed import installed_version
 from superdyn.runs.code_state import code_state, keep_diff
 from superdyn.runs.schema import schema_fingerprint
+from superdyn.runs.start_record import recorded_start
 
 RECORDED_PACKAGES = ("superdyn", "torch", "pytorch-lightning", "hydra-core", "wandb", "numpy", "scipy")
 
@@ -28,7 +29,7 @@ _CODE_KEYS = ("versions", "git", "packages")
 
 def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
     """Plain mapping: versions, code of superdyn and of the user's packages that `config` names, host, start time
-    (UTC), and the fingerprint of its token files.
+    (UTC), the fingerprint of its token files, and the checkpoint that it started from.
 
     Args:
         config: the run's nested configuration.
@@ -44,6 +45,7 @@ def describe_environment(config: Mapping[str, Any]) -> dict[str, Any]:
         "packages": {name: state.record() for name, state in packages.items() if state is not None},
         "schema": schema_fingerprint(),
         **recorded_tokens(config),
+        **recorded_start(config),
     }
 
 
@@ -67,7 +69,7 @@ def continued(before: Mapping[str, Any] | None, now: dict[str, Any], resumes: bo
     """
     if before is None:
         return now
-    keys = ("first_signature", "earlier") if resumes else ("first_signature",)
+    keys = ("first_signature", "earlier", "start") if resumes else ("first_signature",)
     kept = {key: before[key] for key in keys if key in before}
     code = {key: before.get(key) for key in _CODE_KEYS}
     if resumes and code != {key: now.get(key) for key in _CODE_KEYS}:

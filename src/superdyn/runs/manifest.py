@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from superdyn.atomic import write_text_atomically
 from superdyn.runs.hashed_file import Entry, hash_file
@@ -38,12 +38,14 @@ class Manifest:
         signature: of the run; `earlier`: those that older schemas gave it, which its older checkpoints carry.
         files: entries by name relative to the run folder.
         complete: whether the run had ended and every file of it was listed.
+        start: the checkpoint of another run that it started from, as `environment.json` has it (`start_record.py`).
     """
 
     signature: str
     files: Mapping[str, Entry] = field(default_factory=dict)
     complete: bool = False
     earlier: tuple[str, ...] = ()
+    start: Mapping[str, Any] | None = None
 
     @classmethod
     def read(cls, run: Path) -> "Manifest | None":
@@ -58,7 +60,8 @@ class Manifest:
             if content["format"] != FORMAT:
                 raise ValueError(f"format={content['format']!r}, and this version reads {FORMAT}")
             files = {_inside(name): Entry(row["bytes"], row["sha256"]) for name, row in content["files"].items()}
-            return cls(content["signature"], files, content["complete"], tuple(content["earlier"]))
+            earlier, start = tuple(content["earlier"]), content.get("start")
+            return cls(content["signature"], files, content["complete"], earlier, start)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
@@ -68,6 +71,7 @@ class Manifest:
         """Replace the manifest of a run folder; while the run goes on, training does not wait for the disk."""
         files = {name: entry._asdict() for name, entry in sorted(self.files.items())}
         content = {"format": FORMAT, "signature": self.signature, "earlier": self.earlier, "complete": self.complete}
+        content |= {} if self.start is None else {"start": self.start}
         text = json.dumps(content | {"files": files}, indent=1) + "\n"
         write_text_atomically(run / MANIFEST_FILE, text, durable=self.complete)
 
@@ -133,7 +137,7 @@ def seal(run: Path, signature: str | None = None) -> None:
     manifest = _current(run) or Manifest(signature or "")
     files = {name: hash_file(run / name) for name in found_files(run) if name not in manifest.files}
     named = manifest if signature is None else manifest.named(signature)
-    now = replace(named, files={**manifest.files, **files}, complete=True)
+    now = replace(named, files={**manifest.files, **files}, complete=True, start=_start(run))
     if now != manifest or not manifest.complete:
         now.write(run)
 
@@ -189,6 +193,13 @@ def _current(run: Path) -> Manifest | None:
 
 def _found(run: Path, patterns: tuple[str, ...]) -> list[str]:
     return sorted(path.relative_to(run).as_posix() for pattern in patterns for path in run.glob(pattern))
+
+
+def _start(run: Path) -> Mapping[str, Any] | None:
+    try:
+        return json.loads((run / "environment.json").read_text(encoding="utf-8")).get("start")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _inside(name: str) -> str:

@@ -35,9 +35,9 @@ def _remarks(config: RunConfig) -> list[str]:
             f"data.data_exponent={data.data_exponent}: is of synthetic languages; token files have their own "
             f"frequencies, and the run trains as with the default"
         )
-    if optimizer.final_fraction and optimizer.schedule != "cosine":
+    if optimizer.final_fraction and optimizer.schedule not in ("cosine", "wsd"):
         remarks.append(
-            f"optimizer.final_fraction={optimizer.final_fraction}: is where a cosine ends; with "
+            f"optimizer.final_fraction={optimizer.final_fraction}: is where cosine and wsd end; with "
             f"optimizer.schedule={optimizer.schedule} it changes nothing"
         )
     return remarks

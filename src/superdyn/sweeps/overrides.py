@@ -73,10 +73,14 @@ def _check_feasible(points: Iterable[Point]) -> None:
     """Refuse the first point that cannot train; a run that is done is not asked."""
     waiting = [point for point in points if point.state() != "done"]
     if waiting:
-        from superdyn.training.feasible import check_feasible  # imports torch, for which a done sweep need not wait
+        # Both import torch, for which a done sweep need not wait.
+        from superdyn.sweeps.starting import check_starts
+        from superdyn.training.feasible import check_feasible
 
         for point in waiting:
             check_feasible(point.config)
+        # A run that has a checkpoint of its own goes on by itself.
+        check_starts(point.config for point in waiting if not any(point.folder.checkpoints.glob("step-*.pt")))
 
 
 def _pairs(job: Sequence[str]) -> list[tuple[str, str]]:

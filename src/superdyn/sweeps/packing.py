@@ -20,11 +20,17 @@ _MEMORY_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Pack:
-    """Points that train as stacked tensors from one step on; `resumed` holds their checkpoints once they are loaded."""
+    """Points that train as stacked tensors from one step on.
+
+    Attributes:
+        resumed: their checkpoints, once they are loaded.
+        starts: those of other runs that they start from, likewise.
+    """
 
     points: tuple[Point, ...]
     start_step: int = 0
     resumed: tuple[Checkpoint, ...] = ()
+    starts: tuple[Checkpoint | None, ...] = ()
 
 
 def make_packs(

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from superdyn.config import ConfigError, RunConfig
 from superdyn.config.decoder import DecoderSettings
 from superdyn.config.width import whole_width
+from superdyn.runs.start import with_start
 from superdyn.runs.sweep_folder import run_folder_name
 from superdyn.sweeps.composer import without_hydra
 
@@ -31,14 +32,16 @@ def register_resolvers() -> None:
 
 
 def to_run_config(config: DictConfig | Mapping[str, Any]) -> RunConfig:
-    """The typed configuration in a composed or already resolved one, Hydra's own node left out.
+    """The typed configuration in a composed or already resolved one, Hydra's own node left out, `start` filled in.
 
     Raises:
         ConfigError: one sentence about the first key that is wrong.
     """
     mapping = OmegaConf.to_container(without_hydra(config), resolve=True) if isinstance(config, DictConfig) else config
     assert isinstance(mapping, Mapping)
-    return RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
+    return with_start(
+        RunConfig.from_mapping({str(key): value for key, value in mapping.items() if key != "experiment"})
+    )
 
 
 def _by_tier(smoke: Any, mini: Any, full: Any, *, _root_: DictConfig) -> Any:

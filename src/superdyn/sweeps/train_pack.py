@@ -9,6 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytorch_lightning as pl
 import torch
@@ -27,6 +28,7 @@ from superdyn.sweeps.exit_codes import TERMINATED
 from superdyn.sweeps.launch import write_failed
 from superdyn.sweeps.packing import Pack
 from superdyn.sweeps.ranks.strategies import lightning_placement
+from superdyn.sweeps.starting import starting_states
 from superdyn.training.data_parallel import RankLost, Ranks
 from superdyn.training.module import SuperpositionModule
 from superdyn.training.threads import cpu_threads, keep_freed_memory
@@ -48,6 +50,8 @@ def train_pack(pack: Pack, group: str, progress: Progress) -> None:
     callbacks: list[pl.Callback] = [RunFiles(folders, on_done=_write_result), progress]
     if configs[0].logger.name == "wandb":  # after the run files, whose states it reports
         callbacks.append(WandbRuns(folders, configs, group=group, fit=running_exponent))
+    if not pack.resumed:
+        pack = replace(pack, starts=starting_states(configs))
     Ranks.current().from_first(pack)
     _train(pack, callbacks)
 
@@ -88,6 +92,7 @@ def _train(pack: Pack, callbacks: list[pl.Callback]) -> None:
     module = SuperpositionModule(configs)
     if pack.resumed:
         module.load_member_states([checkpoint.state for checkpoint in pack.resumed], pack.start_step)
+    module.start_members_from([None if start is None else start.state for start in pack.starts])
     data = FeatureDataModule(configs, module.boundaries, pack.start_step, ranks.rank, ranks.size)
     operands = matmul_operands(trainer_config.matmul)
     with _quiet_lightning(), _deterministic_mode_ends(), cpu_threads(configs), operands:

@@ -18,23 +18,28 @@ Batches = SparseBatches | DenseBatches | DevicePoints | TokenBatches
 
 
 class ChunkBatches:
-    """For one pack; a GPU draws ahead from chunk to chunk."""
+    """For one pack; a GPU draws ahead from chunk to chunk.
+
+    Runs that start from another have their data begin at `start.data_step`, which the members of a pack share.
+    """
 
     def __init__(self, configs: Sequence[RunConfig]):
         self._configs = configs
+        self._shift = configs[0].start.data_step or 0
         self._drawn_ahead: DrawnAhead | None = None
 
     def parts(self, chunk: Chunk, device: torch.device) -> Iterator[tuple[int, int, Batches | None]]:
         """First step, number of steps and data of each part of a chunk; no data for exact gradients."""
+        shift = self._shift
         if chunk.draws is None:
             yield chunk.start, chunk.stop - chunk.start, None
         elif device.type == "cuda" and self._draws_on_device:
             if self._drawn_ahead is None:
                 self._drawn_ahead = DrawnAhead(self._configs, DTYPES[self._configs[0].trainer.precision], device)
-            for first, points in self._drawn_ahead.parts(chunk.start, chunk.stop):
-                yield first, len(points.places), points
+            for first, points in self._drawn_ahead.parts(chunk.start + shift, chunk.stop + shift):
+                yield first - shift, len(points.places), points
         else:
-            batches = chunk.draws.batches(chunk.start, chunk.stop).to(device)
+            batches = chunk.draws.batches(chunk.start + shift, chunk.stop + shift).to(device)
             yield chunk.start, chunk.stop - chunk.start, batches
 
     @cached_property

@@ -67,6 +67,8 @@ def _check_descent(config: RunConfig, moments: Moments) -> None:
     trains_core_only = not config.model.train_encoder and config.model.core == "trained"
     if config.loss != "population" or config.solver != "steps" or not plain or not trains_core_only:
         return
+    if config.start.run is not None:  # whose embedding is not the initial one
+        return
     curvature = _curvature(config, moments)
     if config.optimizer.lr * curvature >= 2:
         raise ConfigError(

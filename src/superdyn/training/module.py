@@ -21,6 +21,7 @@ from superdyn.training.grid import checkpoint_grid, measurement_steps
 from superdyn.training.measurement import Measurement
 from superdyn.training.schedules import learning_rates, lr_time
 from superdyn.training.sharding import Place
+from superdyn.training.starting import start_member
 from superdyn.training.threaded import ThreadedEngine, has_shares
 
 
@@ -61,6 +62,7 @@ class SuperpositionModule(pl.LightningModule):
         used = np.maximum(np.array(measured) - 1, 0)
         self._rates = dict(zip(measured, np.stack([of_member[used] for of_member in rates], axis=1), strict=True))
         self._resumed: Sequence[Mapping[str, Tensor]] | None = None
+        self._starts: Sequence[Mapping[str, Tensor] | None] = ()
         self.step = 0
 
     def configure_model(self) -> None:
@@ -82,6 +84,9 @@ class SuperpositionModule(pl.LightningModule):
         if self._resumed is not None:
             for r, state in enumerate(self._resumed):
                 self.engine.load(r, state)
+        for r, state in enumerate(self._starts):
+            if state is not None:
+                start_member(self.engine, r, state, optimizer=self.configs[r].start.optimizer)
         self.engine.agree()
 
     def training_step(self, chunk: Chunk, batch_idx: int) -> dict[str, Any]:
@@ -125,6 +130,10 @@ class SuperpositionModule(pl.LightningModule):
     def load_member_states(self, states: Sequence[Mapping[str, Tensor]], step: int) -> None:
         """Have training go on from where `member_state` left every member, after `step` optimizer steps."""
         self._resumed, self.step = states, step
+
+    def start_members_from(self, states: Sequence[Mapping[str, Tensor] | None]) -> None:
+        """Have members begin, at step 0, with the parameters of another run instead of initial values (None)."""
+        self._starts = states
 
     def train_chunk(self, chunk: Chunk) -> None:
         """Train the steps of a chunk, unmeasured."""

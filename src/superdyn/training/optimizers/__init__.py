@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from superdyn.config import ConfigError, OptimizerConfig
+from superdyn.config import MEMBER_FIELDS, ConfigError, OptimizerConfig
 from superdyn.config.targets import resolve_target
 from superdyn.models.decoder.groups import EMBEDDINGS, Group
 from superdyn.training.optimizers.adam import Adam, AdamW
@@ -53,7 +53,7 @@ def make_optimizer(
     *,
     fused: bool = False,
 ) -> StackedOptimizer:
-    """The update rule of a pack; `configs` differ in `lr` and `weight_decay` only.
+    """The update rule of a pack; `configs` differ in learning rate, its schedule and weight decay only.
 
     `untrained` names the parameters that stand still in some members, and says in which. `groups` are those of a
     decoder: its gains and biases are left out of weight decay, as is customary, and Muon leaves all but the matrices
@@ -63,7 +63,8 @@ def make_optimizer(
     Raises:
         ValueError: for weight decay of the embedding where none is trained, and Muon where no matrix is.
     """
-    first, *others = (config.model_copy(update={"lr": 1.0, "weight_decay": 0.0}) for config in configs)
+    own = {field.removeprefix("optimizer.") for field in MEMBER_FIELDS if field.startswith("optimizer.")}
+    first, *others = (config.model_dump(exclude=own) for config in configs)
     assert all(other == first for other in others), "members of a pack share their optimizer"
     for config in configs:
         _check_decay(config, parameters)

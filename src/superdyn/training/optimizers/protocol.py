@@ -28,7 +28,7 @@ class StackedOptimizer(nn.Module, ABC):
 
     Args:
         parameters: name to parameter (r, …), all of one dtype on one device; they become views of one flat tensor.
-        configs: one per member, in order; they differ in `lr` and `weight_decay` only.
+        configs: one per member, in order; they differ in learning rate, its schedule and weight decay only.
         sharding: of which the parameters are this rank's shards.
     """
 
