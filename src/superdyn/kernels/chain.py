@@ -85,6 +85,7 @@ def chain_of_samples(
     e_large, e_small = _embedding(encoder, run, encoder_stride, N_FEATURES, WIDTH, n, k)
     h_large, h_small = _split(_product(x_large, x_small, tl.trans(e_large), tl.trans(e_small)))
     encoded_large, encoded_small = h_large, h_small
+    b_large, b_small = e_large, e_small
     if HAS_CORE:
         b_large, b_small = _embedding(core, run, core_stride, WIDTH, WIDTH, k, k)
         h_large, h_small = _split(_product(encoded_large, encoded_small, tl.trans(b_large), tl.trans(b_small)))

@@ -119,8 +119,8 @@ def _outputs(
     def parts_of(tensor: Tensor | None) -> Tensor:
         return encoder.new_empty(0 if tensor is None else (parts, *tensor.shape))
 
-    of_embeddings = (parts_of(part if trains else None) for part in (encoder, decoder))
-    return encoder.new_empty(parts, len(encoder)), *of_embeddings, parts_of(core), parts_of(bias)
+    of_encoder, of_decoder = (parts_of(part if trains else None) for part in (encoder, decoder))
+    return encoder.new_empty(parts, len(encoder)), of_encoder, of_decoder, parts_of(core), parts_of(bias)
 
 
 def _padded(encoder: Tensor) -> tuple[int, int]:

@@ -69,10 +69,10 @@ class Objective(nn.Module):
     def gradients_at(
         self, parameters: Mapping[str, Float[Tensor, "r ..."]], student: nn.Module, batch: SparseBatch | None
     ) -> Gradients:
-        """As `gradients`, with tensors by name in the place of the student's own parameters.
+        """As `gradients`, with tensors by name in the place of the parameters of a student that writes them out.
 
-        Compiled code that reads parameters and writes the memory in which they lie copies it, unless they are taken
-        from that memory before its eyes.
+        They are the same numbers. But compiled code that reads a student's parameters, and writes the memory of which
+        they are parts, copies all of it, unless it sees them taken from there.
         """
         if self._explicit is None:
             self.settle(student, exact=batch is None)
