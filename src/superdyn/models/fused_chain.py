@@ -34,13 +34,19 @@ _PARTS_BYTES = 2**29
 def serves(weights: Weights, batch: SparseBatch) -> bool:
     """Whether the kernel takes these students and this batch: small, with an embedding, in float32."""
     encoder = weights.encoder
-    if not AVAILABLE or encoder is None or not encoder.is_cuda or batch.cells is not None:
+    if not AVAILABLE or encoder is None or not encoder.is_cuda or batch.cells is not None or not _multiplies_tf32():
         return False
     if encoder.dtype != torch.float32 or rounds(encoder.dtype):
         return False
     (features, hidden), (runs, samples, _) = _padded(encoder), batch.shape
     parts_bytes = 4 * runs * -(-samples // _SAMPLES) * encoder.shape[1:].numel()
     return features <= _MOST_FEATURES and features * hidden <= _LARGEST and parts_bytes <= _PARTS_BYTES
+
+
+@torch.compiler.assume_constant_result
+def _multiplies_tf32() -> bool:
+    """Whether this GPU has units for it: Ampere and later."""
+    return torch.cuda.get_device_capability() >= (8, 0)
 
 
 def chain_gradients(weights: Weights, batch: SparseBatch, importance: Float[Tensor, "r n"]) -> Gradients:
