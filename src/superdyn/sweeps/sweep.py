@@ -97,7 +97,7 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
     warn_of_drift(done, [point.folder for point in waiting])
     if any(point.config.data.reads_files for point in points):
         check_tokens_unchanged(done, [point.folder for point in waiting])
-    warn_of_idle_settings(point.config for point in waiting)
+    warn_of_idle_settings(waiting, points)
     how: dict[str, Any] = {}
     try:
         _train_all(launch, skipped)
