@@ -33,9 +33,9 @@ def test_a_launch_without_a_name_that_differs_in_several_fixed_settings_is_remar
     [
         ["seed=range(4)", "model.width=4,8"],
         ["seed=7", "model.width=4,8"],
-        ["seed=0", "model.width=12"],
+        pytest.param(["seed=0", "model.width=12"], marks=pytest.mark.slow),
         ["seed=0,1", "model.width=4,8", "optimizer=adam"],
-        ["seed=0,1", "model.width=4,8", "data.data_exponent=2"],
+        pytest.param(["seed=0,1", "model.width=4,8", "data.data_exponent=2"], marks=pytest.mark.slow),
     ],
     ids=["seeds", "another seed", "a width", "a rule", "a data law"],
 )
