@@ -193,6 +193,10 @@ def test_an_own_rule_and_own_measures_train_a_language_model(make_config, train_
     assert load_curve(folder.path)["layers"].tolist()[-1] == 2
 
 
+def test_a_measure_of_every_feature_is_accepted(make_config):
+    check_feasible(make_config(trainer__measures=["mine.measures.rows"]))
+
+
 def test_an_own_rule_and_own_measures_train_resume_and_are_read_back(make_config, train_together, stop_at):
     configs = [
         make_config(

@@ -14,7 +14,7 @@ from superdyn.config import ConfigError, RunConfig
 from superdyn.config.schema import UPDATE_RULES
 from superdyn.config.sequence_rules import decoder_shape
 from superdyn.config.targets import described, resolve_target
-from superdyn.features.rank_bins import spectrum_edges
+from superdyn.features.rank_bins import bin_edges
 from superdyn.models.decoder.groups import parameter_groups
 from superdyn.models.language_model import TokenStudent
 from superdyn.models.measures import superposition_measures
@@ -76,8 +76,9 @@ def _narrow(config: RunConfig) -> RunConfig:
 
 def _check_measures(measures: OwnMeasures, student: nn.Module, config: RunConfig) -> None:
     data = config.data
+    n_losses = data.n_features if data.tokens is None else len(bin_edges(data.n_features, data.tokens.bins)) - 1
     try:
-        measures(student, [config], (1, len(spectrum_edges(data, data.n_features)) - 1))
+        measures(student, [config], (1, n_losses))
     except ConfigError:
         raise
     except Exception as error:
