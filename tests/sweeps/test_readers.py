@@ -18,7 +18,7 @@ OTHER = {
     "model.decoder.residual_scaling": False, "model.decoder.rope_base": 100.0, "optimizer.momentum": 0.9,
     "optimizer.betas": (0.5, 0.9), "optimizer.eps": 0.1, "optimizer.clip_norm": 0.01,
     "optimizer.weight_decay_on": "encoder", "optimizer.final_fraction": 0.5, "optimizer.decay_power": 1.0,
-    "optimizer.decay_start": 5.0,
+    "optimizer.decay_start": 5.0, "optimizer.decay_fraction": 0.5, "optimizer.decay_type": "1-sqrt",
 }  # fmt: skip
 """Another value of each setting; of the rest, some are refused with the configuration, and some need two settings."""
 
@@ -26,6 +26,7 @@ LINEAR = {"model__activation": "linear", "model__train_encoder": False, "loss": 
 RUNS = {
     "sgd": {"optimizer__schedule": "inverse_power", "optimizer__weight_decay": 0.01},
     "adam": {"optimizer__name": "adam", "optimizer__schedule": "cosine"},
+    "wsd": {"optimizer__schedule": "wsd", "optimizer__decay_fraction": 0.6},
     "normalized": {"optimizer__name": "normalized", "model__core": "identity"},
     "muon": {"optimizer__name": "muon", "optimizer__momentum": 0.5, "model__bias": True},
     "exact": LINEAR,
