@@ -59,6 +59,7 @@ def test_the_files_that_hold_the_defaults_of_a_group_are_choices_too(base, tmp_p
     assert states(train([base, "model.core_init_scale=0.1", *TINY, "logger=none"])) == (1, 0)
 
 
+@pytest.mark.filterwarnings("ignore:data.batch_size=8. is not read with loss=population:UserWarning")
 @pytest.mark.parametrize("experiment", claim_names())
 def test_every_experiment_trains_its_grid_for_two_steps(experiment, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -45,7 +45,8 @@ def train(overrides: Sequence[str]) -> SweepOutcome | None:
     def task(config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            outcome = launch_grid(Grid((single_point(config, folder),), {}), folder, single=True)
+            point = single_point(config, folder, HydraConfig.get().overrides.task)
+            outcome = launch_grid(Grid((point,), {}), folder, single=True)
             outcomes.extend([outcome] if outcome else [])
         except ValueError as error:  # Hydra would print a headline of its own above it
             refused.append(error)

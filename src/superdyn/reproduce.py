@@ -5,6 +5,7 @@ trains only what is missing. Every printed number is read back from the run file
 """
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from superdyn.config import ConfigError
 from superdyn.hydra_app import train
 from superdyn.report import write_report
 from superdyn.report.terminal import claim_table, console
+from superdyn.sweeps.other_study import OtherStudyWarning
 from superdyn.sweeps.points import Experiment
 from superdyn.sweeps.resolvers import TIERS
 
@@ -52,7 +54,11 @@ def reproduce(claims: Sequence[str], tier: str, sweep_dir: Path | None, config_d
     own = ["--config-dir", str(config_dir)] if config_dir else []
     overrides = ["-m", *own, f"experiment={','.join(names)}", f"tier={tier}", f"hydra.sweep.dir={folder}"]
     print(f"superdyn train {' '.join(overrides)}", flush=True)
-    outcome = train(overrides)
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", OtherStudyWarning
+        )  # claims share the folder, and each is judged by its own runs
+        outcome = train(overrides)
     assert outcome is not None
     if outcome.interrupted:
         print(outcome.summary())

@@ -22,10 +22,6 @@ REFUSED = {
     "overcomplete": ({"model__width": 33}, r"model\.width=33: .* model\.allow_overcomplete=true"),
     "identity bottleneck": ({"model__encoder_init": "identity"}, r"model\.encoder_init=identity: needs model\.width"),
     "population of relu": ({"loss": "population"}, r"loss=population: .* model\.activation=relu"),
-    "momentum of adam": (
-        {"optimizer__name": "adam", "optimizer__momentum": 0.9},
-        r"optimizer\.momentum=0\.9: optimizer=adam",
-    ),
     "growth of frozen rows": (
         {"optimizer__weight_decay": -1.0, "model__train_encoder": False},
         r"optimizer\.weight_decay=-1\.0",

@@ -47,6 +47,35 @@ def test_the_head_depends_on_the_shape_and_the_frequencies_of_the_run(run_config
     assert p[head_size(frequent) - 1] >= 0.25
 
 
+@pytest.mark.parametrize(
+    ("changes", "head"),
+    [
+        ({"density": 512.0}, 512),  # every feature in every sample
+        ({"density": 256.0}, 512),
+        ({"density": 128.0}, 512),  # a quarter of the samples
+        ({"density": 127.0}, 0),
+        ({"density": 140.0, "data_exponent": 0.2}, 512),  # half of the features
+        ({"density": 130.0, "data_exponent": 0.3}, 160),
+    ],
+)
+def test_data_of_which_half_of_the_features_are_frequent_are_dense(changes, head, run_config):
+    assert head_size(run_config(n_features=512, **{"data_exponent": 0.0} | changes, clip=True).data) == head
+
+
+@pytest.mark.parametrize("sampler", ["dense", "sparse"])
+def test_a_dense_batch_trains_as_one_with_a_sparse_tail(sampler, make_config, monkeypatch, train_together):
+    data = {"n_features": 160, "data_exponent": 0.0, "density": 80.0, "sampler": sampler, "importance_exponent": 0.5,
+            "batch_size": 32, "eval_size": 256}  # fmt: skip
+    config = make_config(data=data, optimizer__lr=0.002, trainer__precision="64-true")
+    (dense,) = train_together([config], "dense")
+    for room in ("features.datamodule", "features.batching", "sweeps.packing"):
+        monkeypatch.setattr(f"superdyn.{room}.head_size", lambda data: 144)
+    (mixed,) = train_together([config], "mixed")
+    np.testing.assert_allclose(dense.spectrum()[1], mixed.spectrum()[1], rtol=1e-6)  # spectra are kept as float32
+    np.testing.assert_allclose(dense.curve()["loss"], mixed.curve()["loss"], rtol=1e-12)
+    assert dense.curve()["loss"][-1] < 0.9 * dense.curve()["loss"][0]
+
+
 def test_a_dense_step_overwrites_the_one_before(run_config):
     data = run_config(n_features=16).data
     batches = make_batches(

@@ -19,7 +19,7 @@ SWITCHES = list(
     combinations(("identity", "gaussian"), (True, False), (True, False), ("trained", "identity"), ("linear", "relu"),
                  (True, False))
 )  # fmt: skip
-MANY_ACTIVE = {"data__density": 14.0, "data__clip": True, "data__data_exponent": 0.3}
+MANY_ACTIVE = {"data__density": 10.0, "data__clip": True, "data__data_exponent": 0.3}
 LAYOUTS = ["sparse", "head", "dense", "dense, torch"]
 
 
@@ -28,6 +28,7 @@ def layout(request, monkeypatch):
     """Settings that give the batch this form."""
     if not request.param.startswith("dense"):
         monkeypatch.setattr(batching, "_ALL_DENSE_UP_TO", 0)
+        monkeypatch.setattr(batching, "_ALL_DENSE_FROM", 1.1)
     monkeypatch.setattr(dense_chain, "is_faster", lambda *_: request.param == "dense")
     return request.param, MANY_ACTIVE if request.param == "head" else {}
 

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from superdyn.hydra_app import train
 from superdyn.report.page import write_report
 
@@ -11,6 +13,7 @@ TEXT = ["model=language_model", "trainer.max_steps=5", "data.n_features=32", "da
         "model.decoder.n_layers=1", "model.width=16"]  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore::superdyn.sweeps.other_study.OtherStudyWarning")
 def test_toys_and_language_models_in_one_report(tmp_path: Path):
     for settings in (TOY, TEXT):
         assert train(["-m", f"hydra.sweep.dir={tmp_path}", "logger=none", *settings]) is not None

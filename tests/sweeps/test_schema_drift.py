@@ -73,6 +73,8 @@ def test_an_unfinished_run_goes_on_in_its_folder(sweep):
     assert losses(again.sweep_dir) == whole
 
 
+@pytest.mark.filterwarnings("ignore::superdyn.sweeps.other_study.OtherStudyWarning")
+@pytest.mark.filterwarnings("ignore:data.batch_size=8. is not read with loss=population:UserWarning")
 def test_another_value_than_the_default_is_another_run(old_sweep, sweep):
     folder, old = old_sweep
     outcome = sweep(SEEDS, "loss=population", "model=no_superposition")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from training.test_packs import assert_same_run
+from training.token_runs import TOKENS
 
 from superdyn.analysis import load_curve, load_spectrum
 from superdyn.config import ConfigError
@@ -17,6 +18,7 @@ STUDENTS = """
 import numpy as np, torch
 from torch import nn
 from superdyn.features.generator import normals
+from superdyn.models.language_model import TokenStudent
 class Good(nn.Module):
     def __init__(self, configs):
         super().__init__()
@@ -56,6 +58,7 @@ class Counting(Good):
     def __init__(self, configs):
         super().__init__(configs)
         self.register_buffer("count", torch.zeros(()))
+class OwnLanguageModel(TokenStudent): pass
 class Flat(Good):
     def embedding(self): return self.w[:, 0]
 """
@@ -90,6 +93,7 @@ def number(student, configs): return {"x": 3.0}
 def matrix(student, configs): return {"x": student.encoder}
 def taken(student, configs): return {"loss": torch.zeros(len(configs))}
 def bare(student, configs): return torch.zeros(len(configs))
+def layers(student, configs): return {"layers": torch.full((len(configs),), float(len(student.blocks.layers)))}
 """
 
 
@@ -113,9 +117,9 @@ def own_package(tmp_path):
     [
         ("needs.Student", r"cannot be imported \(needs\.py, line 1: No module named 'not_installed_here'\)"),
         ("students.TakesWidth", r"missing 1 required positional argument: 'depth'; it is constructed as Student\("),
-        ("students.NeedsOption", r"students\.py, line 17: KeyError: 'gain'"),
+        ("students.NeedsOption", r"students\.py, line 18: KeyError: 'gain'"),
         ("students.Pair", "forward returns tuple; allowed is a tensor"),
-        ("students.Broken", r"students\.py, line 21: AttributeError: 'Broken' object has no attribute 'nothing'"),
+        ("students.Broken", r"students\.py, line 22: AttributeError: 'Broken' object has no attribute 'nothing'"),
         ("students.NotFinite", "outputs that are not finite"),
         ("students.Idle", "the output does not depend on extra"),
         ("students.Double", r"parameter w is torch\.float64"),
@@ -157,6 +161,40 @@ def test_an_update_rule_that_cannot_step_is_refused(name, message, make_config):
 def test_a_measure_of_another_form_is_refused(name, message, make_config):
     with pytest.raises(ConfigError, match=message):
         check_feasible(make_config(trainer__measures=[f"mine.measures.{name}"]))
+
+
+GQA = {"n_layers": 3, "context": 16, "n_heads": 4, "n_kv_heads": 2, "head_rank": 16}
+WIDE = {
+    **TOKENS, "model__width": 512, "model__allow_overcomplete": True, "model__tied": False, "model__decoder": GQA,
+    "trainer__precision": "bf16-mixed",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"optimizer__name": "mine.rules.Broken"}, r"^optimizer\.name='mine\.rules\.Broken': .*The size of tensor"),
+        ({"trainer__measures": ["mine.measures.broken"]}, r"measures\.py, line 6: AttributeError: 'TokenStudent'"),
+        ({"trainer__measures": ["mine.measures.number"]}, r"x is of type float"),
+        ({"trainer__measures": ["mine.measures.rows"]}, r"row_norm is .* \(1, 64\); allowed .* \(1,\), .* or \(1, 6\)"),
+    ],
+)
+def test_own_code_of_a_language_model_is_tried_too(changes, message, make_config):
+    for model in (TOKENS, WIDE):
+        with pytest.raises(ConfigError, match=message):
+            check_feasible(make_config(**{**model, **changes}))
+
+
+def test_an_own_rule_and_own_measures_train_a_language_model(make_config, train_together):
+    own = {"optimizer__name": "mine.rules.Lion", "trainer__measures": ["mine.measures.layers"]}
+    for student in (WIDE["model___target_"], "mine.students.OwnLanguageModel"):
+        check_feasible(make_config(**{**WIDE, **own, "model___target_": student}))
+    (folder,) = train_together([make_config(**{**TOKENS, **own, "trainer__max_steps": 2})])
+    assert load_curve(folder.path)["layers"].tolist()[-1] == 2
+
+
+def test_a_measure_of_every_feature_is_accepted(make_config):
+    check_feasible(make_config(trainer__measures=["mine.measures.rows"]))
 
 
 def test_an_own_rule_and_own_measures_train_resume_and_are_read_back(make_config, train_together, stop_at):

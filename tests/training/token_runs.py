@@ -4,9 +4,11 @@ from typing import Any
 
 TOKENS: dict[str, Any] = {
     "loss": "cross_entropy",
-    "data__kind": "tokens", "data__n_features": 64, "data__data_exponent": 1.0, "data__length": 16,
+    "data__kind": "tokens", "data__n_features": 64, "data__data_exponent": 1.0, "data__importance_exponent": 0.0,
+    "data__length": 16,
     "data__batch_size": 8, "data__tokens": {"source": "zipf", "eval_tokens": 512, "bins": 6},
     "model___target_": "superdyn.models.language_model.TokenStudent", "model__name": "language_model",
+    "model__activation": "linear", "model__core_init_scale": 0.0,
     "model__width": 32, "model__decoder": {"n_layers": 2, "context": 16},
     "optimizer__name": "adamw", "optimizer__lr": 0.003, "optimizer__weight_decay": 0.1,
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """Refusals in one sentence of what cannot be meant: combinations of keys whose types are right.
 
-Physics that needs the feature moments (the stability of exact descent, the density that the cap allows) is checked in
-`training/feasible.py`.
+Settings that are possible and do nothing are in `readers.py`. Physics that needs the feature moments (the stability of
+exact descent, the density that the cap allows) is checked in `training/feasible.py`.
 """
 
 from superdyn.config.schema import STUDENT, UPDATE_RULES, ModelConfig, OptimizerConfig, RunSettings, StartConfig
@@ -53,12 +53,6 @@ def check_run(config: RunSettings) -> None:
             f"data.data_exponent={a}, data.importance_exponent={b}: this claim needs a + 2b > 1, and a + 2b = "
             f"{a + 2 * b:g}; without it the sum over features does not converge and there is no exponent."
         )
-    for key in ("momentum", "nesterov"):
-        if config.optimizer.name in ("adam", "adamw") and getattr(config.optimizer, key):
-            raise ConfigError(
-                f"optimizer.{key}={getattr(config.optimizer, key)}: optimizer={config.optimizer.name} has no "
-                f"momentum of this kind; allowed with optimizer=sgd, normalized or muon."
-            )
 
 
 def _check_schedule(optimizer: OptimizerConfig) -> None:

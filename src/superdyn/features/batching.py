@@ -1,7 +1,8 @@
 """From the points of every member to the batches of a pack, sparse or dense, whichever trains faster.
 
-The head is dense: features that are active in a quarter of the samples or more, and all features of small models, whose
-products cost less than sorting their cells. It depends on a run's own configuration only.
+The head is dense: features that are active in a quarter of the samples or more, all features where these are half of
+them, and all features of small models, whose products cost less than sorting their cells. It depends on a run's own
+configuration only.
 Axis legend: `t` step, `r` run, `s` sample, `n` feature, `m` active cell.
 """
 
@@ -24,6 +25,9 @@ _DENSE_FROM = 0.25
 _ALL_DENSE_UP_TO = 128
 """Number of features up to which the whole batch is dense."""
 
+_ALL_DENSE_FROM = 0.5
+"""Share of frequent features from which the others are dense too: as a power law goes, they are not rare."""
+
 _HEAD_MULTIPLE = 16
 """Heads are whole vector registers wide, like every other shape that is multiplied in one call for all members."""
 
@@ -35,7 +39,10 @@ def head_size(data: DataConfig) -> int:
     if data.n_features <= _ALL_DENSE_UP_TO:
         return data.n_features
     p = feature_probabilities(data.n_features, data.data_exponent, data.density)
-    return min(int((p >= _DENSE_FROM).sum()), data.n_features - 1) // _HEAD_MULTIPLE * _HEAD_MULTIPLE
+    frequent = int((p >= _DENSE_FROM).sum())
+    if frequent >= _ALL_DENSE_FROM * data.n_features:
+        return data.n_features
+    return frequent // _HEAD_MULTIPLE * _HEAD_MULTIPLE
 
 
 def make_batches(
@@ -102,10 +109,12 @@ def dense_batches(
     member = np.repeat(np.arange(len(members)), [len(points.features) for points in members])
     place, channel = (row - step * n_rows) * n_features + feature, member * n_features + feature
     value = np.concatenate([points.values for points in members]).astype(dtype)
-    small = step.astype(np.uint16) if n_steps <= np.iinfo(np.uint16).max else step
-    order = np.argsort(small, kind="stable")  # radix sort for 16 bits
     bounds = np.concatenate([[0], np.bincount(step, minlength=n_steps).cumsum()])
-    points = HeadPoints(place[order], channel[order], value[order])
+    points = HeadPoints(place, channel, value)
+    small = step.astype(np.uint16) if n_steps <= np.iinfo(np.uint16).max else step
+    if (small[1:] < small[:-1]).any():
+        order = np.argsort(small, kind="stable")  # radix sort for 16 bits
+        points = HeadPoints(*(array[order] for array in points))
     return DenseBatches(points, bounds.tolist(), np.zeros(shape, dtype=dtype))
 
 

@@ -3,7 +3,7 @@
 What cannot train is refused here, before anything is written.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from superdyn.config import ClaimConfig, RunConfig
 from superdyn.runs.adopt import older_runs_among
 from superdyn.runs.folder import RunFolder
 from superdyn.runs.sweep_folder import read_points, run_folder_name
+from superdyn.sweeps.idle_settings import refuse_idle_settings
 from superdyn.sweeps.points import Experiment, Grid, Point
 from superdyn.sweeps.ranks.admission import check_multirun
 from superdyn.sweeps.resolvers import to_run_config
@@ -58,20 +59,21 @@ def compose_grid(
     return Grid(tuple(points), experiments)
 
 
-def single_point(config: DictConfig, folder: Path) -> Point:
-    """The point of a single run, whose folder is `hydra.run.dir` itself.
+def single_point(config: DictConfig, folder: Path, overrides: Sequence[str] = ()) -> Point:
+    """The point of a single run, whose folder is `hydra.run.dir` itself; `overrides` are those of the command line.
 
     Raises:
         ConfigError: it cannot run.
     """
-    point = Point((), to_run_config(config), RunFolder(folder))
+    point = Point(tuple(overrides), to_run_config(config), RunFolder(folder))
     _check_feasible([point])
     return point
 
 
-def _check_feasible(points: Iterable[Point]) -> None:
-    """Refuse the first point that cannot train; a run that is done is not asked."""
+def _check_feasible(points: Sequence[Point]) -> None:
+    """Refuse the first point that cannot train, or sets what no point reads; a run that is done is not asked."""
     waiting = [point for point in points if point.state() != "done"]
+    refuse_idle_settings(waiting, points)
     if waiting:
         # Both import torch, for which a done sweep need not wait.
         from superdyn.sweeps.starting import check_starts

@@ -21,6 +21,7 @@ from superdyn.runs.token_data import check_tokens_unchanged
 from superdyn.sweeps.executors import train_points
 from superdyn.sweeps.idle_settings import warn_of_idle_settings
 from superdyn.sweeps.launch import Launch, failures
+from superdyn.sweeps.other_study import warn_of_other_study
 from superdyn.sweeps.outcome import SweepOutcome, outcome_of
 from superdyn.sweeps.points import Grid, Point
 from superdyn.sweeps.ranks.admission import check_start
@@ -43,6 +44,8 @@ def launch_grid(grid: Grid, sweep_dir: Path, *, single: bool = False) -> SweepOu
     if settings.plan:
         from superdyn.sweeps.plan import print_plan  # with torch and Lightning, for which a done sweep need not wait
 
+        if not single:
+            warn_of_other_study(grid.points, sweep_dir)
         print_plan(grid.points, sweep_dir, retry_failed=settings.retry)
         return None
     outcome = run_sweep(grid.points, sweep_dir, retry_failed=settings.retry, single=single)
@@ -89,6 +92,8 @@ def run_sweep(
 
 def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: bool) -> SweepOutcome:
     """`run_sweep` in the process that decides what is trained: the only one, or the first of several ranks."""
+    if not single:
+        warn_of_other_study(points, sweep_dir)
     _open_folders(points, sweep_dir, single)
     done = [point.folder for point in points if point.state() == "done"]
     skipped = len(done)
@@ -97,7 +102,7 @@ def _lead(points: Sequence[Point], sweep_dir: Path, retry_failed: bool, single: 
     warn_of_drift(done, [point.folder for point in waiting])
     if any(point.config.data.reads_files for point in points):
         check_tokens_unchanged(done, [point.folder for point in waiting])
-    warn_of_idle_settings(point.config for point in waiting)
+    warn_of_idle_settings(waiting, points)
     how: dict[str, Any] = {}
     try:
         _train_all(launch, skipped)

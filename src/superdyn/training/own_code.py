@@ -1,7 +1,8 @@
 """A student, update rule or measure of the user's own, tried on two samples before anything is launched.
 
-What would fail in a run, or quietly break a promise (initial values that differ from launch to launch, members of a
-pack that see each other), is refused in one sentence. Axis legend: `r` run, `s` sample, `n` feature.
+Rules and measures of language models are tried on one as narrow as its heads allow. What would fail in a run, or
+quietly break a promise (initial values that differ from launch to launch, members of a pack that see each other), is
+refused in one sentence. Axis legend: `r` run, `s` sample, `n` feature.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,11 @@ from torch import Tensor, nn
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.config.schema import UPDATE_RULES
+from superdyn.config.sequence_rules import decoder_shape
 from superdyn.config.targets import described, resolve_target
+from superdyn.features.rank_bins import bin_edges
+from superdyn.models.decoder.groups import parameter_groups
+from superdyn.models.language_model import TokenStudent
 from superdyn.models.measures import superposition_measures
 from superdyn.models.protocol import DTYPES, EmbeddingStudent, ExplicitStudent, build_student, student_class
 from superdyn.models.student import Student
@@ -24,7 +29,9 @@ _TRIED: set[tuple[object, ...]] = set()
 
 
 def check_own_code(config: RunConfig) -> None:
-    """Try what the configuration names of the user's own; of a language model it is only found.
+    """Try what the configuration names of the user's own.
+
+    A language model of the user's own is only found, and so are its measures; its update rule is tried on ours.
 
     Raises:
         ConfigError: naming the key and what is wrong, with file and line where the user's code raised.
@@ -33,25 +40,49 @@ def check_own_code(config: RunConfig) -> None:
         resolve_target("claim.judge", config.claim.judge)
     student_type, rule = student_class(config.model.target), rule_class(config.optimizer)
     measures = OwnMeasures(config.trainer.measures)
-    own_student = student_type not in (Student, Transformer)
-    all_ours = not own_student and config.optimizer.name in UPDATE_RULES and not config.trainer.measures
-    if all_ours or config.data.kind == "tokens":
+    own_student = student_type not in (Student, Transformer, TokenStudent)
+    own_rule, reads_tokens = config.optimizer.name not in UPDATE_RULES, config.data.kind == "tokens"
+    tries_student = own_student and not reads_tokens
+    tries_measures = bool(measures.functions) and not (own_student and reads_tokens)
+    if not (tries_student or tries_measures or own_rule):
         return
     case = (config.pack_key(), student_type, rule, *measures.functions)
     if case in _TRIED:
         return
-    student = _made(config)
-    if own_student:
-        _check_student(student, config)
+    tried = _narrow(config) if reads_tokens else config
+    student = _made(tried)
+    if tries_student:
+        _check_student(student, tried)
+    if tries_measures:
+        _check_measures(measures, student, tried)
+    if own_rule:
+        _check_rule(student, tried)
+    _TRIED.add(case)
+
+
+def _narrow(config: RunConfig) -> RunConfig:
+    """The run's language model, two dimensions a head wide; layers, heads, vocabulary and context are its own."""
+    shape = decoder_shape(config.model)
+    width = min(shape.width, 2 * shape.n_heads)
+    fixed = {"size": None, "n_layers": shape.n_layers, "n_heads": shape.n_heads, "n_kv_heads": shape.n_kv_heads}
+    assert config.model.decoder is not None
+    decoder = config.model.decoder.model_copy(
+        update=fixed | {"head_rank": None if shape.head_rank is None else min(shape.head_rank, width)}
+    )
+    target = f"{TokenStudent.__module__}.{TokenStudent.__name__}"
+    model = config.model.model_copy(update={"target": target, "width": width, "decoder": decoder})
+    return config.model_copy(update={"model": model, "data": config.data.model_copy(update={"batch_size": 1})})
+
+
+def _check_measures(measures: OwnMeasures, student: nn.Module, config: RunConfig) -> None:
+    data = config.data
+    n_losses = data.n_features if data.tokens is None else len(bin_edges(data.n_features, data.tokens.bins)) - 1
     try:
-        measures(student, [config], (1, config.data.n_features))
+        measures(student, [config], (1, n_losses))
     except ConfigError:
         raise
     except Exception as error:
         raise ConfigError(f"trainer.measures={list(config.trainer.measures)}: {described(error)}.") from error
-    if config.optimizer.name not in UPDATE_RULES:
-        _check_rule(student, config)
-    _TRIED.add(case)
 
 
 def _made(*configs: RunConfig) -> nn.Module:
@@ -147,7 +178,8 @@ def _check_rule(student: nn.Module, config: RunConfig) -> None:
     named = f"optimizer.name={config.optimizer.name!r}"
     rate = torch.full((1,), config.optimizer.lr, dtype=next(iter(trained.values())).dtype)
     try:
-        rule = make_optimizer(trained, [config.optimizer])
+        groups = None if config.model.decoder is None else parameter_groups(trained.items())
+        rule = make_optimizer(trained, [config.optimizer], groups=groups)
         rule.update({name: torch.full_like(p, 1e-3) for name, p in trained.items()}, rate)
     except ConfigError:
         raise
