@@ -122,7 +122,7 @@ def _check_ranks(config: RunSettings) -> None:
     if config.data.batch_size % ranks:
         raise ConfigError(
             f"data.batch_size={config.data.batch_size}: each of {ranks} ranks ({asked}) draws an equal slice of a "
-            f"batch; a multiple of {ranks} is allowed."
+            f"batch; a multiple of {ranks} is allowed, such as {max(1, config.data.batch_size // ranks) * ranks}."
         )
 
 

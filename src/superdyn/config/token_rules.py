@@ -69,7 +69,8 @@ def _check_token_run(config: RunSettings) -> None:
     if data.batch_size % parts:
         raise ConfigError(
             f"data.batch_size={data.batch_size}: trainer.accumulate={trainer.accumulate} on {trainer.n_ranks} ranks "
-            f"takes equal parts of a batch; a multiple of {parts} is allowed."
+            f"takes equal parts of a batch; a multiple of {parts} is allowed, such as "
+            f"{max(1, data.batch_size // parts) * parts}."
         )
     if trainer.shards and (uneven := uneven_shards(config)):
         raise ConfigError(uneven)
