@@ -73,14 +73,15 @@ def _fixed_differences(new: Sequence[Point], found: Sequence[Mapping[str, Any]])
     before = {key: {repr(_value(config, key)) for config in found} for key in values}
     same = {key for key in _CHOICES if len(values[key] | before[key]) == 1}
     followed = {choice.partition(".")[0] for choice in _CHOICES if choice not in same}
-    return [
-        key
+    differing = (
+        "start.run" if key.startswith("start.") else key  # the others of the section follow from it
         for key in values
         if len(values[key]) == len(before[key]) == 1
         and values[key] != before[key] != {repr(_ABSENT)}
         and key != "seed"
         and (key in _CHOICES or key.partition(".")[0] not in followed)
-    ]
+    )
+    return list(dict.fromkeys(differing))
 
 
 def _value(config: Mapping[str, Any], key: str) -> Any:
