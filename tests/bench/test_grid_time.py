@@ -3,8 +3,9 @@
 import pytest
 
 from superdyn.bench import grid
+from superdyn.bench.rivals.pack import Pack
 from superdyn.bench.table import table
-from superdyn.bench.timing import rates
+from superdyn.bench.timing import Job, rates
 
 
 def test_a_pack_holds_every_decay_and_exponent_of_the_full_grid():
@@ -37,6 +38,7 @@ def test_the_table_says_how_long_the_grid_takes():
 
 
 def test_a_pack_is_trained_and_timed():
-    job = grid.grid_job(4, "cpu", "smoke")
-    job.train(2)
-    assert all(rate > 0 for rate in rates(job, 1, 0.0, 2))
+    workload = grid.GridWorkload(4, "smoke")
+    pack = Pack(workload, "cpu")
+    pack.steps_only(2)
+    assert all(rate > 0 for rate in rates(Job(pack.steps_only, float(workload.runs)), 1, 0.0, 2))

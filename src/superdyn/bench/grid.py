@@ -5,47 +5,38 @@ widest; a step's time grows about evenly between them.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from math import prod
 from typing import Any
 
-import torch
 from hydra import compose, initialize_config_dir
 
-from superdyn.bench.timing import Job
 from superdyn.conf_path import conf_path
 from superdyn.config import RunConfig
-from superdyn.features.datamodule import Chunk, FeatureDataModule
 from superdyn.hydra_app import register_with_hydra
 from superdyn.sweeps.resolvers import to_run_config
-from superdyn.training.module import SuperpositionModule
-
-_CHUNK = 64
-"""Steps that are handed to the module at a time."""
 
 _MEMBERS = ("optimizer.weight_decay", "data.data_exponent")
 
 
-def grid_job(width: int, device: str, tier: str = "full") -> Job:
-    """The training of the grid's pack of this width, drawing included; it goes on from where its parameters are."""
-    configs = pack_of(tier, width, device)
-    module = SuperpositionModule(configs).to(device)
-    module.on_fit_start()
-    steps_in_all = configs[0].trainer.max_steps
-    draws = FeatureDataModule(configs, [0, steps_in_all]).stream.draws
-    done = 0
+@dataclass(frozen=True)
+class GridWorkload:
+    """The grid's pack of one width, for `rivals/pack.py`."""
 
-    def train(steps: int) -> None:
-        nonlocal done
-        for start in range(0, steps, _CHUNK):
-            first = done if done + _CHUNK <= steps_in_all else 0  # the rates of the first steps once more
-            done = first + min(_CHUNK, steps - start)
-            module.train_chunk(Chunk(first, done, draws))
-        if device == "cuda":
-            torch.cuda.synchronize()
+    width: int
+    tier: str = "full"
 
-    return Job(train, float(len(configs)))
+    @property
+    def runs(self) -> int:
+        """Members of the pack."""
+        return _members_and_steps(self.tier)[0]
+
+    def config(self, run: int, steps: int = 1, device: str = "cpu") -> RunConfig:
+        """Of one member that trains so many steps."""
+        config = pack_of(self.tier, self.width, device)[run]
+        return config.model_copy(update={"trainer": config.trainer.model_copy(update={"max_steps": steps})})
 
 
 def whole_grid(rates: Mapping[int, float], tier: str = "full") -> dict[str, Any]:
@@ -73,6 +64,7 @@ def _members_and_steps(tier: str) -> tuple[int, int]:
     return prod(len(swept[key].split(",")) for key in _MEMBERS), _composed(f"tier={tier}").trainer.max_steps
 
 
+@cache
 def pack_of(tier: str, width: int, device: str) -> list[RunConfig]:
     """The members of the grid's pack of this width."""
     accelerator = "gpu" if device == "cuda" else "cpu"

@@ -90,6 +90,10 @@ def growing(
     yield from measured(suite.facts_before(quick, device))
     pool = ProcessPoolExecutor(1, get_context("spawn"))
     beside = {name: pool.submit(fact) for name, fact in suite.facts_beside(quick, device).items() if name not in record}
+
+    def finished() -> dict[str, Any]:
+        return {name: found.result() for name, found in beside.items() if found.done()}
+
     tasks = suite.tasks(quick, device)
     _share(record, suite, tasks)
     yield record
@@ -99,12 +103,11 @@ def growing(
         for (workload, rival), result in together(suite.__name__, suite.UNIT, device, group, deadline):
             _entry(record, suite, workload)["results"][rival] = result
             _share(record, suite, tasks)
-            record |= {name: found.result() for name, found in beside.items() if found.done()}
+            record |= finished()
             yield record
-    for name, found in beside.items():
-        if found.done() and name not in record:
-            record[name] = found.result()
-            yield record
+    if late := finished():
+        record |= late
+        yield record
     pool.shutdown(wait=False, cancel_futures=True)
     yield from measured(suite.facts_after(quick, device))
 

@@ -41,9 +41,11 @@ def workloads(quick: bool, device: str) -> list[Workload]:
 def job(rival: str, workload: dict[str, Any], device: str) -> Job:
     """How a rival trains: one run, or all runs where it trains them together."""
     if "grid_width" in workload:
-        from superdyn.bench.grid import grid_job
+        from superdyn.bench.grid import GridWorkload
+        from superdyn.bench.rivals.pack import Pack
 
-        return grid_job(workload["grid_width"], device)
+        grid = GridWorkload(workload["grid_width"])
+        return Job(Pack(grid, device).steps_only, float(grid.runs))
     load = Workload(**workload)
     if rival.startswith("jax"):
         from superdyn.bench.rivals.jax_scan import JaxScan
@@ -87,15 +89,14 @@ def tasks(quick: bool, device: str) -> list[tuple[dict[str, Any], str]]:
     first = [task for task in _most_telling() if task in found]
     later = [(load.__dict__, rival) for load, rival in found if (load, rival) not in first]
     later.sort(key=lambda task: task[1] == "jax rbg")
-    grid = [] if quick else [({"grid_width": width}, "superdyn") for width in grid_ends()]
-    return [*((load.__dict__, rival) for load, rival in first), *grid, *later]
+    return [*((load.__dict__, rival) for load, rival in first), *([] if quick else _grid_ends()), *later]
 
 
-def grid_ends() -> tuple[int, int]:
+def _grid_ends() -> list[tuple[dict[str, Any], str]]:
     """The narrowest and the widest pack of the autoencoders' grid."""
     from superdyn.bench.grid import widths
 
-    return widths()[0], widths()[-1]
+    return [({"grid_width": width}, "superdyn") for width in (widths()[0], widths()[-1])]
 
 
 def at_once(workload: dict[str, Any], device: str) -> int:
@@ -130,7 +131,7 @@ def facts_before(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
     """The speed of one product, and on a CPU that all train the same model."""
     from superdyn.bench.hardware import product_flops
 
-    return {"peak_flops": lambda: product_flops(device)} | ({} if device == "cuda" else _equality())
+    return {"peak_flops": lambda: product_flops(device)} | (_equality() if device == "cpu" else {})
 
 
 def facts_beside(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
@@ -140,11 +141,11 @@ def facts_beside(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
 
 def facts_after(quick: bool, device: str) -> dict[str, Callable[[], Any]]:
     """On a CPU what Lightning costs and exact gradients save."""
+    if device == "cuda":
+        return {}
     from superdyn.bench.exact import exact_against_sampled
     from superdyn.bench.tax import lightning_tax
 
-    if device == "cuda":
-        return {}
     return {"lightning_tax": lightning_tax, "exact_against_sampled": lambda: exact_against_sampled(device)}
 
 

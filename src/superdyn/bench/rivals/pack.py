@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from superdyn.bench.grid import GridWorkload
 from superdyn.bench.language_workload import LanguageWorkload
 from superdyn.bench.workload import Workload
 from superdyn.config import RunConfig
@@ -29,7 +30,7 @@ _MOST_STEPS = 2**17
 class Pack:
     """All runs of a workload together."""
 
-    def __init__(self, workload: Workload | LanguageWorkload, device: str):
+    def __init__(self, workload: Workload | LanguageWorkload | GridWorkload, device: str):
         self.workload, self.device = workload, device
         self._module: SuperpositionModule | None = None
 
