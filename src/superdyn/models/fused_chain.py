@@ -16,7 +16,7 @@ from superdyn.features.batches import SparseBatch
 from superdyn.features.sampler import GROUP
 from superdyn.kernels import AVAILABLE
 from superdyn.models.gradients import Gradients
-from superdyn.models.product import rounds
+from superdyn.models.product import dense_members, rounds
 from superdyn.models.weights import Weights
 
 _LARGEST = 128 * 64
@@ -91,7 +91,7 @@ def chain_parts(
     from superdyn.kernels.chain import chain_of_samples
 
     outputs = _outputs(encoder, decoder, core, bias, samples, trains_embedding)
-    matrices = [_dense(part) for part in (encoder, decoder, core, bias)]
+    matrices = [None if part is None else dense_members(part) for part in (encoder, decoder, core, bias)]
     n_slots = 0
     if places is not None:
         x = encoder.new_empty(len(encoder), samples, encoder.shape[2])
@@ -133,8 +133,3 @@ def _padded(encoder: Tensor) -> tuple[int, int]:
     """Features and width as powers of two, of 16 at least, as the units that multiply take them."""
     width, n_features = encoder.shape[1:]
     return max(16, 1 << (n_features - 1).bit_length()), max(16, 1 << (width - 1).bit_length())
-
-
-def _dense(part: Tensor | None) -> Tensor | None:
-    """With one member's entries side by side."""
-    return part if part is None or part[0].is_contiguous() else part.contiguous()

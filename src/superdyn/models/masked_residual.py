@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from superdyn.kernels import AVAILABLE
+from superdyn.models.product import dense_members
 
 _LONGEST, _ENTRIES, _WARPS = 1024, 4096, 8
 """Most features, and entries, that a program holds at a time, and how many warps share them (the fastest of eleven at
@@ -39,7 +40,7 @@ def masked_residual(
 
     output, importance = output.contiguous(), importance.contiguous()
     x = None if x is None else x.contiguous()
-    bias = bias if bias is None or bias[0].is_contiguous() else bias.contiguous()
+    bias = None if bias is None else dense_members(bias)
     delta, bias_parts, energy_parts = outputs = _outputs(output)
     runs, samples, n = output.shape
     parts, (rows, tile) = len(bias_parts), _block(n)

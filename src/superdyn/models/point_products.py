@@ -14,7 +14,7 @@ from torch import Tensor
 from superdyn.features.batches import SparseBatch
 from superdyn.features.sampler import GROUP
 from superdyn.kernels import AVAILABLE
-from superdyn.models.product import rounds
+from superdyn.models.product import dense_members, rounds
 
 _SLOTS, _WIDTH = 32, 32
 """Points and hidden units that a program works on at a time."""
@@ -40,7 +40,7 @@ def serves(batch: SparseBatch, weight: Tensor) -> bool:
 @torch.library.custom_op("superdyn::encode_points", mutates_args=())
 def encode_points(places: torch.Tensor, values: torch.Tensor, weight: torch.Tensor, samples: int) -> torch.Tensor:
     """W x (r s k) of the points (m) of a step."""
-    weight = weight if weight[0].is_contiguous() else weight.contiguous()
+    weight = dense_members(weight)
     hidden = weight.new_zeros(len(weight), samples, weight.shape[1])
     _add_products(places, values, weight, hidden, weight, encodes=True)
     return hidden

@@ -137,6 +137,11 @@ def _aligned(x: Tensor) -> Tensor:
     return x.clone(memory_format=torch.preserve_format)
 
 
+def dense_members(x: Float[Tensor, "r ..."]) -> Float[Tensor, "r ..."]:
+    """With one member's entries side by side, as a kernel counts them; a copy only if they are not."""
+    return x if x[0].is_contiguous() else x.contiguous()
+
+
 def autocast_operands(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Both in autocast's precision where it is on, so that the backward products, outside of it, find one type."""
     device = a.device.type
