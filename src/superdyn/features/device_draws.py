@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig, TrainerConfig
 from superdyn.features.generator import BLOCK_WORDS, Stream
+from superdyn.features.group_draws import GroupTables, draw_groups
 from superdyn.features.last_of_cell import last_of_cell
-from superdyn.features.philox import philox_uniforms, signed
+from superdyn.features.philox import signed
 from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler
 
 QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -55,8 +56,8 @@ class DeviceDraws(nn.Module):
     keys: Int64[Tensor, "r 2"]
     blocks: Int64[Tensor, "r"]
     caps: Int64[Tensor, "r"]
-    count_cdf: Float[Tensor, "r w"]
-    rates: Float[Tensor, "r n"]
+    count_cdf: Float64[Tensor, "r w"]
+    rates: Float64[Tensor, "r n"]
 
     def __init__(self, configs: Sequence[RunConfig], dtype: torch.dtype):
         super().__init__()
@@ -84,25 +85,11 @@ class DeviceDraws(nn.Module):
     @torch.no_grad()
     def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
         """Active cells of the steps first_step … first_step + n_steps − 1."""
-        cap, per_step = self.largest_cap, self.batch_size // GROUP
-        groups = first_step * per_step + torch.arange(n_steps * per_step, device=self.keys.device)
-        block = groups[:, None] * self.blocks[:, None, None] + torch.arange(
-            self.largest_blocks, device=self.keys.device
-        )
-        key = self.keys[:, :, None, None].expand(-1, -1, *block.shape[1:])
-        u = philox_uniforms(block, key[:, 0], key[:, 1]).flatten(2)
-        counts = torch.searchsorted(self.count_cdf, u[:, :, 0].contiguous(), right=True)
-        rank = torch.arange(cap, device=u.device)
-        place = u[:, :, 1 : 1 + cap] * GROUP
-        value_word = (rank + 1 + self.caps[:, None, None]).expand(-1, u.shape[1], -1)
-        value = u.gather(2, value_word.clamp(max=u.shape[2] - 1))
-        sample = place.long()
-        total = self.rates[:, -1, None, None]
-        feature = torch.searchsorted(self.rates, ((place - sample) * total).flatten(1), right=True).view_as(sample)
-        cell = sample * self.n_features + feature.clamp(max=self.n_features - 1)
-        kept = last_of_cell(cell, counts, GROUP * self.n_features)
-        value = self._quantile(value.clamp(min=SMALLEST)).to(self.dtype)
-        return self._by_step(cell, value, kept, n_steps)
+        tables = GroupTables(self.keys, self.blocks, self.caps, self.count_cdf, self.rates)
+        cells, u, counts = draw_groups(tables, first_step, self.batch_size // GROUP, n_steps)
+        kept = last_of_cell(cells, counts, GROUP * self.n_features)
+        values = self._quantile(u.clamp(min=SMALLEST)).to(self.dtype)
+        return self._by_step(cells, values, kept, n_steps)
 
     def _by_step(self, cell: Tensor, value: Tensor, kept: Tensor, n_steps: int) -> DevicePoints:
         """Places in the (R, S, N) of a step from cells of groups."""

@@ -1,10 +1,82 @@
-"""The Triton kernel of `features/last_of_cell.py`; imported where it runs, as torch for the CPU comes without Triton.
+"""Triton kernels that draw points, of `features/group_draws.py` and `features/last_of_cell.py`.
 
-Axis legend: `m` point.
+Imported where they run, as torch for the CPU comes without Triton. Axis legend: `w` word, `m` point.
 """
 
 import triton  # pyright: ignore[reportMissingImports]
 import triton.language as tl  # pyright: ignore[reportMissingImports]
+
+_MULTIPLIER_0: tl.constexpr = tl.constexpr(0xD2E7470EE14C6C93)
+_MULTIPLIER_1: tl.constexpr = tl.constexpr(0xCA5A826395121157)
+_WEYL_0: tl.constexpr = tl.constexpr(0x9E3779B97F4A7C15)
+_WEYL_1: tl.constexpr = tl.constexpr(0xBB67AE8584CAA73B)
+"""Of Philox4x64-10, as in `features/philox.py`."""
+
+
+@triton.jit
+def _uniform(first_block, word, key_0, key_1):
+    """The uniform number in [0, 1) of each word (w), counted from a block of four; a multiple of 2^-53."""
+    x0 = (first_block + word // 4).to(tl.uint64)
+    x1 = tl.zeros_like(x0)
+    x2 = x1
+    x3 = x1
+    key_0 = x1 + key_0
+    key_1 = x1 + key_1
+    for _ in tl.static_range(10):
+        high_0 = tl.umulhi(x0, tl.full(x0.shape, _MULTIPLIER_0, tl.uint64))
+        high_1 = tl.umulhi(x2, tl.full(x0.shape, _MULTIPLIER_1, tl.uint64))
+        low_0 = x0 * tl.full(x0.shape, _MULTIPLIER_0, tl.uint64)
+        low_1 = x2 * tl.full(x0.shape, _MULTIPLIER_1, tl.uint64)
+        x0 = high_1 ^ x1 ^ key_0
+        x1 = low_1
+        x2 = high_0 ^ x3 ^ key_1
+        x3 = low_0
+        key_0 += tl.full(x0.shape, _WEYL_0, tl.uint64)
+        key_1 += tl.full(x0.shape, _WEYL_1, tl.uint64)
+    lane = word % 4
+    bits = tl.where(lane < 2, tl.where(lane == 0, x0, x1), tl.where(lane == 2, x2, x3))
+    return (bits >> 11).to(tl.float64) * 1.1102230246251565e-16
+
+
+@triton.jit
+def _not_above(table, u, LENGTH, BITS: tl.constexpr):
+    """How many entries of an ascending table are at most u: bit by bit, from the highest."""
+    found = tl.zeros(u.shape, dtype=tl.int64)
+    for i in tl.static_range(BITS):
+        trial = found + (1 << (BITS - 1 - i))
+        inside = trial <= LENGTH
+        entry = tl.load(table + trial - 1, mask=inside, other=0.0)
+        found = tl.where(inside & (entry <= u), trial, found)
+    return found
+
+
+@triton.jit
+def points_of_group(
+    first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, per_step, n_groups,
+    N_POINTS: tl.constexpr, N_FEATURES: tl.constexpr, COUNT_BITS: tl.constexpr, FEATURE_BITS: tl.constexpr,
+    GROUP: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Cells and uniforms of a block of a group's points, and the group's count."""
+    row = tl.program_id(0).to(tl.int64)
+    run = row // n_groups
+    group = tl.load(first_step) * per_step + row % n_groups
+    key_0 = tl.load(keys + 2 * run).to(tl.uint64)
+    key_1 = tl.load(keys + 2 * run + 1).to(tl.uint64)
+    first_block = group * tl.load(blocks + run)
+    m = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK).to(tl.int64)
+    place = _uniform(first_block, 1 + m, key_0, key_1) * GROUP
+    sample = place.to(tl.int64)
+    run_rates = rates + run * N_FEATURES
+    total = tl.load(run_rates + N_FEATURES - 1)
+    feature = _not_above(run_rates, (place - sample.to(tl.float64)) * total, N_FEATURES, FEATURE_BITS)
+    cell = sample * N_FEATURES + tl.minimum(feature, N_FEATURES - 1)
+    tl.store(cells + row * N_POINTS + m, cell, mask=m < N_POINTS)
+    u = _uniform(first_block, 1 + tl.load(caps + run) + m, key_0, key_1)
+    tl.store(uniforms + row * N_POINTS + m, u, mask=m < N_POINTS)
+    if tl.program_id(1) == 0:
+        first_word = _uniform(first_block, tl.zeros([1], dtype=tl.int64), key_0, key_1)
+        count = _not_above(count_cdf + run * (N_POINTS + 1), first_word, N_POINTS + 1, COUNT_BITS)
+        tl.store(counts + row + tl.zeros([1], dtype=tl.int64), count)
 
 
 @triton.jit

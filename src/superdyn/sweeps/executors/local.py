@@ -25,7 +25,7 @@ from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.slots import Slot, slots_of
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.packing import split_groups
+from superdyn.sweeps.packing import pack_groups, split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.ranks.group import start_worker
 from superdyn.sweeps.workers.task import Task
@@ -67,7 +67,7 @@ class LocalProcesses:
         """
         self._points = points
         self._gone.update((status.pid, status.began) for _, status in self._ended())
-        idle = self._slots[: len(split_groups(points, len(self._slots)))]
+        idle = self._slots[: len(split_groups(points, parts_of(points, self._slots)))]
         next_start = 0.0
         with _sigterm_as_exit(), self._board:
             try:
@@ -84,7 +84,8 @@ class LocalProcesses:
 
     def _worker(self, slot: Slot) -> Worker:
         share = 1.0 / self._settings.slots if slot.on_gpu else 1.0 / len(self._slots)
-        task = Task.of(self._launch, self._points, len(self._slots), share, self._attempts.pack_limit)
+        parts = parts_of(self._points, self._slots)
+        task = Task.of(self._launch, self._points, parts, share, self._attempts.pack_limit)
         path = task.write(self._folder / f"{next(self._numbers):04d}.json")
         log = path.with_suffix(".log")
         with log.open("wb") as out:
@@ -159,6 +160,18 @@ class LocalProcesses:
                 worker.process.wait()
             _close(worker)
         self._at_work.clear()
+
+
+def parts_of(points: Sequence[Point], slots: Sequence[Slot]) -> int:
+    """Into how many packs runs of one shape are cut, so that the workers of these slots share them.
+
+    On a CPU each worker gets some of every shape. On GPUs each device does: slots of one device are there to compile
+    and fit beside one another, and two packs of half the size would compile twice. More only where slots had none.
+    """
+    if not slots[0].on_gpu:
+        return len(slots)
+    devices = {slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots}
+    return max(len(devices), -(-len(slots) // len(pack_groups(points))))
 
 
 @contextmanager
