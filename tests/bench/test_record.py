@@ -50,6 +50,27 @@ def test_competitors_that_are_done_are_kept_and_those_that_failed_tried_again(mo
     assert again["product"] == 1.0
 
 
+def test_only_what_is_chosen_is_measured(monkeypatch):
+    def together(_, unit, device, group, deadline):
+        yield from (((load, rival), {unit: RATE, "cold_start_s": 1.0, "peak_memory_mib": 1.0}) for load, rival in group)
+
+    monkeypatch.setattr(record, "together", together)
+    only = [{"runs": "64", "n_features": "128"}, {"grid_width": "10"}]
+    *_, last = record.growing({"comparisons": []}, suite(students), False, "cuda", math.inf, only=only)
+    loads = [entry["workload"] for entry in last["comparisons"]]
+    measured = {
+        load.get("grid_width", load.get("runs")): set(e["results"])
+        for load, e in zip(loads, last["comparisons"], strict=True)
+    }
+    assert measured.keys() == {64, 1, 10}
+    loops = set(students.ONE_BY_ONE)
+    assert measured[64] >= {"superdyn", *loops}  # measured at R = 1, which is their speed at every R
+    assert measured[1] == loops
+    assert all(load.get("n_features", 128) == 128 for load in loads)
+    with pytest.raises(SystemExit, match=r"--only runs=3: no competitor .* the keys are .*n_features.*runs"):
+        record.chosen(students.tasks(False, "cuda"), [{"runs": "3"}])
+
+
 def test_after_the_deadline_nothing_is_begun():
     assert not any(e["results"] for e in grown(students, {"comparisons": []}, -math.inf)["comparisons"])
 

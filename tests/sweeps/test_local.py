@@ -12,10 +12,13 @@ from sweeps.faulty import FAULTY
 from sweeps.test_faults import assert_same_sweep
 
 from superdyn.config import ConfigError
+from superdyn.runs.folder import RunFolder
 from superdyn.runs.process import is_alive
 from superdyn.runs.sweep_folder import run_folders
 from superdyn.sweeps.executors import slots
+from superdyn.sweeps.executors.local import parts_of
 from superdyn.sweeps.executors.slots import slots_of
+from superdyn.sweeps.points import Point
 
 GRID = ["seed=0,1,2,3", "optimizer=sgd,adam", "trainer.max_steps=40", "optimizer.lr=0.05"]
 LOCAL = ["launcher=local", "launcher.slots=2", "launcher.stagger_seconds=0"]
@@ -130,6 +133,21 @@ def test_gpu_slots_see_their_own_device(make_config, monkeypatch):
     assert seen == ["1", "3", "5", "1", "3", "5"]
     with pytest.raises(ConfigError, match=r"launcher.devices=9.*4 GPUs are visible"):
         slots_of(make_config(trainer__accelerator="auto", launcher__devices=9))
+
+
+def test_slots_of_one_gpu_cut_no_pack_that_has_another_shape_beside_it(make_config, tmp_path, monkeypatch):
+    def points(widths):
+        configs = [make_config(seed=seed, model__width=width) for width in widths for seed in range(4)]
+        return [Point((), config, RunFolder(tmp_path)) for config in configs]
+
+    def slots_with(gpus, accelerator="auto"):
+        monkeypatch.setattr(slots, "_visible_gpus", lambda: [str(i) for i in range(gpus)])
+        return slots_of(make_config(trainer__accelerator=accelerator, launcher__name="local", launcher__slots=2))
+
+    assert parts_of(points([8, 12]), slots_with(1)) == 1
+    assert parts_of(points([8]), slots_with(1)) == 2
+    assert parts_of(points([8, 12]), slots_with(3)) == 3
+    assert parts_of(points([8, 12]), slots_with(0, "cpu")) == 2
 
 
 @pytest.mark.slow

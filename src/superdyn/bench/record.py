@@ -11,7 +11,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -39,6 +39,11 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the smallest workloads only")
     parser.add_argument("--out", default="bench", help="writes OUT.json and OUT.md; goes on with what is in OUT.json")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after them begin nothing")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="KEY=VALUE,…", type=_chosen,
+        help="competitors and workloads that have these values, such as runs=64,n_features=128,rival=superdyn; "
+        "several times: those of any",
+    )  # fmt: skip
     parser.add_argument("--alone", action="store_true", help="on a GPU too, get ready one by one: true cold starts")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that what it started is ended
@@ -48,7 +53,8 @@ def main() -> None:
     out, deadline = Path(options.out), time.monotonic() + 60 * options.minutes
     record = {"command": command} | begun(out.with_suffix(".json"), head)
     text = drawn(record)
-    for grown in growing(record, suite, options.quick, options.device, deadline, alone=options.alone):
+    choice = {"only": options.only, "alone": options.alone}
+    for grown in growing(record, suite, options.quick, options.device, deadline, **choice):
         text = drawn(grown)
         for suffix, content in ((".json", json.dumps(grown, indent=1) + "\n"), (".md", text)):
             write_text_atomically(out.with_suffix(suffix), content)
@@ -73,13 +79,45 @@ def begun(path: Path, head: dict[str, str]) -> dict[str, Any]:
     return record
 
 
+def _chosen(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(key and equals for key, equals, _ in pairs):
+        raise argparse.ArgumentTypeError(f"{text!r}: wants KEY=VALUE, several with commas between them")
+    return {key: value for key, _, value in pairs}
+
+
+def chosen(tasks: Sequence[Task], only: Sequence[Mapping[str, str]]) -> list[Task]:
+    """The tasks that have the values of any of these choices; all where there is none.
+
+    Raises:
+        SystemExit: a choice takes none.
+    """
+    known = [(task, {key: str(value) for key, value in (task[0] | {"rival": task[1]}).items()}) for task in tasks]
+    for choice in only:
+        if not any(choice.items() <= values.items() for _, values in known):
+            keys = ", ".join(sorted({key for _, values in known for key in values}))
+            asked = ",".join(f"{key}={value}" for key, value in choice.items())
+            sys.exit(f"--only {asked}: no competitor has these values; the keys are {keys}")
+    return [task for task, values in known if not only or any(choice.items() <= values.items() for choice in only)]
+
+
 def growing(
-    record: dict[str, Any], suite: Suite, quick: bool, device: str, deadline: float, *, alone: bool = False
+    record: dict[str, Any],
+    suite: Suite,
+    quick: bool,
+    device: str,
+    deadline: float,
+    *,
+    only: Sequence[Mapping[str, str]] = (),
+    alone: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """The record after everything that is added to it; failed competitors are tried again, the others kept.
 
-    `alone`: no two competitors get ready together.
+    Args:
+        only: choices of competitors and workloads, see `chosen`.
+        alone: no two competitors get ready together.
     """
+    tasks = chosen(suite.tasks(quick, device), only)
 
     def measured(facts: Facts) -> Iterator[dict[str, Any]]:
         for name, measure in facts.items():
@@ -94,7 +132,6 @@ def growing(
     def finished() -> dict[str, Any]:
         return {name: found.result() for name, found in beside.items() if found.done()}
 
-    tasks = suite.tasks(quick, device)
     _share(record, suite, tasks)
     yield record
     for group in _groups(_missing(record, suite, tasks), lambda load: 1 if alone else suite.at_once(load, device)):
@@ -114,7 +151,10 @@ def growing(
 
 def _missing(record: dict[str, Any], suite: Suite, tasks: Sequence[Task]) -> list[Task]:
     """What is to be measured and has not been, or has failed."""
-    own = [(load, rival) for load, rival in tasks if load.get("runs", 1) == 1 or rival not in suite.ONE_BY_ONE]
+    own: list[Task] = []
+    for load, rival in tasks:
+        task = (load | {"runs": 1}, rival) if "runs" in load and rival in suite.ONE_BY_ONE else (load, rival)
+        own += [task] if task not in own else []
     results = [(_entry(record, suite, load)["results"].get(rival), (load, rival)) for load, rival in own]
     return [task for result, task in results if result is None or "error" in result]
 

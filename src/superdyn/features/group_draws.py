@@ -16,8 +16,8 @@ from superdyn.features.philox import philox_uniforms
 from superdyn.features.sampler import GROUP
 from superdyn.kernels import AVAILABLE
 
-_POINTS = 256
-"""Of a group that a program of the kernel draws."""
+_BLOCKS = 64
+"""Of four words each, that a program of the kernel draws."""
 
 
 class GroupTables(NamedTuple):
@@ -92,15 +92,15 @@ def drawn_by_kernel(
     n_steps: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`draw_groups` by Triton's kernel; points past a member's cap have cells and uniforms that mean nothing."""
-    from superdyn.kernels.draws import points_of_group
+    from superdyn.kernels.draws import points_of_words
 
     cells, uniforms, counts = _outputs(keys, count_cdf, per_step * n_steps)
-    n_words, n = count_cdf.shape[1], rates.shape[1]
-    grid = (counts.numel(), -(-cells.shape[2] // _POINTS))
-    points_of_group[grid](  # pyright: ignore[reportIndexIssue]
+    cap, n = cells.shape[2], rates.shape[1]
+    grid = (counts.numel(), -(-(1 + 2 * cap) // (BLOCK_WORDS * _BLOCKS)))
+    points_of_words[grid](  # pyright: ignore[reportIndexIssue]
         first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, per_step, per_step * n_steps,
-        N_POINTS=cells.shape[2], N_FEATURES=n, COUNT_BITS=n_words.bit_length(), FEATURE_BITS=n.bit_length(),
-        GROUP=GROUP, BLOCK=min(_POINTS, max(32, 1 << (cells.shape[2] - 1).bit_length())),
+        N_POINTS=cap, N_FEATURES=n, COUNT_BITS=(cap + 1).bit_length(), FEATURE_BITS=n.bit_length(), GROUP=GROUP,
+        BLOCKS=_BLOCKS, num_warps=2,
     )  # fmt: skip
     return cells, uniforms, counts
 

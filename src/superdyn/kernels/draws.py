@@ -14,69 +14,76 @@ _WEYL_1: tl.constexpr = tl.constexpr(0xBB67AE8584CAA73B)
 
 
 @triton.jit
-def _uniform(first_block, word, key_0, key_1):
-    """The uniform number in [0, 1) of each word (w), counted from a block of four; a multiple of 2^-53."""
-    x0 = (first_block + word // 4).to(tl.uint64)
+def _uniforms(block, key_0, key_1):
+    """The four uniform numbers in [0, 1) of each block (w / 4), in turn (w); multiples of 2^-53."""
+    x0 = block.to(tl.uint64)
     x1 = tl.zeros_like(x0)
     x2 = x1
     x3 = x1
     key_0 = x1 + key_0
     key_1 = x1 + key_1
+    multiplier_0 = tl.full(x0.shape, _MULTIPLIER_0, tl.uint64)
+    multiplier_1 = tl.full(x0.shape, _MULTIPLIER_1, tl.uint64)
     for _ in tl.static_range(10):
-        high_0 = tl.umulhi(x0, tl.full(x0.shape, _MULTIPLIER_0, tl.uint64))
-        high_1 = tl.umulhi(x2, tl.full(x0.shape, _MULTIPLIER_1, tl.uint64))
-        low_0 = x0 * tl.full(x0.shape, _MULTIPLIER_0, tl.uint64)
-        low_1 = x2 * tl.full(x0.shape, _MULTIPLIER_1, tl.uint64)
+        high_0 = tl.umulhi(x0, multiplier_0)
+        high_1 = tl.umulhi(x2, multiplier_1)
+        low_0 = x0 * multiplier_0
+        low_1 = x2 * multiplier_1
         x0 = high_1 ^ x1 ^ key_0
         x1 = low_1
         x2 = high_0 ^ x3 ^ key_1
         x3 = low_0
         key_0 += tl.full(x0.shape, _WEYL_0, tl.uint64)
         key_1 += tl.full(x0.shape, _WEYL_1, tl.uint64)
-    lane = word % 4
-    bits = tl.where(lane < 2, tl.where(lane == 0, x0, x1), tl.where(lane == 2, x2, x3))
-    return (bits >> 11).to(tl.float64) * 1.1102230246251565e-16
+    words = tl.join(tl.join(x0, x2), tl.join(x1, x3)).reshape(4 * block.shape[0])
+    return (words >> 11).to(tl.float64) * 1.1102230246251565e-16
 
 
 @triton.jit
-def _not_above(table, u, LENGTH, BITS: tl.constexpr):
-    """How many entries of an ascending table are at most u: bit by bit, from the highest."""
+def _not_above(table, u, wanted, LENGTH, BITS: tl.constexpr):
+    """How many entries of an ascending table are at most u, where wanted: bit by bit, from the highest."""
     found = tl.zeros(u.shape, dtype=tl.int64)
     for i in tl.static_range(BITS):
         trial = found + (1 << (BITS - 1 - i))
-        inside = trial <= LENGTH
+        inside = wanted & (trial <= LENGTH)
         entry = tl.load(table + trial - 1, mask=inside, other=0.0)
         found = tl.where(inside & (entry <= u), trial, found)
     return found
 
 
 @triton.jit
-def points_of_group(
+def points_of_words(
     first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, per_step, n_groups,
     N_POINTS: tl.constexpr, N_FEATURES: tl.constexpr, COUNT_BITS: tl.constexpr, FEATURE_BITS: tl.constexpr,
-    GROUP: tl.constexpr, BLOCK: tl.constexpr,
+    GROUP: tl.constexpr, BLOCKS: tl.constexpr,
 ):  # fmt: skip
-    """Cells and uniforms of a block of a group's points, and the group's count."""
+    """What some words of a group stand for: the first is its count, as many as its cap are cells, then uniforms."""
     row = tl.program_id(0).to(tl.int64)
     run = row // n_groups
     group = tl.load(first_step) * per_step + row % n_groups
     key_0 = tl.load(keys + 2 * run).to(tl.uint64)
     key_1 = tl.load(keys + 2 * run + 1).to(tl.uint64)
-    first_block = group * tl.load(blocks + run)
-    m = tl.program_id(1) * BLOCK + tl.arange(0, BLOCK).to(tl.int64)
-    place = _uniform(first_block, 1 + m, key_0, key_1) * GROUP
+    cap = tl.load(caps + run)
+    first = tl.program_id(1) * BLOCKS
+    u = _uniforms(group * tl.load(blocks + run) + first + tl.arange(0, BLOCKS).to(tl.int64), key_0, key_1)
+    word = 4 * first + tl.arange(0, 4 * BLOCKS)
+
+    is_count = word == 0
+    count = _not_above(count_cdf + run * (N_POINTS + 1), u, is_count, N_POINTS + 1, COUNT_BITS)
+    tl.store(counts + row + 0 * word, count, mask=is_count)
+
+    is_place = (word >= 1) & (word <= cap)
+    place = u * GROUP
     sample = place.to(tl.int64)
     run_rates = rates + run * N_FEATURES
     total = tl.load(run_rates + N_FEATURES - 1)
-    feature = _not_above(run_rates, (place - sample.to(tl.float64)) * total, N_FEATURES, FEATURE_BITS)
+    within = (place - sample.to(tl.float64)) * total
+    feature = _not_above(run_rates, within, is_place, N_FEATURES, FEATURE_BITS)
     cell = sample * N_FEATURES + tl.minimum(feature, N_FEATURES - 1)
-    tl.store(cells + row * N_POINTS + m, cell, mask=m < N_POINTS)
-    u = _uniform(first_block, 1 + tl.load(caps + run) + m, key_0, key_1)
-    tl.store(uniforms + row * N_POINTS + m, u, mask=m < N_POINTS)
-    if tl.program_id(1) == 0:
-        first_word = _uniform(first_block, tl.zeros([1], dtype=tl.int64), key_0, key_1)
-        count = _not_above(count_cdf + run * (N_POINTS + 1), first_word, N_POINTS + 1, COUNT_BITS)
-        tl.store(counts + row + tl.zeros([1], dtype=tl.int64), count)
+    tl.store(cells + row * N_POINTS + word - 1, cell, mask=is_place)
+
+    is_value = (word > cap) & (word <= 2 * cap)
+    tl.store(uniforms + row * N_POINTS + word - 1 - cap, u, mask=is_value)
 
 
 @triton.jit
