@@ -35,5 +35,5 @@ for n, densities, first in ((45, (0.2, 1.0, 3.0), 0), (1, (0.01, 0.5, 0.02), 7),
 def test_a_kernel_draws_the_words_counts_and_cells_of_torch():
     caps = [int(cap) for cap in interpreted(INTERPRETED).split()]
     assert len(caps) == 3
-    assert min(caps) < 32
-    assert max(caps) > 256  # more than one program draws
+    assert min(caps) < 128  # one program
+    assert max(caps) > 256  # several
