@@ -28,14 +28,17 @@ def written_out(points, shape):
     return x[:, :-1].view(-1, *shape)
 
 
-@pytest.mark.parametrize("law", sorted(QUANTILES))
-def test_the_batches_are_those_of_the_host(law, run_config):
+@pytest.mark.parametrize(
+    ("law", "batch_size"),
+    [*((law, 128) for law in sorted(QUANTILES)), *(("uniform", size) for size in (1, 32, 64, 65, 96, 100, 200))],
+)
+def test_the_batches_are_those_of_the_host(law, batch_size, run_config):
     configs = [
-        run_config(top={"seed": s}, value_law=law, density=0.4 * s + 0.2, data_exponent=0.5 + s, batch_size=128)
+        run_config(top={"seed": s}, value_law=law, density=0.4 * s + 0.2, data_exponent=0.5 + s, batch_size=batch_size)
         for s in range(3)
     ]
     assert all(can_draw_on_device(config) for config in configs)
-    x = written_out(DeviceDraws(configs, torch.float64).points(9, 5), (3, 128, configs[0].data.n_features))
+    x = written_out(DeviceDraws(configs, torch.float64).points(9, 5), (3, batch_size, configs[0].data.n_features))
     for r, config in enumerate(configs):
         host = make_sampler(config.data, config.seed).draw(Stream.TRAIN, 9, 5, dtype=np.float64)
         np.testing.assert_array_equal(x[:, r].numpy() != 0, host != 0)
@@ -44,7 +47,7 @@ def test_the_batches_are_those_of_the_host(law, run_config):
 
 @pytest.mark.parametrize(
     "change",
-    [{"sampler": "dense"}, {"batch_size": 100}, {"density": 30.0, "data_exponent": 2.0, "clip": True},
+    [{"sampler": "dense"}, {"density": 30.0, "data_exponent": 2.0, "clip": True},
      {"top": {"loss": "population"}}],
 )  # fmt: skip
 def test_other_data_are_drawn_by_the_host(change, run_config):
@@ -69,9 +72,21 @@ def test_blocks_drawn_ahead_serve_chunks_that_end_early(run_config, monkeypatch)
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("law", ["uniform", "half_normal"])
-def test_a_gpu_draws_the_points_of_the_cpu(law, compiled, run_config):
-    configs = [run_config(top={"seed": 2**62 + s}, value_law=law, batch_size=128) for s in range(3)]
+@pytest.mark.parametrize(
+    ("law", "batch_size", "density"),
+    [
+        ("uniform", 128, 1.0),
+        ("half_normal", 128, 1.0),
+        ("uniform", 32, 1.0),
+        ("uniform", 100, 1.0),
+        ("uniform", 96, 2.0),
+    ],
+)
+def test_a_gpu_draws_the_points_of_the_cpu(law, batch_size, density, compiled, run_config):
+    configs = [
+        run_config(top={"seed": 2**62 + s}, value_law=law, batch_size=batch_size, density=density, data_exponent=0.2)
+        for s in range(3)
+    ]
     draws = DeviceDraws(configs, torch.float64)
     expected = draws.points(10**9, 5)
     drawn = draws.to("cuda").points

@@ -20,6 +20,7 @@ from itertools import product
 import torch
 from superdyn.features.batches import SparseBatch, StepPoints
 from superdyn.features.last_of_cell import last_by_comparing, last_of_cell
+from superdyn.features.sampler import groups_touched
 from superdyn.models import fused_chain
 from superdyn.models.chain import sampled_gradients
 from superdyn.models.weights import Weights
@@ -29,17 +30,17 @@ torch.manual_seed(0)
 def matrix(n, k):
     return torch.randn(2, k * n + 5)[:, 5:].view(2, k, n) / k**0.5  # a parameter's part of the flat ones
 
-def points_of(x):
-    groups, unused = x.view(len(x) * x.shape[1] // 64, -1), x.numel()
-    places = torch.full((2, len(groups), groups.shape[1]), unused)
+def points_of(x, offset):  # of a batch that begins so many samples after its first group
+    (runs, samples, n), unused = x.shape, x.numel()
+    places = torch.full((2, runs, groups_touched(samples), 64 * n), unused)
     values = torch.zeros(places.shape)
-    for g, group in enumerate(groups):
-        cells = group.nonzero()[:, 0].flip(0)
-        places[1, g, 3 : 3 + len(cells)], values[1, g, 3 : 3 + len(cells)] = cells + g * groups.shape[1], group[cells]
+    for slot, (r, s, i) in enumerate(x.nonzero().flip(0).tolist()):
+        where = 1, r, (offset + s) // 64, slot % (64 * n)
+        places[where], values[where] = (r * samples + s) * n + i, x[r, s, i]
     return StepPoints(places.flatten(1), values.flatten(1), torch.ones(1, dtype=torch.int64))
 
-for (samples, n, k), core, tied, bias, rectified, trains in product(
-    ((100, 45, 20), (64, 16, 33)), *[(True, False)] * 5
+for (samples, n, k, offsets), core, tied, bias, rectified, trains in product(
+    ((100, 45, 20, (0, 60)), (64, 16, 33, (0,)), (32, 7, 5, (32,))), *[(True, False)] * 5
 ):
     trained = {"encoder": trains, "decoder": trains and not tied, "core": core, "bias": bias}
     weights = Weights(
@@ -47,9 +48,8 @@ for (samples, n, k), core, tied, bias, rectified, trains in product(
         torch.randn(2, n) if bias else None, rectified, [name for name, there in trained.items() if there],
     )
     x, importance = torch.randn(2, samples, n) * (torch.rand(2, samples, n) < 0.1), torch.rand(2, n)
-    batches = [SparseBatch(x.shape, x, None)]
-    if samples % 64 == 0:
-        batches.append(SparseBatch(x.shape, None, None, points=points_of(x)))
+    by_points = [SparseBatch(x.shape, None, None, points=points_of(x, offset)) for offset in offsets]
+    batches = [SparseBatch(x.shape, x, None), *by_points]
     expected = sampled_gradients(weights, batches[0], importance)
     for batch in batches:
         found = fused_chain.chain_gradients(weights, batch, importance)
@@ -96,9 +96,9 @@ def test_the_interpreted_kernel_computes_what_torch_does():
 
 
 @NEEDS_TRITON
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_pack_trained_by_the_interpreted_kernel_trains_as_on_the_host(compiled, make_config):
-    shape = {"data__batch_size": 64, "data__n_features": 45, "model__width": 20, "model__activation": "relu",
+@pytest.mark.parametrize(("compiled", "batch_size"), [(False, 64), (True, 64), (False, 32), (False, 100)])
+def test_a_pack_trained_by_the_interpreted_kernel_trains_as_on_the_host(compiled, batch_size, make_config):
+    shape = {"data__batch_size": batch_size, "data__n_features": 45, "model__width": 20, "model__activation": "relu",
              "model__core_init_scale": 0.3, "trainer__compile": compiled}  # fmt: skip
     own = [{}, {"optimizer__lr": 1e25}, {"model__train_encoder": False}, {"model__bias": False}]
     configs = [

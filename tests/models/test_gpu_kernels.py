@@ -44,8 +44,8 @@ z[0, 3, 2], z[1, 2, 3] = torch.nan, torch.inf
 delta, _, energy_parts = masked_residual(z, None, a, x, True)
 assert delta[0, 3, 2].isnan() and not energy_parts.sum((0, 2)).isfinite().any()
 
-def drawn(n, density):
-    data = {"n_features": n, "batch_size": 128, "eval_size": 256, "density": density, "data_exponent": 1.5,
+def drawn(n, density, samples):
+    data = {"n_features": n, "batch_size": samples, "eval_size": 256, "density": density, "data_exponent": 1.5,
             "importance_exponent": 0.5}
     model = {"name": "student", "width": 1, "activation": "relu"}
     mapping = {"data": data, "model": model, "optimizer": {"name": "sgd", "lr": 0.1}, "trainer": {"max_steps": 9}}
@@ -55,19 +55,19 @@ def drawn(n, density):
 def among_others(width, n):
     return torch.randn(3, width * n + 5)[:, 5:].view(3, width, n)  # a parameter's part of the flat ones
 
-for n, width, density in ((45, 40, 3.0), (7, 1, 0.05), (1, 33, 0.5)):
-    points = drawn(n, density)
+for n, width, density, samples in ((45, 40, 3.0, 128), (7, 1, 0.05, 32), (1, 33, 0.5, 100), (19, 5, 3.0, 100)):
+    points = drawn(n, density, samples)
     for places, values in zip(points.places, points.values):
-        x = torch.zeros(3 * 128 * n + 1)
+        x = torch.zeros(3 * samples * n + 1)
         x[places] = values
-        x = x[:-1].view(3, 128, n)
-        weight, hidden, gradient = among_others(width, n), torch.randn(3, 128, width), among_others(width, n)
-        torch.testing.assert_close(encode_points(places, values, weight, 128), x @ weight.mT, rtol=1e-5, atol=1e-5)
+        x = x[:-1].view(3, samples, n)
+        weight, hidden, gradient = among_others(width, n), torch.randn(3, samples, width), among_others(width, n)
+        torch.testing.assert_close(encode_points(places, values, weight, samples), x @ weight.mT, rtol=1e-5, atol=1e-5)
         expected = gradient + hidden.mT @ x
         add_points_gradient(places, values, hidden, gradient)
         torch.testing.assert_close(gradient, expected, rtol=1e-5, atol=1e-4)
         for rectified, broken in ((True, 0.0), (False, 0.0), (True, torch.nan), (False, torch.inf)):
-            z, c, a = torch.randn(3, 128, n), torch.randn(3, n), torch.rand(3, n)
+            z, c, a = torch.randn(3, samples, n), torch.randn(3, n), torch.rand(3, n)
             z[1] += broken
             expected, bias_parts, energy_parts = masked_residual(z, c, a, x, rectified)
             delta, d_bias, energy = masked_residual(z, c, a, None, rectified)
@@ -125,9 +125,9 @@ def test_interpreted_kernels_compute_what_torch_does():
 
 
 @NEEDS_TRITON
-@pytest.mark.parametrize("tied", [True, False])
-def test_a_pack_trained_by_interpreted_kernels_trains_as_on_the_host(tied, make_config):
-    shape = {"data__batch_size": 64, "data__n_features": 45, "model__width": 20, "model__tied": tied,
+@pytest.mark.parametrize(("tied", "batch_size"), [(True, 64), (False, 64), (True, 32), (True, 100)])
+def test_a_pack_trained_by_interpreted_kernels_trains_as_on_the_host(tied, batch_size, make_config):
+    shape = {"data__batch_size": batch_size, "data__n_features": 45, "model__width": 20, "model__tied": tied,
              "model__activation": "relu", "model__core_init_scale": 0.3, "trainer__compile": False}  # fmt: skip
     own = [{}, {"optimizer__lr": 1e25}, {"model__train_encoder": False}, {"model__bias": False}]
     configs = [
@@ -142,8 +142,8 @@ def test_arrays_whose_places_exceed_32_bits_are_left_to_torch(monkeypatch):
     with FakeTensorMode(), torch.no_grad():
         places, values = torch.empty(1, 9, dtype=torch.int64, device="cuda"), torch.empty(1, 9, device="cuda")
         points = StepPoints(places, values, torch.empty(1, dtype=torch.int64, device="cuda"))
-        batch = SparseBatch((1, 64, 2**21), None, None, points=points)
-        weights = [torch.empty(1, width, 2**21, device="cuda") for width in (1, 1023, 1024)]
+        batch = SparseBatch((1, 64, 2**20), None, None, points=points)
+        weights = [torch.empty(1, width, 2**20, device="cuda") for width in (1, 2047, 2048)]
         assert [point_products.serves(batch, weight) for weight in weights] == [True, True, False]
 
 
@@ -165,14 +165,18 @@ def on_gpu(configs):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize(("n_features", "precision"), [(150, "32-true"), (150, "64-true"), (100, "32-true")])
+@pytest.mark.parametrize(
+    ("n_features", "precision", "batch_size"),
+    [(150, "32-true", 128), (150, "64-true", 128), (100, "32-true", 128), (150, "32-true", 100), (100, "32-true", 32)],
+)
 @pytest.mark.parametrize(("init", "trained", "tied", "activation", "bias"), SWITCHES)
 def test_gradients_on_a_gpu_are_those_of_autograd(
-    init, trained, tied, activation, bias, n_features, precision, make_config
+    init, trained, tied, activation, bias, n_features, precision, batch_size, make_config
 ):
     switches = {"model__encoder_init": init, "model__train_encoder": trained, "model__tied": tied,
                 "model__activation": activation, "model__bias": bias, "trainer__precision": precision}  # fmt: skip
     width, shape = n_features if init == "identity" else 37, SHAPE | {"data__n_features": n_features}
+    shape |= {"data__batch_size": batch_size}
     student, batch, importance = on_gpu(
         [make_config(seed=s, model__width=width, **switches, **shape) for s in range(3)]
     )

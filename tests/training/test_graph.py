@@ -39,10 +39,9 @@ def parameters(engine):
 
 def packed(make_config, optimizer, loss, **changes):
     shape = LINEAR if loss == "population" else {}
-    options = {"optimizer__schedule": "cosine", "trainer__precision": "64-true", "trainer__compile": False, **changes}
-    return [
-        make_config(seed=s, data__batch_size=64, optimizer__name=optimizer, **shape, **options) for s in range(3)
-    ]  # fmt: skip
+    options = {"data__batch_size": 64, "optimizer__schedule": "cosine", "trainer__precision": "64-true",
+               "trainer__compile": False}  # fmt: skip
+    return [make_config(seed=s, optimizer__name=optimizer, **shape, **options | changes) for s in range(3)]
 
 
 UNEVEN = (0, 8, 9, N_STEPS)
@@ -75,11 +74,14 @@ def assert_close(found, expected, **tolerance):
         torch.testing.assert_close(tensor, expected[name], **tolerance, msg=lambda text, name=name: f"{name}: {text}")
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "muon"])
-@pytest.mark.parametrize("loss", ["sampled", "population"])
-def test_replays_train_every_step_on_its_own_data(loss, optimizer, make_config, monkeypatch):
+@pytest.mark.parametrize(
+    ("loss", "optimizer", "batch_size"),
+    [(loss, optimizer, 64) for loss in ("sampled", "population") for optimizer in ("sgd", "adam", "muon")]
+    + [("sampled", "sgd", 32), ("sampled", "sgd", 100)],
+)
+def test_replays_train_every_step_on_its_own_data(loss, optimizer, batch_size, make_config, monkeypatch):
     monkeypatch.setattr(engine_module, "CapturedStep", Uncaptured)
-    configs = packed(make_config, optimizer, loss)
+    configs = packed(make_config, optimizer, loss, data__batch_size=batch_size)
     assert_close(replayed(configs), stepped(configs), rtol=1e-9, atol=1e-12)
 
 

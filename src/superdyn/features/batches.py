@@ -66,7 +66,8 @@ class HeadPoints(NamedTuple):
 class StepPoints(NamedTuple):
     """Active cells of one step among others as a GPU draws them.
 
-    For each run and `GROUP` of its samples there are as many slots.
+    For each run and group of `GROUP` samples in which the batch lies, `groups_touched` of them, there are as many
+    slots.
 
     Attributes:
         places: in the flat (R, S, N) of a step; of unused slots R·S·N.

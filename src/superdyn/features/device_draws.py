@@ -18,7 +18,7 @@ from superdyn.features.generator import BLOCK_WORDS, Stream
 from superdyn.features.group_draws import GroupTables, draw_groups
 from superdyn.features.last_of_cell import last_of_cell
 from superdyn.features.philox import signed
-from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler
+from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler, groups_touched
 
 QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
     "uniform": lambda u: 2.0 * u,
@@ -80,25 +80,28 @@ class DeviceDraws(nn.Module):
     @property
     def step_bytes(self) -> int:
         """Of the uniform numbers of one step of all members."""
-        return 8 * len(self.keys) * (self.batch_size // GROUP) * self.largest_blocks * BLOCK_WORDS
+        return 8 * len(self.keys) * groups_touched(self.batch_size) * self.largest_blocks * BLOCK_WORDS
 
     @torch.no_grad()
     def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
         """Active cells of the steps first_step … first_step + n_steps − 1."""
         tables = GroupTables(self.keys, self.blocks, self.caps, self.count_cdf, self.rates)
-        cells, u, counts = draw_groups(tables, first_step, self.batch_size // GROUP, n_steps)
+        cells, u, counts = draw_groups(tables, first_step, self.batch_size, n_steps)
         kept = last_of_cell(cells, counts, GROUP * self.n_features)
         values = self._quantile(u.clamp(min=SMALLEST)).to(self.dtype)
-        return self._by_step(cells, values, kept, n_steps)
+        return self._by_step(cells, values, kept, first_step, n_steps)
 
-    def _by_step(self, cell: Tensor, value: Tensor, kept: Tensor, n_steps: int) -> DevicePoints:
-        """Places in the (R, S, N) of a step from cells of groups."""
-        runs, n_groups, cap = cell.shape
-        per_step, cells = n_groups // n_steps, GROUP * self.n_features
-        group = torch.arange(n_groups, device=cell.device) % per_step
-        start = (torch.arange(runs, device=cell.device)[:, None] * per_step + group) * cells
-        place = torch.where(kept, cell + start[:, :, None], runs * per_step * cells)
-        by_step = (runs, n_steps, per_step * cap)
+    def _by_step(
+        self, cell: Tensor, value: Tensor, kept: Tensor, first_step: int | Int64[Tensor, ""], n_steps: int
+    ) -> DevicePoints:
+        """Places in the (R, S, N) of a step from cells of groups, of which only some may lie in its batch."""
+        (runs, n_groups, cap), cells = cell.shape, self.batch_size * self.n_features
+        within = (first_step + torch.arange(n_steps, device=cell.device)) * self.batch_size % GROUP
+        start = GROUP * torch.arange(n_groups // n_steps, device=cell.device) - within[:, None]
+        place = cell + start.view(-1, 1) * self.n_features
+        kept = kept & (place >= 0) & (place < cells)
+        place = torch.where(kept, place + torch.arange(runs, device=cell.device)[:, None, None] * cells, runs * cells)
+        by_step = (runs, n_steps, n_groups // n_steps * cap)
         return DevicePoints(
             place.view(by_step).transpose(0, 1).reshape(n_steps, -1),
             torch.where(kept, value, 0.0).view(by_step).transpose(0, 1).reshape(n_steps, -1),
@@ -146,9 +149,9 @@ def drawn_on_device(configs: Sequence[RunConfig]) -> bool:
 
 
 def can_draw_on_device(config: RunConfig) -> bool:
-    """Whether `DeviceDraws` knows this data: our value laws, the sparse sampler, whole groups, no certain feature."""
+    """Whether `DeviceDraws` knows this data: our value laws, the sparse sampler, no certain feature."""
     data = config.data
     if config.loss != "sampled" or data.value_law not in QUANTILES or data.sampler != "sparse":
         return False
     certain = SparseSampler(data, config.seed).probabilities.max() >= 1.0
-    return data.samples_per_step % GROUP == 0 and not certain
+    return not certain

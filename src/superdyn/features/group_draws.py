@@ -13,7 +13,7 @@ from torch import Tensor
 
 from superdyn.features.generator import BLOCK_WORDS
 from superdyn.features.philox import philox_uniforms
-from superdyn.features.sampler import GROUP
+from superdyn.features.sampler import GROUP, groups_touched
 from superdyn.kernels import AVAILABLE
 
 _BLOCKS = 64
@@ -51,22 +51,24 @@ class GroupPoints(NamedTuple):
     counts: Int64[Tensor, "r g"]
 
 
-def draw_groups(tables: GroupTables, first_step: int | Int64[Tensor, ""], per_step: int, n_steps: int) -> GroupPoints:
-    """Points of the groups of n_steps steps from `first_step` on, with `per_step` groups each."""
+def draw_groups(tables: GroupTables, first_step: int | Int64[Tensor, ""], samples: int, n_steps: int) -> GroupPoints:
+    """Points of the groups in which the batches of n_steps steps lie, from `first_step` on.
+
+    Each step has its own `groups_touched(samples)`, so one that two batches share is there twice.
+    """
     if AVAILABLE and tables.keys.is_cuda:
         first = torch.as_tensor(first_step, dtype=torch.int64, device=tables.keys.device)
-        return GroupPoints(*drawn_by_kernel(first, *tables, per_step, n_steps))
-    return drawn_by_torch(tables, first_step, per_step, n_steps)
+        return GroupPoints(*drawn_by_kernel(first, *tables, samples, n_steps))
+    return drawn_by_torch(tables, first_step, samples, n_steps)
 
 
-def drawn_by_torch(
-    tables: GroupTables, first_step: int | Int64[Tensor, ""], per_step: int, n_steps: int
-) -> GroupPoints:
+def drawn_by_torch(tables: GroupTables, first_step: int | Int64[Tensor, ""], samples: int, n_steps: int) -> GroupPoints:
     """`draw_groups` by operations of torch."""
     keys, blocks, caps, count_cdf, rates = tables
     cap, n = count_cdf.shape[1] - 1, rates.shape[1]
     n_blocks = -(-(1 + 2 * cap) // BLOCK_WORDS)
-    groups = first_step * per_step + torch.arange(n_steps * per_step, device=keys.device)
+    start = (first_step + torch.arange(n_steps, device=keys.device)) * samples // GROUP
+    groups = (start[:, None] + torch.arange(groups_touched(samples), device=keys.device)).flatten()
     block = groups[:, None] * blocks[:, None, None] + torch.arange(n_blocks, device=keys.device)
     key = keys[:, :, None, None].expand(-1, -1, *block.shape[1:])
     u = philox_uniforms(block, key[:, 0], key[:, 1]).flatten(2)
@@ -88,28 +90,28 @@ def drawn_by_kernel(
     caps: torch.Tensor,
     count_cdf: torch.Tensor,
     rates: torch.Tensor,
-    per_step: int,
+    samples: int,
     n_steps: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`draw_groups` by Triton's kernel; points past a member's cap have cells and uniforms that mean nothing."""
     from superdyn.kernels.draws import points_of_words
 
-    cells, uniforms, counts = _outputs(keys, count_cdf, per_step * n_steps)
+    cells, uniforms, counts = _outputs(keys, count_cdf, groups_touched(samples) * n_steps)
     cap, n = cells.shape[2], rates.shape[1]
     grid = (counts.numel(), -(-(1 + 2 * cap) // (BLOCK_WORDS * _BLOCKS)))
     points_of_words[grid](  # pyright: ignore[reportIndexIssue]
-        first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, per_step, per_step * n_steps,
+        first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, samples, n_steps,
         N_POINTS=cap, N_FEATURES=n, COUNT_BITS=(cap + 1).bit_length(), FEATURE_BITS=n.bit_length(), GROUP=GROUP,
-        BLOCKS=_BLOCKS, num_warps=2,
+        TOUCHED=groups_touched(samples), BLOCKS=_BLOCKS, num_warps=2,
     )  # fmt: skip
     return cells, uniforms, counts
 
 
 @drawn_by_kernel.register_fake
 def _(
-    first_step: Any, keys: Any, blocks: Any, caps: Any, count_cdf: Any, rates: Any, per_step: Any, n_steps: Any
+    first_step: Any, keys: Any, blocks: Any, caps: Any, count_cdf: Any, rates: Any, samples: Any, n_steps: Any
 ) -> Any:
-    return _outputs(keys, count_cdf, per_step * n_steps)
+    return _outputs(keys, count_cdf, groups_touched(samples) * n_steps)
 
 
 def _outputs(keys: Tensor, count_cdf: Tensor, n_groups: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,6 +6,7 @@ Poisson count serves a group of samples, and the cost follows the active feature
 function of (seed, stream, step, sample). Axis legend: `t` step, `s` sample, `n` feature, `m` point.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -25,6 +26,12 @@ SMALLEST = 2.0**-54
 
 GROUP = 64
 """Samples that share one Poisson count: few spare words a sample; a power of two, so that u·64 is exact."""
+
+
+def groups_touched(samples: int) -> int:
+    """Most groups that as many neighbouring samples of one step lie in: a batch may begin within a group."""
+    # Batches begin at multiples of what their size and a group's have in common.
+    return -(-(GROUP - math.gcd(samples, GROUP) + samples) // GROUP)
 
 
 class Points(NamedTuple):

@@ -33,20 +33,27 @@ def _product(a_large, a_small, b_large, b_small):
 @triton.jit
 def _write_out(
     x, places, values, step, first_sample, run, n_samples,
-    CELLS: tl.constexpr, N_FEATURES: tl.constexpr, GROUP: tl.constexpr, N_SLOTS: tl.constexpr, SLOTS: tl.constexpr,
+    CELLS: tl.constexpr, N_FEATURES: tl.constexpr, GROUP: tl.constexpr, TOUCHED: tl.constexpr, ALIGNED: tl.constexpr,
+    N_SLOTS: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
-    """The cells of neighbouring samples of one group: zero, but at the points that lie there."""
+    """The cells of neighbouring samples: zero, but at the points that lie there.
+
+    Where batches begin with a group, the samples lie in one; else in one or two, and which depends on the step.
+    """
     first_cell = (run * n_samples + first_sample) * N_FEATURES
-    n_groups = tl.num_programs(1) * (n_samples // GROUP)
-    slots = (tl.load(step) * n_groups + run * (n_samples // GROUP) + first_sample // GROUP) * N_SLOTS
+    last_cell = tl.minimum(first_cell + CELLS, (run + 1) * n_samples * N_FEATURES)
+    group = first_sample // GROUP
+    slots = ((tl.load(step) * tl.num_programs(1) + run) * TOUCHED + group) * N_SLOTS
+    looked_at: tl.constexpr = N_SLOTS if ALIGNED else 2 * N_SLOTS
     for start in range(0, CELLS, SLOTS):
         cell = start + tl.arange(0, SLOTS)
-        tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=cell < CELLS)
+        tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=first_cell + cell < last_cell)
     tl.debug_barrier()
-    for start in range(0, N_SLOTS, SLOTS):
+    for start in range(0, looked_at, SLOTS):
         m = start + tl.arange(0, SLOTS)
-        place = tl.load(places + slots + m, mask=m < N_SLOTS, other=-1)
-        inside = (place >= first_cell) & (place < first_cell + CELLS)
+        there = (m < looked_at) & (group * N_SLOTS + m < TOUCHED * N_SLOTS)
+        place = tl.load(places + slots + m, mask=there, other=-1)
+        inside = (place >= first_cell) & (place < last_cell)
         tl.store(x + place, tl.load(values + slots + m, mask=inside, other=0.0), mask=inside)
     tl.debug_barrier()
 
@@ -68,7 +75,8 @@ def _store(matrix, part, found, N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, n
 def chain_of_samples(
     x, places, values, step, encoder, decoder, core, bias, importance,
     energy, d_encoder, d_decoder, d_core, d_bias, encoder_stride, decoder_stride, core_stride, bias_stride, n_samples,
-    N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, N_SLOTS: tl.constexpr, GROUP: tl.constexpr, HAS_CORE: tl.constexpr,
+    N_FEATURES: tl.constexpr, WIDTH: tl.constexpr, N_SLOTS: tl.constexpr, GROUP: tl.constexpr, TOUCHED: tl.constexpr,
+    ALIGNED: tl.constexpr, HAS_CORE: tl.constexpr,
     HAS_BIAS: tl.constexpr, TIED: tl.constexpr, RECTIFIED: tl.constexpr, TRAINS: tl.constexpr,
     SAMPLES: tl.constexpr, FEATURES: tl.constexpr, HIDDEN: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
@@ -78,7 +86,9 @@ def chain_of_samples(
     in_n, there = n < N_FEATURES, (s < n_samples)[:, None] & (n < N_FEATURES)[None, :]
     if N_SLOTS > 0:
         cells: tl.constexpr = SAMPLES * N_FEATURES
-        _write_out(x, places, values, step, first, run, n_samples, cells, N_FEATURES, GROUP, N_SLOTS, SLOTS)
+        _write_out(
+            x, places, values, step, first, run, n_samples, cells, N_FEATURES, GROUP, TOUCHED, ALIGNED, N_SLOTS, SLOTS
+        )
     inputs = tl.load(x + (run * n_samples + s)[:, None] * N_FEATURES + n[None, :], mask=there, other=0.0)
     x_large, x_small = _split(inputs)
 

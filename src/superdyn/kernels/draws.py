@@ -53,14 +53,15 @@ def _not_above(table, u, wanted, LENGTH, BITS: tl.constexpr):
 
 @triton.jit
 def points_of_words(
-    first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, per_step, n_groups,
+    first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, samples, n_steps,
     N_POINTS: tl.constexpr, N_FEATURES: tl.constexpr, COUNT_BITS: tl.constexpr, FEATURE_BITS: tl.constexpr,
-    GROUP: tl.constexpr, BLOCKS: tl.constexpr,
+    GROUP: tl.constexpr, TOUCHED: tl.constexpr, BLOCKS: tl.constexpr,
 ):  # fmt: skip
     """What some words of a group stand for: the first is its count, as many as its cap are cells, then uniforms."""
     row = tl.program_id(0).to(tl.int64)
-    run = row // n_groups
-    group = tl.load(first_step) * per_step + row % n_groups
+    run = row // (n_steps * TOUCHED)
+    step = tl.load(first_step) + row // TOUCHED % n_steps
+    group = step * samples // GROUP + row % TOUCHED
     key_0 = tl.load(keys + 2 * run).to(tl.uint64)
     key_1 = tl.load(keys + 2 * run + 1).to(tl.uint64)
     cap = tl.load(caps + run)

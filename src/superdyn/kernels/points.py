@@ -21,7 +21,8 @@ def add_products_of_group(
     group, block, run = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     k = block * WIDTH + tl.arange(0, WIDTH)
     first_slot = (run * tl.num_programs(0) + group) * N_SLOTS
-    first_row = run * n_samples + group * SAMPLES
+    # A batch may begin within its first group, and then the others begin before a multiple of their size.
+    first_row = run * n_samples + tl.maximum(group - 1, 0) * SAMPLES
     for start in range(0, N_SLOTS, SLOTS):
         m = start + tl.arange(0, SLOTS)
         place = tl.load(places + first_slot + m, mask=m < N_SLOTS, other=beyond)

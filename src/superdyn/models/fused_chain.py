@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
-from superdyn.features.sampler import GROUP
+from superdyn.features.sampler import GROUP, groups_touched
 from superdyn.kernels import AVAILABLE
 from superdyn.models.gradients import Gradients
 from superdyn.models.product import dense_members, rounds
@@ -95,13 +95,14 @@ def chain_parts(
     n_slots = 0
     if places is not None:
         x = encoder.new_empty(len(encoder), samples, encoder.shape[2])
-        n_slots = places.shape[1] * GROUP // (len(encoder) * samples)
+        n_slots = places.shape[1] // (len(encoder) * groups_touched(samples))
     assert x is not None
     features, hidden = _padded(encoder)
     chain_of_samples[outputs[0].shape](  # pyright: ignore[reportIndexIssue]
         x.contiguous(), places, values, step, *matrices, importance.contiguous(), *outputs,
         *(0 if part is None else part.stride(0) for part in matrices), samples,
-        N_FEATURES=encoder.shape[2], WIDTH=encoder.shape[1], N_SLOTS=n_slots, GROUP=GROUP, HAS_CORE=core is not None,
+        N_FEATURES=encoder.shape[2], WIDTH=encoder.shape[1], N_SLOTS=n_slots, GROUP=GROUP,
+        TOUCHED=groups_touched(samples), ALIGNED=samples % GROUP == 0, HAS_CORE=core is not None,
         HAS_BIAS=bias is not None, TIED=decoder is None, RECTIFIED=rectified, TRAINS=trains_embedding,
         SAMPLES=_SAMPLES, FEATURES=features, HIDDEN=hidden, SLOTS=_SLOTS,
         num_warps=4, num_stages=1,

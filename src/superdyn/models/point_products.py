@@ -1,7 +1,7 @@
 """x ↦ W x, its gradient, and y − A x on a GPU, from the points of a batch: work follows the active features, not N.
 
-A batch drawn on the GPU lists its points (`features/device_draws.py`): those of 64 neighbouring samples of a run lie
-together, in as many slots for each such group, of which the unused ones hold a place past the end of the batch.
+A batch drawn on the GPU lists its points (`features/device_draws.py`): those of a group of 64 samples lie together, in
+as many slots for each group, of which the unused ones hold a place past the end of the batch.
 Products add up in the order in which the points arrive, so last bits vary from run to run; with `trainer.deterministic`
 they are dense instead. Axis legend: `r` run, `s` sample, `n` feature, `k` hidden, `m` slot.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from superdyn.features.batches import SparseBatch
-from superdyn.features.sampler import GROUP
+from superdyn.features.sampler import GROUP, groups_touched
 from superdyn.kernels import AVAILABLE
 from superdyn.models.product import dense_members, rounds
 
@@ -23,7 +23,7 @@ _BLOCK = 256
 """Points whose targets a program subtracts."""
 
 _ENTRIES = 2**31
-"""Of a member's weights, or of a group of samples, where the 32 bits in which a kernel counts them end."""
+"""Of a member's weights, or of two groups of samples, where the 32 bits in which a kernel counts them end."""
 
 
 def serves(batch: SparseBatch, weight: Tensor) -> bool:
@@ -32,7 +32,7 @@ def serves(batch: SparseBatch, weight: Tensor) -> bool:
         return False
     if torch.are_deterministic_algorithms_enabled():
         return False
-    if max(GROUP * batch.shape[2], weight.shape[1:].numel()) >= _ENTRIES:
+    if max(2 * GROUP * batch.shape[2], weight.shape[1:].numel()) >= _ENTRIES:
         return False
     return weight.dtype == torch.float32 and not rounds(weight.dtype)
 
@@ -87,7 +87,7 @@ def _add_products(
     from superdyn.kernels.points import add_products_of_group
 
     (runs, width, n), samples = weight.shape, (target if encodes else source).shape[1]
-    groups = samples // GROUP
+    groups = groups_touched(samples)
     add_products_of_group[(groups, -(-width // _WIDTH), runs)](  # pyright: ignore[reportIndexIssue]
         places, values, source, target, weight.stride(0), samples, n, width, runs * samples * n, ENCODES=encodes,
         N_SLOTS=places.numel() // (runs * groups), SAMPLES=GROUP, SLOTS=_SLOTS, WIDTH=_WIDTH,
