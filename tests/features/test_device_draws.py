@@ -29,16 +29,17 @@ def written_out(points, shape):
 
 
 @pytest.mark.parametrize(
-    ("law", "batch_size"),
-    [*((law, 128) for law in sorted(QUANTILES)), *(("uniform", size) for size in (1, 32, 64, 65, 96, 100, 200))],
-)
-def test_the_batches_are_those_of_the_host(law, batch_size, run_config):
-    configs = [
-        run_config(top={"seed": s}, value_law=law, density=0.4 * s + 0.2, data_exponent=0.5 + s, batch_size=batch_size)
-        for s in range(3)
-    ]
+    ("law", "batch_size", "density"),
+    [*((law, 128, 0.4) for law in sorted(QUANTILES)), *(("uniform", size, 0.4) for size in (1, 32, 64, 65, 96, 200)),
+     ("half_normal", 128, 4.0), ("signed", 100, 4.0)],
+)  # fmt: skip
+def test_the_batches_are_those_of_the_host(law, batch_size, density, run_config):
+    own = [{"density": density * s + 0.2, "data_exponent": 0.5 + s, "clip": True} for s in range(3)]
+    configs = [run_config(top={"seed": s}, value_law=law, batch_size=batch_size, **own[s]) for s in range(3)]
     assert all(can_draw_on_device(config) for config in configs)
-    x = written_out(DeviceDraws(configs, torch.float64).points(9, 5), (3, batch_size, configs[0].data.n_features))
+    draws = DeviceDraws(configs, torch.float64)
+    assert (draws.certain > 0).tolist() == [False, density > 1, density > 1]
+    x = written_out(draws.points(9, 5), (3, batch_size, configs[0].data.n_features))
     for r, config in enumerate(configs):
         host = make_sampler(config.data, config.seed).draw(Stream.TRAIN, 9, 5, dtype=np.float64)
         np.testing.assert_array_equal(x[:, r].numpy() != 0, host != 0)
@@ -47,7 +48,7 @@ def test_the_batches_are_those_of_the_host(law, batch_size, run_config):
 
 @pytest.mark.parametrize(
     "change",
-    [{"sampler": "dense"}, {"density": 30.0, "data_exponent": 2.0, "clip": True},
+    [{"sampler": "dense"}, {"n_features": 1, "density": 1.0, "clip": True},
      {"top": {"loss": "population"}}],
 )  # fmt: skip
 def test_other_data_are_drawn_by_the_host(change, run_config):
@@ -84,7 +85,14 @@ def test_blocks_drawn_ahead_serve_chunks_that_end_early(run_config, monkeypatch)
 )
 def test_a_gpu_draws_the_points_of_the_cpu(law, batch_size, density, compiled, run_config):
     configs = [
-        run_config(top={"seed": 2**62 + s}, value_law=law, batch_size=batch_size, density=density, data_exponent=0.2)
+        run_config(
+            top={"seed": 2**62 + s},
+            value_law=law,
+            batch_size=batch_size,
+            density=density,
+            data_exponent=0.2 + s,
+            clip=True,
+        )
         for s in range(3)
     ]
     draws = DeviceDraws(configs, torch.float64)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from superdyn.config import RunConfig, TrainerConfig
 from superdyn.features.generator import BLOCK_WORDS, Stream
-from superdyn.features.group_draws import GroupTables, draw_groups
+from superdyn.features.group_draws import BatchSpan, GroupTables, draw_groups
 from superdyn.features.last_of_cell import last_of_cell
 from superdyn.features.philox import signed
 from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler, groups_touched
@@ -56,6 +56,7 @@ class DeviceDraws(nn.Module):
     keys: Int64[Tensor, "r 2"]
     blocks: Int64[Tensor, "r"]
     caps: Int64[Tensor, "r"]
+    certain: Int64[Tensor, "r"]
     count_cdf: Float64[Tensor, "r w"]
     rates: Float64[Tensor, "r n"]
 
@@ -65,31 +66,40 @@ class DeviceDraws(nn.Module):
         samplers = [SparseSampler(config.data, config.seed) for config in configs]
         self.batch_size, self.n_features, self.dtype = data.samples_per_step, data.n_features, dtype
         self._quantile = QUANTILES[data.value_law]
-        caps = [len(sampler.count_cdf) - 1 for sampler in samplers]
-        self.largest_cap = max(caps)
-        self.largest_blocks = -(-(1 + 2 * self.largest_cap) // BLOCK_WORDS)
-        cdf = np.ones((len(samplers), self.largest_cap + 1))
-        for row, sampler in zip(cdf, samplers, strict=True):
-            row[: len(sampler.count_cdf)] = sampler.count_cdf
-        self.register_buffer("count_cdf", torch.from_numpy(cdf))
-        self.register_buffer("rates", torch.from_numpy(np.stack([s.cumulative_rates for s in samplers])))
-        self.register_buffer("caps", torch.tensor(caps))
-        self.register_buffer("blocks", torch.tensor([-(-(1 + 2 * cap) // BLOCK_WORDS) for cap in caps]))
-        self.register_buffer("keys", torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]))
-
-    @property
-    def step_bytes(self) -> int:
+        caps, certain = [len(s.count_cdf) - 1 for s in samplers], [len(s.certain) for s in samplers]
+        self.most_certain = max(certain)
+        cdf, rates = np.ones((len(samplers), max(caps) + 1)), np.empty((len(samplers), self.n_features))
+        for r, sampler in enumerate(samplers):
+            cdf[r, : caps[r] + 1] = sampler.count_cdf
+            rates[r] = np.pad(sampler.cumulative_rates, (0, certain[r]), mode="edge")
+        blocks = [-(-(1 + 2 * cap + GROUP * own) // BLOCK_WORDS) for cap, own in zip(caps, certain, strict=True)]
+        self.step_bytes = 8 * len(samplers) * groups_touched(self.batch_size) * max(blocks) * BLOCK_WORDS
         """Of the uniform numbers of one step of all members."""
-        return 8 * len(self.keys) * groups_touched(self.batch_size) * self.largest_blocks * BLOCK_WORDS
+        self.register_buffer("keys", torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]))
+        self.register_buffer("blocks", torch.tensor(blocks))
+        self.register_buffer("caps", torch.tensor(caps))
+        self.register_buffer("certain", torch.tensor(certain))
+        self.register_buffer("count_cdf", torch.from_numpy(cdf))
+        self.register_buffer("rates", torch.from_numpy(rates))
 
     @torch.no_grad()
     def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
         """Active cells of the steps first_step … first_step + n_steps − 1."""
-        tables = GroupTables(self.keys, self.blocks, self.caps, self.count_cdf, self.rates)
-        cells, u, counts = draw_groups(tables, first_step, self.batch_size, n_steps)
+        tables = GroupTables(self.keys, self.blocks, self.caps, self.certain, self.count_cdf, self.rates)
+        cells, u, counts = draw_groups(tables, first_step, BatchSpan(self.batch_size, n_steps, self.most_certain))
         kept = last_of_cell(cells, counts, GROUP * self.n_features)
+        if self.most_certain:
+            cells, kept = self._with_certain(cells, kept)
         values = self._quantile(u.clamp(min=SMALLEST)).to(self.dtype)
         return self._by_step(cells, values, kept, first_step, n_steps)
+
+    def _with_certain(self, cells: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Beside the points, every sample's certain features, of which a member may have fewer than another."""
+        feature = torch.arange(self.most_certain, device=cells.device)
+        cell = (torch.arange(GROUP, device=cells.device)[:, None] * self.n_features + feature).flatten()
+        own = (feature < self.certain[:, None]).repeat(1, GROUP)[:, None]
+        more = (*cells.shape[:2], -1)
+        return torch.cat([cells, cell.expand(more)], dim=2), torch.cat([kept, own.expand(more)], dim=2)
 
     def _by_step(
         self, cell: Tensor, value: Tensor, kept: Tensor, first_step: int | Int64[Tensor, ""], n_steps: int
@@ -149,9 +159,8 @@ def drawn_on_device(configs: Sequence[RunConfig]) -> bool:
 
 
 def can_draw_on_device(config: RunConfig) -> bool:
-    """Whether `DeviceDraws` knows this data: our value laws, the sparse sampler, no certain feature."""
+    """Whether `DeviceDraws` knows this data: our value laws, the sparse sampler, a feature with p < 1."""
     data = config.data
     if config.loss != "sampled" or data.value_law not in QUANTILES or data.sampler != "sparse":
         return False
-    certain = SparseSampler(data, config.seed).probabilities.max() >= 1.0
-    return not certain
+    return len(SparseSampler(data, config.seed).cumulative_rates) > 0

@@ -115,11 +115,16 @@ class SparseSampler(Sampler):
     Words of a group: the count; for each point up to the cap, one uniform for its sample and feature and one
     for its value; then one value for each sample and certain feature. The cap is where the tail of the count
     falls below 2^-54, less than a uniform can resolve.
+
+    Attributes:
+        certain: features with p = 1, the first ones.
+        cumulative_rates: Σ -log(1 - p) of the others.
+        count_cdf: P(count ≤ m) of a group's points, m up to the cap.
     """
 
     def __init__(self, data: DataConfig, seed: int) -> None:
         super().__init__(data, seed)
-        self._certain = np.flatnonzero(self.probabilities >= 1.0)
+        self.certain = np.flatnonzero(self.probabilities >= 1.0)
         self._uncertain = np.flatnonzero(self.probabilities < 1.0)
         rates = -np.log1p(-self.probabilities[self._uncertain])
         self.cumulative_rates = np.cumsum(rates)
@@ -132,7 +137,7 @@ class SparseSampler(Sampler):
         group = first // GROUP
         n_groups = -(-(first + count) // GROUP) - group
         cap = len(self.count_cdf) - 1
-        words = 1 + 2 * cap + GROUP * len(self._certain)
+        words = 1 + 2 * cap + GROUP * len(self.certain)
         words += -words % BLOCK_WORDS  # whole blocks lie side by side in memory
         u = uniforms(self.seed, stream, group, n_groups, words)
         counts = np.searchsorted(self.count_cdf, u[:, 0], side="right")
@@ -145,15 +150,15 @@ class SparseSampler(Sampler):
         feature = self._place.find((place - sample) * self._rate)
         rows = np.repeat(np.arange(n_groups) * GROUP, counts) + sample
         drawn = Points(rows, self._uncertain[feature], all_words[word + cap])
-        if len(self._certain):
-            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap : 1 + 2 * cap + GROUP * len(self._certain)])
+        if len(self.certain):
+            drawn = self._with_certain(drawn, u[:, 1 + 2 * cap : 1 + 2 * cap + GROUP * len(self.certain)])
         return self._within(drawn, first - group * GROUP, count)
 
     def _with_certain(self, drawn: Points, u: Float64[np.ndarray, "group words"]) -> Points:
         """Adds the features with p = 1 in every sample of every group."""
         n_samples = len(u) * GROUP
-        rows = np.repeat(np.arange(n_samples), len(self._certain))
-        certain = Points(rows, np.tile(self._certain, n_samples), u.ravel())
+        rows = np.repeat(np.arange(n_samples), len(self.certain))
+        certain = Points(rows, np.tile(self.certain, n_samples), u.ravel())
         return Points(*(np.concatenate(pair) for pair in zip(drawn, certain, strict=True)))
 
     def _within(self, drawn: Points, offset: int, count: int) -> Points:

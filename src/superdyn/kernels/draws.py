@@ -53,11 +53,16 @@ def _not_above(table, u, wanted, LENGTH, BITS: tl.constexpr):
 
 @triton.jit
 def points_of_words(
-    first_step, keys, blocks, caps, count_cdf, rates, cells, uniforms, counts, samples, n_steps,
-    N_POINTS: tl.constexpr, N_FEATURES: tl.constexpr, COUNT_BITS: tl.constexpr, FEATURE_BITS: tl.constexpr,
-    GROUP: tl.constexpr, TOUCHED: tl.constexpr, BLOCKS: tl.constexpr,
+    first_step, keys, blocks, caps, certain, count_cdf, rates, cells, uniforms, counts, samples, n_steps,
+    N_POINTS: tl.constexpr, N_VALUES: tl.constexpr, MOST_CERTAIN: tl.constexpr, N_FEATURES: tl.constexpr,
+    COUNT_BITS: tl.constexpr, FEATURE_BITS: tl.constexpr, GROUP: tl.constexpr, TOUCHED: tl.constexpr,
+    BLOCKS: tl.constexpr,
 ):  # fmt: skip
-    """What some words of a group stand for: the first is its count, as many as its cap are cells, then uniforms."""
+    """What some words of a group stand for.
+
+    The first is its count, as many as its cap are cells, as many uniforms of their values, and the rest those of every
+    sample's certain features.
+    """
     row = tl.program_id(0).to(tl.int64)
     run = row // (n_steps * TOUCHED)
     step = tl.load(first_step) + row // TOUCHED % n_steps
@@ -65,6 +70,7 @@ def points_of_words(
     key_0 = tl.load(keys + 2 * run).to(tl.uint64)
     key_1 = tl.load(keys + 2 * run + 1).to(tl.uint64)
     cap = tl.load(caps + run)
+    n_certain = tl.load(certain + run)
     first = tl.program_id(1) * BLOCKS
     u = _uniforms(group * tl.load(blocks + run) + first + tl.arange(0, BLOCKS).to(tl.int64), key_0, key_1)
     word = 4 * first + tl.arange(0, 4 * BLOCKS)
@@ -80,11 +86,17 @@ def points_of_words(
     total = tl.load(run_rates + N_FEATURES - 1)
     within = (place - sample.to(tl.float64)) * total
     feature = _not_above(run_rates, within, is_place, N_FEATURES, FEATURE_BITS)
-    cell = sample * N_FEATURES + tl.minimum(feature, N_FEATURES - 1)
+    cell = sample * N_FEATURES + tl.minimum(feature + n_certain, N_FEATURES - 1)
     tl.store(cells + row * N_POINTS + word - 1, cell, mask=is_place)
 
     is_value = (word > cap) & (word <= 2 * cap)
-    tl.store(uniforms + row * N_POINTS + word - 1 - cap, u, mask=is_value)
+    tl.store(uniforms + row * N_VALUES + word - 1 - cap, u, mask=is_value)
+
+    if MOST_CERTAIN > 0:
+        number = word - 1 - 2 * cap
+        is_certain = (number >= 0) & (number < GROUP * n_certain)
+        of_sample = number // tl.maximum(n_certain, 1) * MOST_CERTAIN + number % tl.maximum(n_certain, 1)
+        tl.store(uniforms + row * N_VALUES + N_POINTS + of_sample, u, mask=is_certain)
 
 
 @triton.jit
