@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from superdyn.features import device_draws
-from superdyn.features.device_draws import QUANTILES, DeviceDraws, DrawnAhead, can_draw_on_device
+from superdyn.features.device_draws import DeviceDraws, DrawnAhead, can_draw_on_device
+from superdyn.features.device_quantiles import QUANTILES
 from superdyn.features.generator import Stream, uniforms
 from superdyn.features.philox import philox_uniforms, signed
 from superdyn.features.sampler import make_sampler

@@ -1,6 +1,7 @@
 """A value law: exponential with mean 1, by its inverse distribution function and its exact moments."""
 
 import numpy as np
+import torch
 from jaxtyping import Float64
 
 
@@ -12,3 +13,7 @@ class Exponential:
 
     def quantile(self, u: Float64[np.ndarray, "*shape"]) -> Float64[np.ndarray, "*shape"]:
         return -np.log1p(-u)
+
+    def device_quantile(self, u: torch.Tensor) -> torch.Tensor:
+        """The same for a GPU, where it draws."""
+        return -torch.log1p(-u)

@@ -4,8 +4,7 @@ The words, counts, places and features are those of the host, bit for bit; value
 quantile function. Axis legend: `t` step, `r` run, `g` group of 64 samples, `w` word, `m` point, `n` feature.
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,19 +13,12 @@ from jaxtyping import Float, Float64, Int64
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig, TrainerConfig
+from superdyn.features.device_quantiles import device_quantile
 from superdyn.features.generator import BLOCK_WORDS, Stream
 from superdyn.features.group_draws import BatchSpan, GroupTables, draw_groups
 from superdyn.features.last_of_cell import last_of_cell
 from superdyn.features.philox import signed
 from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler, groups_touched
-
-QUANTILES: dict[str, Callable[[Tensor], Tensor]] = {
-    "uniform": lambda u: 2.0 * u,
-    "constant": torch.ones_like,
-    "half_normal": lambda u: -torch.special.ndtri(0.5 * (1.0 - u)),
-    "signed": lambda u: math.sqrt(3.0) * (2.0 * u - 1.0),
-}
-"""The laws of `features/values.py` as functions of tensors."""
 
 _BLOCK_BYTES = 2**28
 """Largest array of uniform numbers that is drawn at once; about four such arrays are alive at a time."""
@@ -65,7 +57,9 @@ class DeviceDraws(nn.Module):
         data = configs[0].data
         samplers = [SparseSampler(config.data, config.seed) for config in configs]
         self.batch_size, self.n_features, self.dtype = data.samples_per_step, data.n_features, dtype
-        self._quantile = QUANTILES[data.value_law]
+        quantile = device_quantile(data.value_law)
+        assert quantile is not None, "see can_draw_on_device"
+        self._quantile = quantile
         caps, certain = [len(s.count_cdf) - 1 for s in samplers], [len(s.certain) for s in samplers]
         self.most_certain = max(certain)
         cdf, rates = np.ones((len(samplers), max(caps) + 1)), np.empty((len(samplers), self.n_features))
@@ -159,8 +153,8 @@ def drawn_on_device(configs: Sequence[RunConfig]) -> bool:
 
 
 def can_draw_on_device(config: RunConfig) -> bool:
-    """Whether `DeviceDraws` knows this data: our value laws, the sparse sampler, a feature with p < 1."""
+    """Whether `DeviceDraws` knows this data: the sparse sampler, a value law of tensors, a feature with p < 1."""
     data = config.data
-    if config.loss != "sampled" or data.value_law not in QUANTILES or data.sampler != "sparse":
+    if config.loss != "sampled" or data.sampler != "sparse" or device_quantile(data.value_law) is None:
         return False
     return len(SparseSampler(data, config.seed).cumulative_rates) > 0

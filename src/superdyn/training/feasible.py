@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from superdyn.config import ConfigError, RunConfig
 from superdyn.features.device_draws import trains_on_gpu
+from superdyn.features.device_quantiles import device_quantile
 from superdyn.features.moments import Moments, data_moments, top_eigenvalue
 from superdyn.features.probabilities import density_limit, feature_probabilities
 from superdyn.models.embedding import initial_embedding
@@ -32,6 +33,7 @@ def check_feasible(config: RunConfig) -> None:
     if config.data.kind == "tokens":
         check_tokens_feasible(config)
         return
+    device_quantile(config.data.value_law)
     _check_density(config)
     _check_descent(config, data_moments(config.data))
 
