@@ -33,27 +33,27 @@ def _product(a_large, a_small, b_large, b_small):
 @triton.jit
 def _write_out(
     x, places, values, step, first_sample, run, n_samples,
-    CELLS: tl.constexpr, N_FEATURES: tl.constexpr, GROUP: tl.constexpr, TOUCHED: tl.constexpr, ALIGNED: tl.constexpr,
-    N_SLOTS: tl.constexpr, SLOTS: tl.constexpr,
+    SAMPLES: tl.constexpr, N_FEATURES: tl.constexpr, GROUP: tl.constexpr, TOUCHED: tl.constexpr,
+    ALIGNED: tl.constexpr, N_SLOTS: tl.constexpr, SLOTS: tl.constexpr,
 ):  # fmt: skip
     """The cells of neighbouring samples: zero, but at the points that lie there.
 
     Where batches begin with a group, the samples lie in one; else in one or two, and which depends on the step.
     """
     first_cell = (run * n_samples + first_sample) * N_FEATURES
-    last_cell = tl.minimum(first_cell + CELLS, (run + 1) * n_samples * N_FEATURES)
+    end = tl.minimum(first_cell + SAMPLES * N_FEATURES, (run + 1) * n_samples * N_FEATURES)
     group = first_sample // GROUP
     slots = ((tl.load(step) * tl.num_programs(1) + run) * TOUCHED + group) * N_SLOTS
     looked_at: tl.constexpr = N_SLOTS if ALIGNED else 2 * N_SLOTS
-    for start in range(0, CELLS, SLOTS):
+    for start in range(0, SAMPLES * N_FEATURES, SLOTS):
         cell = start + tl.arange(0, SLOTS)
-        tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=first_cell + cell < last_cell)
+        tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=first_cell + cell < end)
     tl.debug_barrier()
     for start in range(0, looked_at, SLOTS):
         m = start + tl.arange(0, SLOTS)
         there = (m < looked_at) & (group * N_SLOTS + m < TOUCHED * N_SLOTS)
         place = tl.load(places + slots + m, mask=there, other=-1)
-        inside = (place >= first_cell) & (place < last_cell)
+        inside = (place >= first_cell) & (place < end)
         tl.store(x + place, tl.load(values + slots + m, mask=inside, other=0.0), mask=inside)
     tl.debug_barrier()
 
@@ -85,10 +85,8 @@ def chain_of_samples(
     s, n, k = first + tl.arange(0, SAMPLES), tl.arange(0, FEATURES), tl.arange(0, HIDDEN)
     in_n, there = n < N_FEATURES, (s < n_samples)[:, None] & (n < N_FEATURES)[None, :]
     if N_SLOTS > 0:
-        cells: tl.constexpr = SAMPLES * N_FEATURES
-        _write_out(
-            x, places, values, step, first, run, n_samples, cells, N_FEATURES, GROUP, TOUCHED, ALIGNED, N_SLOTS, SLOTS
-        )
+        drawn = (x, places, values, step, first, run, n_samples)
+        _write_out(*drawn, SAMPLES, N_FEATURES, GROUP, TOUCHED, ALIGNED, N_SLOTS, SLOTS)
     inputs = tl.load(x + (run * n_samples + s)[:, None] * N_FEATURES + n[None, :], mask=there, other=0.0)
     x_large, x_small = _split(inputs)
 
