@@ -13,9 +13,6 @@ from superdyn.training.module import SuperpositionModule
 
 pytestmark = pytest.mark.gpu
 
-DRAWN_THERE = {"data__batch_size": 64}
-"""Whole groups of samples; other sizes are drawn by the host."""
-
 EXACT = TOKENS | {"trainer__precision": "64-true"}
 """Float32's own rounding moves the last loss of this model by 6e-5."""
 
@@ -28,9 +25,14 @@ def curves(make_config, train_together, changes, **only_gpu):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("batch_size", [32, 64])
-def test_a_run_agrees_with_the_cpu(batch_size, compiled, make_config, train_together):
-    changes = {"data__batch_size": batch_size, "trainer__precision": "64-true"}
+@pytest.mark.parametrize(
+    "data",
+    [{"data__batch_size": 32}, {"data__batch_size": 64}, {"data__batch_size": 100}, {"data__sampler": "dense"},
+     {"data__sampler": "dense", "data__n_features": 150}, {"data__clip": True, "data__density": 9.0}],
+    ids=["in groups", "groups", "across groups", "by the host", "sparse by the host", "certain features"],
+)  # fmt: skip
+def test_a_run_agrees_with_the_cpu(data, compiled, make_config, train_together):
+    changes = data | {"trainer__precision": "64-true"}
     found = curves(make_config, train_together, changes, trainer__compile=compiled)
     np.testing.assert_allclose(*found, rtol=1e-8)
 
@@ -38,8 +40,8 @@ def test_a_run_agrees_with_the_cpu(batch_size, compiled, make_config, train_toge
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_replays_of_the_graph_train_every_step_on_its_own_data(optimizer, make_config, train_together):
     """A captured step that reused its batch, or its random state, would part from the CPU at once."""
-    changes = DRAWN_THERE | {"optimizer__name": optimizer, "trainer__precision": "64-true", "trainer__max_steps": 200,
-                             "trainer__chunk_steps": 16}  # fmt: skip
+    changes = {"optimizer__name": optimizer, "trainer__precision": "64-true", "trainer__max_steps": 200,
+               "trainer__chunk_steps": 16}  # fmt: skip
     np.testing.assert_allclose(*curves(make_config, train_together, changes), rtol=1e-6)
 
 
@@ -76,7 +78,7 @@ def test_a_compiled_pack_of_language_models_agrees_with_a_lone_one(make_config, 
 
 
 def test_packed_agrees_with_solo(make_config, train_together):
-    changes = DRAWN_THERE | {"trainer__accelerator": "gpu", "trainer__compile": False}
+    changes = {"trainer__accelerator": "gpu", "trainer__compile": False}
     configs = [make_config(seed=s, **changes) for s in range(3)]
     packed = train_together(configs, "packed")
     (solo,) = train_together(configs[1:2], "solo")
@@ -86,7 +88,7 @@ def test_packed_agrees_with_solo(make_config, train_together):
 @pytest.mark.parametrize("compiled", [False, True])
 def test_deterministic_mode_gives_the_same_bits_from_run_to_run(compiled, make_config, train_together):
     torch.mm(*torch.ones(2, 16, 16, device="cuda"))  # torch looks for its settings at the first product
-    changes = DRAWN_THERE | {"trainer__accelerator": "gpu", "trainer__compile": compiled}
+    changes = {"trainer__accelerator": "gpu", "trainer__compile": compiled}
     configs = [make_config(trainer__deterministic=True, **changes)]
     one, other = (train_together(configs, name)[0] for name in ("one", "other"))
     assert one.status().state == other.status().state == "done"
@@ -94,7 +96,7 @@ def test_deterministic_mode_gives_the_same_bits_from_run_to_run(compiled, make_c
 
 
 def test_a_diverging_member_fails_alone(make_config, train_together):
-    changes = DRAWN_THERE | {"trainer__accelerator": "gpu", "trainer__compile": False}
+    changes = {"trainer__accelerator": "gpu", "trainer__compile": False}
     configs = [make_config(seed=s, optimizer__lr=lr, **changes) for s, lr in enumerate((0.1, 1e9, 0.1))]
     folders = train_together(configs)
     assert [folder.status().state for folder in folders] == ["done", "failed", "done"]
@@ -102,7 +104,7 @@ def test_a_diverging_member_fails_alone(make_config, train_together):
 
 @pytest.mark.parametrize(
     ("changes", "compiled"),
-    [(DRAWN_THERE, False), (TOKENS, False), (TOKENS, True)],
+    [({}, False), (TOKENS, False), (TOKENS, True)],
     ids=["features", "tokens", "compiled tokens"],
 )
 def test_nothing_waits_for_the_device_between_measurements(changes, compiled, make_config):
@@ -138,7 +140,7 @@ def test_a_pack_that_does_not_fit_is_trained_in_halves(make_config, train_togeth
 
 
 def test_pack_after_pack_is_compiled_however_many_there_are(make_config, train_together):
-    changes = DRAWN_THERE | {"trainer__accelerator": "gpu"}
+    changes = {"trainer__accelerator": "gpu"}
     configs = [make_config(model__width=width, **changes) for width in (8, 16, 24)]
     with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
         folders = train_together(configs)
@@ -148,7 +150,7 @@ def test_pack_after_pack_is_compiled_however_many_there_are(make_config, train_t
 def test_the_memory_of_a_pack_is_free_for_the_next(make_config, train_together):
     held = []
     for width in (256, 257):
-        changes = DRAWN_THERE | {"data__n_features": 4096, "model__width": width, "trainer__compile": False}
+        changes = {"data__n_features": 4096, "model__width": width, "trainer__compile": False}
         train_together([make_config(trainer__accelerator="gpu", **changes)], str(width))
         gc.collect()
         held.append(torch.cuda.memory_allocated())

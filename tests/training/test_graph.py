@@ -9,11 +9,15 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from training.uncaptured import Uncaptured
 
-from superdyn.features.datamodule import FeatureDataModule
+from superdyn.features.batches import SparseBatch
+from superdyn.features.batching import DenseBatches
+from superdyn.features.datamodule import Chunk, FeatureDataModule
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.models.product import matmul_operands
 from superdyn.training import engine as engine_module
+from superdyn.training.chunk_batches import ChunkBatches
 from superdyn.training.engine import Engine
+from superdyn.training.graph import BatchBuffer, ChunkBuffer
 
 N_STEPS = 12
 LINEAR = {"loss": "population", "model__activation": "linear"}
@@ -85,6 +89,46 @@ def test_replays_train_every_step_on_its_own_data(loss, optimizer, batch_size, m
     assert_close(replayed(configs), stepped(configs), rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"data__n_features": 150}, {"data__n_features": 150, "data__density": 40.0, "data__data_exponent": 0.1,
+                                     "data__clip": True}],
+    ids=["dense", "sparse", "with a head"],
+)  # fmt: skip
+def test_replays_train_on_batches_that_the_host_draws(changes, make_config, monkeypatch):
+    monkeypatch.setattr(engine_module, "CapturedStep", Uncaptured)
+    configs = packed(make_config, "adam", "sampled", data__sampler="dense", **changes)
+    engine = Engine(configs)
+    engine.prepare()
+    # Written out as for another device.
+    batches = FeatureDataModule(configs, [0, N_STEPS]).stream.draws.batches(0, N_STEPS).to(torch.device("meta"))
+    assert BatchBuffer.holds(batches)
+    batches = FeatureDataModule(configs, [0, N_STEPS]).stream.draws.batches(0, N_STEPS)
+    with torch.no_grad():
+        for step in range(N_STEPS):
+            batch = batches.step(step)
+            assert isinstance(batch, SparseBatch)
+            engine._replay(step, 1, batch)
+    assert_close(parameters(engine), stepped(configs), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"data__sampler": "dense"}, "data.sampler=dense"), ({}, None), ({"data__batch_size": 33}, None),
+     ({"data__n_features": 1, "model__width": 1, "data__clip": True}, "every sample has all features")],
+)  # fmt: skip
+def test_a_user_hears_once_why_the_host_draws(changes, reason, make_config, monkeypatch, recwarn):
+    monkeypatch.setattr(DenseBatches, "to", lambda batches, device: batches)
+    configs = [make_config(**changes)]
+    chunk = Chunk(0, 4, FeatureDataModule(configs, [0, 4]).stream.draws)
+    batches = ChunkBatches(configs)
+    for _ in range(2):
+        list(batches.parts(chunk, torch.device("cuda")))
+    said = [str(warning.message) for warning in recwarn if "CPU draws" in str(warning.message)]
+    assert len(said) == (reason is not None)
+    assert reason is None or reason in said[0]
+
+
 def test_a_training_shorter_than_the_warm_up_is_captured(make_config, monkeypatch):
     monkeypatch.setattr(engine_module, "CapturedStep", Uncaptured)
     configs = packed(make_config, "adam", "sampled", trainer__max_steps=1)
@@ -102,7 +146,7 @@ def test_no_step_and_no_draw_asks_the_device(loss, optimizer, make_config):
         first = torch.tensor(0)
         with NothingReadBack():
             points = draws.points(first, 4)
-        engine._buffer = engine_module.ChunkBuffer(points, (3, 64, 32))
+        engine._buffer = ChunkBuffer(points, (3, 64, 32))
     engine.objective.settle(engine.student, exact=loss == "population")
     with NothingReadBack(), torch.no_grad():
         engine._device_step()
@@ -114,7 +158,9 @@ import torch
 from superdyn.config import RunConfig
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.training import engine as engine_module
+from superdyn.training.chunk_batches import ChunkBatches
 from superdyn.training.engine import Engine
+from superdyn.training.graph import BatchBuffer, ChunkBuffer
 from torch._dynamo.testing import CompileCounter
 
 class Uncaptured:

@@ -153,8 +153,17 @@ def drawn_on_device(configs: Sequence[RunConfig]) -> bool:
 
 
 def can_draw_on_device(config: RunConfig) -> bool:
-    """Whether `DeviceDraws` knows this data: the sparse sampler, a value law of tensors, a feature with p < 1."""
+    """Whether `DeviceDraws` knows this data."""
+    return config.loss == "sampled" and drawn_by_host_for(config) is None
+
+
+def drawn_by_host_for(config: RunConfig) -> str | None:
+    """Why a GPU does not draw these sampled features; None where it can."""
     data = config.data
-    if config.loss != "sampled" or data.sampler != "sparse" or device_quantile(data.value_law) is None:
-        return False
-    return len(SparseSampler(data, config.seed).cumulative_rates) > 0
+    if data.sampler != "sparse":
+        return f"data.sampler={data.sampler}"
+    if device_quantile(data.value_law) is None:
+        return f"data.value_law={data.value_law} has no device_quantile(u)"
+    if not len(SparseSampler(data, config.seed).cumulative_rates):
+        return "every sample has all features"
+    return None

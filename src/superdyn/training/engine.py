@@ -30,7 +30,7 @@ from superdyn.training.data_parallel import Ranks, lost_ranks
 from superdyn.training.evaluation import Evaluation
 from superdyn.training.fully_sharded import keep_in, release, shard
 from superdyn.training.gradient_norm import GradientWatch
-from superdyn.training.graph import CapturedStep, ChunkBuffer
+from superdyn.training.graph import BatchBuffer, CapturedStep, StepBuffer, buffer_of
 from superdyn.training.objective import Objective
 from superdyn.training.optimizers import make_optimizer
 from superdyn.training.optimizers.protocol import StackedOptimizer
@@ -81,7 +81,7 @@ class Engine(nn.Module):
         self.own_measures = OwnMeasures(configs[0].trainer.measures)
         self._all_alive = True
         self._captured: CapturedStep | None = None
-        self._buffer: ChunkBuffer | None = None
+        self._buffer: StepBuffer | None = None
         self._kept_measures: tuple[Tensor, dict[str, Tensor]] | None = None
         """An embedding that is no trained parameter, and its measures."""
 
@@ -130,6 +130,10 @@ class Engine(nn.Module):
         if self.rates.is_cuda and (batches is None or isinstance(batches, DevicePoints)):  # never with several ranks
             self._replay(first_step, n_steps, batches)
             return
+        if self.rates.is_cuda and self.ranks.is_alone and BatchBuffer.holds(batches):
+            for i in range(n_steps):
+                self._replay(first_step + i, 1, batches.step(i))
+            return
         for i in range(n_steps):
             batch = None if batches is None or isinstance(batches, DevicePoints) else batches.step(i)
             self.run_step(first_step + i, batch, last=i == n_steps - 1)
@@ -149,24 +153,24 @@ class Engine(nn.Module):
             self._all_alive = alive.is_cpu and bool(alive.all())
             self.optimizer.update(gradients, rates * alive)
 
-    def _replay(self, first_step: int, n_steps: int, points: DevicePoints | None) -> None:
-        """The same steps from a CUDA graph, captured at the first call."""
+    def _replay(self, first_step: int, n_steps: int, data: DevicePoints | SparseBatch | None) -> None:
+        """The same steps from a CUDA graph, captured at the first call; one step where data are one batch."""
         if self._captured is None:
             self._counter = torch.zeros(1, dtype=torch.int64, device=self.rates.device)
-            if points is not None:
-                shape = (len(self.configs), self.configs[0].data.samples_per_step, self.configs[0].data.n_features)
-                self._buffer = ChunkBuffer(points, shape)
-                self._buffer.refill(points)
             self._counter.fill_(first_step)
             changed = [*self.optimizer.everything(), self._counter, self.diverged_at]
-            changed += [] if self._buffer is None else [self._buffer.next]
+            if data is not None:
+                shape = (len(self.configs), self.configs[0].data.samples_per_step, self.configs[0].data.n_features)
+                self._buffer = buffer_of(data, shape)
+                self._buffer.refill(data)
+                changed += self._buffer.state
             step = self._device_step
             if self.configs[0].trainer.compile:
-                self.objective.settle(self.student, exact=points is None)
+                self.objective.settle(self.student, exact=data is None)
                 step = torch.compile(step, dynamic=False)
             self._captured = CapturedStep(step, changed)
-        if self._buffer is not None and points is not None:
-            self._buffer.refill(points)
+        if self._buffer is not None and data is not None:
+            self._buffer.refill(data)
         self._counter.fill_(first_step)
         self._captured.replay(n_steps)
 

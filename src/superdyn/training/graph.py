@@ -1,8 +1,9 @@
 """One optimizer step as a CUDA graph, replayed with fresh data: one launch for the host instead of a dozen or more.
 
 Inside the graph the step counter, the place in the chunk and the learning rates are tensors that the graph itself
-advances, and the batch is written from buffers that the host refills between chunks; so replay t trains step t on the
-data of step t, and nothing is captured anew. Axis legend: `r` run, `s` sample, `n` feature, `t` step, `m` point.
+advances, and the batch is written from buffers that the host refills between chunks, or between steps whose data it
+draws; so replay t trains step t on the data of step t, and nothing is captured anew.
+Axis legend: `r` run, `s` sample, `n` feature, `t` step, `m` point.
 """
 
 import gc
@@ -10,16 +11,44 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from typing import Any, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from superdyn.features.batches import SparseBatch, StepPoints
+from superdyn.features.batches import SparseBatch, SparseBatches, StepPoints
 from superdyn.features.device_draws import DevicePoints
+
+_WRITTEN_OUT_BYTES = 2**28
+"""Largest batch of wide data that is written out so that a graph can train on it."""
 
 _WARM_UP = 3
 """Steps before capture, in which libraries choose their kernels and allocate."""
+
+
+@runtime_checkable
+class StepBuffer(Protocol):
+    """Data at fixed addresses, of which a captured step makes its batch.
+
+    Attributes:
+        state: what a step changes.
+    """
+
+    state: list[Tensor]
+
+    def refill(self, data: Any, /) -> None:
+        """Take the data of the coming steps."""
+        ...
+
+    def batch(self) -> SparseBatch:
+        """The batch of the next step."""
+        ...
+
+
+def buffer_of(data: DevicePoints | SparseBatch, shape: tuple[int, int, int]) -> StepBuffer:
+    """One for such data."""
+    return BatchBuffer(shape, data) if isinstance(data, SparseBatch) else ChunkBuffer(data, shape)
 
 
 class ChunkBuffer:
@@ -36,8 +65,9 @@ class ChunkBuffer:
         self._places = points.places.new_zeros(capacity, width)
         self._values = points.values.new_zeros(capacity, width)
         self.shape, self.next = shape, points.places.new_zeros(1)
+        self.state = [self.next]
 
-    def refill(self, points: DevicePoints) -> None:
+    def refill(self, points: DevicePoints, /) -> None:
         """Take the points of the coming chunk, steps of one block."""
         self._places[: len(points.places)].copy_(points.places)
         self._values[: len(points.values)].copy_(points.values)
@@ -52,6 +82,29 @@ class ChunkBuffer:
         x[places] = values
         self.next += 1
         return SparseBatch(self.shape, x[:-1].view(self.shape), None, points=points)
+
+
+class BatchBuffer:
+    """One batch at a fixed address, for data that the host draws: it is written before every replay."""
+
+    def __init__(self, shape: tuple[int, int, int], batch: SparseBatch):
+        self.shape, self.state = shape, []
+        self._x = torch.empty_like(batch.dense())
+
+    def refill(self, batch: SparseBatch, /) -> None:
+        """Take the batch of the coming step."""
+        self._x.copy_(batch.dense())
+
+    def batch(self) -> SparseBatch:
+        """The batch."""
+        return SparseBatch(self.shape, self._x, None)
+
+    @staticmethod
+    def holds(batches: object) -> TypeGuard[SparseBatches]:
+        """Whether batches are written out: they are dense, or would not be much larger."""
+        if not isinstance(batches, SparseBatches):
+            return False
+        return batches.cells is None or 8 * math.prod(batches.shape) <= _WRITTEN_OUT_BYTES
 
 
 class CapturedStep:
