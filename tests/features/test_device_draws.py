@@ -39,7 +39,7 @@ def test_the_batches_are_those_of_the_host(law, batch_size, density, run_config)
     configs = [run_config(top={"seed": s}, value_law=law, batch_size=batch_size, **own[s]) for s in range(3)]
     assert all(can_draw_on_device(config) for config in configs)
     draws = DeviceDraws(configs, torch.float64)
-    assert (draws.certain > 0).tolist() == [False, density > 1, density > 1]
+    assert (draws.tables.certain > 0).tolist() == [False, density > 1, density > 1]
     x = written_out(draws.points(9, 5), (3, batch_size, configs[0].data.n_features))
     for r, config in enumerate(configs):
         host = make_sampler(config.data, config.seed).draw(Stream.TRAIN, 9, 5, dtype=np.float64)

@@ -6,7 +6,7 @@ INTERPRETED = """
 import torch
 from superdyn.config import RunConfig
 from superdyn.features.device_draws import DeviceDraws
-from superdyn.features.group_draws import BatchSpan, GroupTables, drawn_by_kernel, drawn_by_torch
+from superdyn.features.group_draws import BatchSpan, drawn_by_kernel, drawn_by_torch
 
 def pack(n, densities, samples):
     mapping = {"model": {"name": "student", "width": 1, "activation": "relu"}, "optimizer": {"name": "sgd", "lr": 0.1},
@@ -23,14 +23,14 @@ for n, densities, first, samples in (
     (20, (9.0, 0.2, 4.0), 5, 96),
 ):
     draws = pack(n, densities, samples)
-    tables = GroupTables(draws.keys, draws.blocks, draws.caps, draws.certain, draws.count_cdf, draws.rates)
+    tables = draws.tables
     batches = BatchSpan(samples, 3, draws.most_certain)
     expected = drawn_by_torch(tables, first, batches)
     cells, uniforms, counts = drawn_by_kernel(torch.tensor(first), *tables, *batches)
     assert torch.equal(counts, expected.counts) and 0 < counts.sum()
-    drawn = torch.arange(cells.shape[2]) < draws.caps[:, None, None]
+    drawn = torch.arange(cells.shape[2]) < tables.caps[:, None, None]
     assert torch.equal(cells[drawn.expand_as(cells)], expected.cells[drawn.expand_as(cells)])
-    of_certain = torch.arange(draws.most_certain).repeat(64) < draws.certain[:, None, None]
+    of_certain = torch.arange(draws.most_certain).repeat(64) < tables.certain[:, None, None]
     drawn = torch.cat([drawn, of_certain], dim=2).expand_as(uniforms)
     assert torch.equal(uniforms[drawn], expected.uniforms[drawn])
     print(cells.shape[2], draws.most_certain, end=" ")

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from superdyn.config import RunConfig, TrainerConfig
@@ -43,14 +43,7 @@ class DevicePoints(NamedTuple):
 
 
 class DeviceDraws(nn.Module):
-    """Draws for every member of a pack; buffers move with `.to(device)`."""
-
-    keys: Int64[Tensor, "r 2"]
-    blocks: Int64[Tensor, "r"]
-    caps: Int64[Tensor, "r"]
-    certain: Int64[Tensor, "r"]
-    count_cdf: Float64[Tensor, "r w"]
-    rates: Float64[Tensor, "r n"]
+    """Draws for every member of a pack; its buffers are the `GroupTables` and move with `.to(device)`."""
 
     def __init__(self, configs: Sequence[RunConfig], dtype: torch.dtype):
         super().__init__()
@@ -69,18 +62,26 @@ class DeviceDraws(nn.Module):
         blocks = [-(-(1 + 2 * cap + GROUP * own) // BLOCK_WORDS) for cap, own in zip(caps, certain, strict=True)]
         self.step_bytes = 8 * len(samplers) * groups_touched(self.batch_size) * max(blocks) * BLOCK_WORDS
         """Of the uniform numbers of one step of all members."""
-        self.register_buffer("keys", torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]))
-        self.register_buffer("blocks", torch.tensor(blocks))
-        self.register_buffer("caps", torch.tensor(caps))
-        self.register_buffer("certain", torch.tensor(certain))
-        self.register_buffer("count_cdf", torch.from_numpy(cdf))
-        self.register_buffer("rates", torch.from_numpy(rates))
+        tables = GroupTables(
+            keys=torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]),
+            blocks=torch.tensor(blocks),
+            caps=torch.tensor(caps),
+            certain=torch.tensor(certain),
+            count_cdf=torch.from_numpy(cdf),
+            rates=torch.from_numpy(rates),
+        )
+        for name, table in tables._asdict().items():
+            self.register_buffer(name, table)
+
+    @property
+    def tables(self) -> GroupTables:
+        """What the members' draws follow from, where the buffers are."""
+        return GroupTables(*(getattr(self, name) for name in GroupTables._fields))
 
     @torch.no_grad()
     def points(self, first_step: int | Int64[Tensor, ""], n_steps: int) -> DevicePoints:
         """Active cells of the steps first_step … first_step + n_steps − 1."""
-        tables = GroupTables(self.keys, self.blocks, self.caps, self.certain, self.count_cdf, self.rates)
-        cells, u, counts = draw_groups(tables, first_step, BatchSpan(self.batch_size, n_steps, self.most_certain))
+        cells, u, counts = draw_groups(self.tables, first_step, BatchSpan(self.batch_size, n_steps, self.most_certain))
         kept = last_of_cell(cells, counts, GROUP * self.n_features)
         if self.most_certain:
             cells, kept = self._with_certain(cells, kept)
@@ -91,7 +92,7 @@ class DeviceDraws(nn.Module):
         """Beside the points, every sample's certain features, of which a member may have fewer than another."""
         feature = torch.arange(self.most_certain, device=cells.device)
         cell = (torch.arange(GROUP, device=cells.device)[:, None] * self.n_features + feature).flatten()
-        own = (feature < self.certain[:, None]).repeat(1, GROUP)[:, None]
+        own = (feature < self.tables.certain[:, None]).repeat(1, GROUP)[:, None]
         more = (*cells.shape[:2], -1)
         return torch.cat([cells, cell.expand(more)], dim=2), torch.cat([kept, own.expand(more)], dim=2)
 
