@@ -6,7 +6,7 @@ import torch
 
 from superdyn.config import ConfigError
 from superdyn.features.device_draws import DeviceDraws, can_draw_on_device
-from superdyn.features.device_quantiles import QUANTILES
+from superdyn.features.device_quantiles import QUANTILES, device_quantile
 from superdyn.features.generator import Stream
 from superdyn.features.sampler import SMALLEST, make_sampler
 from superdyn.features.values import VALUE_LAWS, value_law
@@ -50,6 +50,23 @@ def test_a_law_of_the_users_own_is_drawn_on_the_device(own_law, run_config):
     np.testing.assert_allclose(x[:-1].view(host.shape).numpy(), host, rtol=1e-12)
 
 
+def test_a_heavy_tail_hides_no_difference(tmp_path, monkeypatch):
+    law = """
+import torch
+class Pareto:
+    mean, second_moment = 2.1 / 1.1, 2.1 / 0.1
+    def quantile(self, u):
+        return (1.0 - u) ** (-1.0 / 2.1)
+    def device_quantile(self, u):
+        return (1.0 - u) ** (-1.0 / 2.1) + 1e-4
+"""
+    (tmp_path / "heavy.py").write_text(law)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("SUPERDYN_PACKAGES", "heavy")
+    with pytest.raises(ConfigError, match=r"device_quantile\(.*\) gives .*the same function"):
+        device_quantile("heavy.Pareto")
+
+
 def test_one_without_is_drawn_by_the_host(own_law, run_config):
     config = run_config(value_law=own_law("law_of_arrays", None), batch_size=64)
     assert not can_draw_on_device(config)
@@ -64,7 +81,8 @@ def test_one_without_is_drawn_by_the_host(own_law, run_config):
             "-torch.log1p(-u) * 1.1",
             r"device_quantile\(.*\) gives .*, and quantile\(u\) gives .* the same",
         ),
-        ("law_in_single", "(-torch.log1p(-u)).float()", "shape and type of u"),
+        ("law_in_single", "(-torch.log1p(-u)).float()", "shape, type and device of u"),
+        ("law_with_a_gap", "torch.where((u > 0.5) & (u < 0.5045), 0.0, -torch.log1p(-u))", "gives 0, and quantile"),
         ("law_that_raises", "torch.no_such_function(u)", "device_quantile.* raised .*no_such_function"),
     ],
 )

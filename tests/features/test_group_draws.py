@@ -5,8 +5,11 @@ from models.interpreted import NEEDS_TRITON, interpreted
 INTERPRETED = """
 import torch
 from superdyn.config import RunConfig
+from superdyn.features import group_draws
 from superdyn.features.device_draws import DeviceDraws
 from superdyn.features.group_draws import BatchSpan, drawn_by_kernel, drawn_by_torch
+
+torch.use_deterministic_algorithms(True)  # fresh memory is filled: with what is not a number, and with large ones
 
 def pack(n, densities, samples):
     mapping = {"model": {"name": "student", "width": 1, "activation": "relu"}, "optimizer": {"name": "sgd", "lr": 0.1},
@@ -34,6 +37,17 @@ for n, densities, first, samples in (
     drawn = torch.cat([drawn, of_certain], dim=2).expand_as(uniforms)
     assert torch.equal(uniforms[drawn], expected.uniforms[drawn])
     print(cells.shape[2], draws.most_certain, end=" ")
+
+    table = torch.linspace(0.0, 1.0, 9, dtype=torch.float64)[1:]
+    draws._quantile = lambda u: table[(u * 8).long()]
+    by_torch = draws.points(first, 3)
+    real = group_draws.drawn_by_torch
+    group_draws.drawn_by_torch = lambda tables, step, span: group_draws.GroupPoints(
+        *drawn_by_kernel(torch.tensor(step), *tables, *span)
+    )
+    by_kernel = draws.points(first, 3)
+    group_draws.drawn_by_torch = real
+    assert torch.equal(by_kernel.places, by_torch.places) and torch.equal(by_kernel.values, by_torch.values)
 """
 
 

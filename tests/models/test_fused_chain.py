@@ -26,6 +26,7 @@ from superdyn.models.chain import sampled_gradients
 from superdyn.models.weights import Weights
 
 torch.manual_seed(0)
+torch.use_deterministic_algorithms(True)  # fresh memory is filled with what is not a number
 
 def matrix(n, k):
     return torch.randn(2, k * n + 5)[:, 5:].view(2, k, n) / k**0.5  # a parameter's part of the flat ones
@@ -50,6 +51,9 @@ for (samples, n, k, offsets), core, tied, bias, rectified, trains in product(
     x, importance = torch.randn(2, samples, n) * (torch.rand(2, samples, n) < 0.1), torch.rand(2, n)
     by_points = [SparseBatch(x.shape, None, None, points=points_of(x, offset)) for offset in offsets]
     batches = [SparseBatch(x.shape, x, None), *by_points]
+    nothing = torch.zeros(2, 0)
+    undrawn = SparseBatch(x.shape, None, None, points=StepPoints(nothing.long(), nothing, torch.ones(1).long()))
+    assert fused_chain.chain_gradients(weights, undrawn, importance).loss.isfinite().all()
     expected = sampled_gradients(weights, batches[0], importance)
     for batch in batches:
         found = fused_chain.chain_gradients(weights, batch, importance)

@@ -136,18 +136,21 @@ def test_gpu_slots_see_their_own_device(make_config, monkeypatch):
 
 
 def test_slots_of_one_gpu_cut_no_pack_that_has_another_shape_beside_it(make_config, tmp_path, monkeypatch):
-    def points(widths):
-        configs = [make_config(seed=seed, model__width=width) for width in widths for seed in range(4)]
+    def points(*seeds):
+        configs = [make_config(seed=s, model__width=8 + i) for i, many in enumerate(seeds) for s in range(many)]
         return [Point((), config, RunFolder(tmp_path)) for config in configs]
 
-    def slots_with(gpus, accelerator="auto"):
+    def slots_with(gpus, accelerator="auto", each=2):
         monkeypatch.setattr(slots, "_visible_gpus", lambda: [str(i) for i in range(gpus)])
-        return slots_of(make_config(trainer__accelerator=accelerator, launcher__name="local", launcher__slots=2))
+        return slots_of(make_config(trainer__accelerator=accelerator, launcher__name="local", launcher__slots=each))
 
-    assert parts_of(points([8, 12]), slots_with(1)) == 1
-    assert parts_of(points([8]), slots_with(1)) == 2
-    assert parts_of(points([8, 12]), slots_with(3)) == 3
-    assert parts_of(points([8, 12]), slots_with(0, "cpu")) == 2
+    assert parts_of(points(4, 4), slots_with(1)) == 1
+    assert parts_of(points(4), slots_with(1)) == 2
+    assert parts_of(points(1), slots_with(1)) == 1
+    assert parts_of(points(6, 6), slots_with(3)) == 3
+    assert parts_of(points(1, 8), slots_with(1, each=4)) == 3
+    assert parts_of(points(1, 1, 1, 64), slots_with(4)) == 5
+    assert parts_of(points(4, 4), slots_with(0, "cpu")) == 2
 
 
 @pytest.mark.slow

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from superdyn.config import RunConfig, TrainerConfig
 from superdyn.features.device_quantiles import device_quantile
 from superdyn.features.generator import BLOCK_WORDS, Stream
-from superdyn.features.group_draws import BatchSpan, GroupTables, draw_groups
+from superdyn.features.group_draws import BatchSpan, GroupTables, draw_groups, most_blocks
 from superdyn.features.last_of_cell import last_of_cell
 from superdyn.features.philox import signed
 from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler, groups_touched
 
 _BLOCK_BYTES = 2**28
-"""Largest array of uniform numbers that is drawn at once; about four such arrays are alive at a time."""
+"""Largest array of uniform numbers that is drawn at once; about five such arrays are alive at a time."""
 
 
 class DevicePoints(NamedTuple):
@@ -59,8 +59,9 @@ class DeviceDraws(nn.Module):
         for r, sampler in enumerate(samplers):
             cdf[r, : caps[r] + 1] = sampler.count_cdf
             rates[r] = np.pad(sampler.cumulative_rates, (0, certain[r]), mode="edge")
-        blocks = [-(-(1 + 2 * cap + GROUP * own) // BLOCK_WORDS) for cap, own in zip(caps, certain, strict=True)]
-        self.step_bytes = 8 * len(samplers) * groups_touched(self.batch_size) * max(blocks) * BLOCK_WORDS
+        blocks = [most_blocks(*own) for own in zip(caps, certain, strict=True)]
+        words = BLOCK_WORDS * most_blocks(max(caps), self.most_certain)
+        self.step_bytes = 8 * len(samplers) * groups_touched(self.batch_size) * words
         """Of the uniform numbers of one step of all members."""
         tables = GroupTables(
             keys=torch.tensor([[signed(s.seed), int(Stream.TRAIN)] for s in samplers]),
@@ -85,7 +86,8 @@ class DeviceDraws(nn.Module):
         kept = last_of_cell(cells, counts, GROUP * self.n_features)
         if self.most_certain:
             cells, kept = self._with_certain(cells, kept)
-        values = self._quantile(u.clamp(min=SMALLEST)).to(self.dtype)
+        # What is not drawn may be anything, and a law may look its numbers up.
+        values = self._quantile(torch.where(kept, u, 0.5).clamp(min=SMALLEST)).to(self.dtype)
         return self._by_step(cells, values, kept, first_step, n_steps)
 
     def _with_certain(self, cells: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:

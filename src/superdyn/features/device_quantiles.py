@@ -23,15 +23,20 @@ QUANTILES: dict[str, Quantile] = {
 }
 
 _RTOL = 1e-9
-"""How far the two functions of a user's law may be from each other, in float64."""
+"""How far the two functions of a user's law may be from each other, in float64; absolutely, of a typical value."""
+
+_TRIED_AT = 4096
+"""Points at which they are compared, besides the ends."""
 
 
 @cache
 def device_quantile(name: str) -> Quantile | None:
     """The quantile function of the law `data.value_law`; None where a law of the user's own has no `device_quantile`.
 
+    The user's is tried here, and on a GPU where there is one.
+
     Raises:
-        ConfigError: the law is none, or its two functions differ.
+        ConfigError: the law is none, or its two functions differ where they are compared.
     """
     if name in QUANTILES:
         return QUANTILES[name]
@@ -39,19 +44,32 @@ def device_quantile(name: str) -> Quantile | None:
     found: Quantile | None = getattr(law, "device_quantile", None)
     if found is None:
         return None
-    u = np.concatenate([[SMALLEST], np.linspace(0.0, 1.0, 102)[1:-1], [1.0 - 2.0**-53]])
-    expected, given = law.quantile(u), torch.from_numpy(u)
+    # Multiples of the golden ratio leave no gaps and fall on no grid.
+    inside = np.arange(1, _TRIED_AT + 1) * (0.5 * (np.sqrt(5.0) - 1.0)) % 1.0
+    u = np.concatenate([[SMALLEST], np.sort(inside), [1.0 - 2.0**-53]])
+    expected = law.quantile(u)
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        _check(name, found, u, expected, device)
+    return found
+
+
+def _check(name: str, found: Quantile, u: np.ndarray, expected: np.ndarray, device: str) -> None:
+    given = torch.from_numpy(u).to(device)
     try:
         values = found(given)
     except Exception as error:  # whatever the user's function raises
         raise ConfigError(f"data.value_law={name!r}: device_quantile(u) raised {described(error)}.") from error
-    if not isinstance(values, Tensor) or values.shape != given.shape or values.dtype != given.dtype:
-        raise ConfigError(f"data.value_law={name!r}: device_quantile(u) must give a tensor of the shape and type of u.")
-    wrong = ~np.isclose(values.numpy(), expected, rtol=_RTOL, atol=_RTOL * np.abs(expected).mean())
+    if not isinstance(values, Tensor) or (values.shape, values.dtype, values.device) != (
+        given.shape, given.dtype, given.device,
+    ):  # fmt: skip
+        raise ConfigError(
+            f"data.value_law={name!r}: device_quantile(u) must give a tensor of the shape, type and device of u."
+        )
+    here = values.cpu().numpy()
+    wrong = ~np.isclose(here, expected, rtol=_RTOL, atol=_RTOL * np.median(np.abs(expected)))
     if wrong.any():
         at = int(wrong.argmax())
         raise ConfigError(
-            f"data.value_law={name!r}: device_quantile({u[at]:.6g}) gives {values[at]:.6g}, and quantile(u) gives "
+            f"data.value_law={name!r}: device_quantile({u[at]:.6g}) gives {here[at]:.6g}, and quantile(u) gives "
             f"{expected[at]:.6g}; the two must be the same function."
         )
-    return found

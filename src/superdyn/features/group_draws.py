@@ -84,7 +84,7 @@ def drawn_by_torch(tables: GroupTables, first_step: int | Int64[Tensor, ""], bat
     cap, n, device = count_cdf.shape[1] - 1, rates.shape[1], keys.device
     start = (first_step + torch.arange(n_steps, device=device)) * samples // GROUP
     groups = (start[:, None] + torch.arange(groups_touched(samples), device=device)).flatten()
-    block = groups[:, None] * blocks[:, None, None] + torch.arange(_most_blocks(cap, most), device=device)
+    block = groups[:, None] * blocks[:, None, None] + torch.arange(most_blocks(cap, most), device=device)
     key = keys[:, :, None, None].expand(-1, -1, *block.shape[1:])
     u = philox_uniforms(block, key[:, 0], key[:, 1]).flatten(2)
     counts = torch.searchsorted(count_cdf, u[:, :, 0].contiguous(), right=True)
@@ -114,17 +114,17 @@ def drawn_by_kernel(
     n_steps: int,
     most_certain: int,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """`draw_groups` by Triton's kernel; points past a member's cap have cells and uniforms that mean nothing."""
+    """`draw_groups` by Triton's kernel; what a member has fewer of than another may be anything."""
     from superdyn.kernels.draws import points_of_words
 
     outputs = cells, uniforms, counts = _outputs(keys, count_cdf, samples, n_steps, most_certain)
     cap, n = cells.shape[2], rates.shape[1]
-    grid = (counts.numel(), -(-_most_blocks(cap, most_certain) // _BLOCKS))
-    points_of_words[grid](  # pyright: ignore[reportIndexIssue]
+    programs = -(-most_blocks(cap, most_certain) // _BLOCKS)
+    points_of_words[(counts.numel() * programs,)](  # pyright: ignore[reportIndexIssue]
         first_step, keys, blocks, caps, certain, count_cdf, rates, *outputs, samples, n_steps,
         N_POINTS=cap, N_VALUES=uniforms.shape[2], MOST_CERTAIN=most_certain, N_FEATURES=n,
         COUNT_BITS=(cap + 1).bit_length(), FEATURE_BITS=n.bit_length(), GROUP=GROUP, TOUCHED=groups_touched(samples),
-        BLOCKS=_BLOCKS, num_warps=2,
+        PROGRAMS=programs, BLOCKS=_BLOCKS, num_warps=2,
     )  # fmt: skip
     return outputs
 
@@ -137,9 +137,9 @@ def _(
     return _outputs(keys, count_cdf, samples, n_steps, most_certain)
 
 
-def _most_blocks(cap: int, most_certain: int) -> int:
-    """Of a group's words: its count, places, values, and the values of every sample's certain features."""
-    return -(-(1 + 2 * cap + GROUP * most_certain) // BLOCK_WORDS)
+def most_blocks(cap: int, certain: int) -> int:
+    """Blocks of a group's words: its count, places, values, and the values of every sample's certain features."""
+    return -(-(1 + 2 * cap + GROUP * certain) // BLOCK_WORDS)
 
 
 def _outputs(

@@ -44,7 +44,7 @@ def _write_out(
     end = tl.minimum(first_cell + SAMPLES * N_FEATURES, (run + 1) * n_samples * N_FEATURES)
     group = first_sample // GROUP
     slots = ((tl.load(step) * tl.num_programs(1) + run) * TOUCHED + group) * N_SLOTS
-    looked_at: tl.constexpr = N_SLOTS if ALIGNED else 2 * N_SLOTS
+    looked_at: tl.constexpr = N_SLOTS if ALIGNED or TOUCHED == 1 else 2 * N_SLOTS
     for start in range(0, SAMPLES * N_FEATURES, SLOTS):
         cell = start + tl.arange(0, SLOTS)
         tl.store(x + first_cell + cell, tl.zeros([SLOTS], tl.float32), mask=first_cell + cell < end)

@@ -56,14 +56,14 @@ def points_of_words(
     first_step, keys, blocks, caps, certain, count_cdf, rates, cells, uniforms, counts, samples, n_steps,
     N_POINTS: tl.constexpr, N_VALUES: tl.constexpr, MOST_CERTAIN: tl.constexpr, N_FEATURES: tl.constexpr,
     COUNT_BITS: tl.constexpr, FEATURE_BITS: tl.constexpr, GROUP: tl.constexpr, TOUCHED: tl.constexpr,
-    BLOCKS: tl.constexpr,
+    PROGRAMS: tl.constexpr, BLOCKS: tl.constexpr,
 ):  # fmt: skip
     """What some words of a group stand for.
 
     The first is its count, as many as its cap are cells, as many uniforms of their values, and the rest those of every
     sample's certain features.
     """
-    row = tl.program_id(0).to(tl.int64)
+    row = (tl.program_id(0) // PROGRAMS).to(tl.int64)
     run = row // (n_steps * TOUCHED)
     step = tl.load(first_step) + row // TOUCHED % n_steps
     group = step * samples // GROUP + row % TOUCHED
@@ -71,7 +71,7 @@ def points_of_words(
     key_1 = tl.load(keys + 2 * run + 1).to(tl.uint64)
     cap = tl.load(caps + run)
     n_certain = tl.load(certain + run)
-    first = tl.program_id(1) * BLOCKS
+    first = tl.program_id(0) % PROGRAMS * BLOCKS
     u = _uniforms(group * tl.load(blocks + run) + first + tl.arange(0, BLOCKS).to(tl.int64), key_0, key_1)
     word = 4 * first + tl.arange(0, 4 * BLOCKS)
 

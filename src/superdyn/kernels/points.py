@@ -21,7 +21,7 @@ def add_products_of_group(
     group, block, run = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     k = block * WIDTH + tl.arange(0, WIDTH)
     first_slot = (run * tl.num_programs(0) + group) * N_SLOTS
-    # A batch may begin within its first group, and then the others begin before a multiple of their size.
+    # Counted from the group before: of a batch that begins within a group, group g begins up to 63 rows before 64 g.
     first_row = run * n_samples + tl.maximum(group - 1, 0) * SAMPLES
     for start in range(0, N_SLOTS, SLOTS):
         m = start + tl.arange(0, SLOTS)

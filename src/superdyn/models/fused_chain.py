@@ -94,8 +94,9 @@ def chain_parts(
     matrices = [None if part is None else dense_members(part) for part in (encoder, decoder, core, bias)]
     n_slots = 0
     if places is not None:
-        x = encoder.new_empty(len(encoder), samples, encoder.shape[2])
         n_slots = places.shape[1] // (len(encoder) * groups_touched(samples))
+        fresh = encoder.new_empty if n_slots else encoder.new_zeros  # the kernel writes it out, unless nothing is drawn
+        x = fresh(len(encoder), samples, encoder.shape[2])
     assert x is not None
     features, hidden = _padded(encoder)
     chain_of_samples[outputs[0].shape](  # pyright: ignore[reportIndexIssue]

@@ -25,7 +25,7 @@ from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.slots import Slot, slots_of
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.packing import pack_groups, split_groups
+from superdyn.sweeps.packing import split_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.ranks.group import start_worker
 from superdyn.sweeps.workers.task import Task
@@ -170,8 +170,9 @@ def parts_of(points: Sequence[Point], slots: Sequence[Slot]) -> int:
     """
     if not slots[0].on_gpu:
         return len(slots)
-    devices = {slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots}
-    return max(len(devices), -(-len(slots) // len(pack_groups(points))))
+    devices = len({slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots})
+    wanted = min(len(slots), len(points))
+    return next((n for n in range(devices, len(slots)) if len(split_groups(points, n)) >= wanted), len(slots))
 
 
 @contextmanager
