@@ -33,6 +33,7 @@ def kill_after(command, done, count):
     assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_a_killed_evaluation_measures_only_what_is_missing(measured, neox, tokens, tmp_path, capsys):
     out = tmp_path / "neox"
     command = ["evaluate", str(neox), str(out), "--tokens", str(tokens), "--context", "32"]

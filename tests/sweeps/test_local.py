@@ -33,6 +33,7 @@ def test_workers_share_a_sweep_and_give_the_bits_of_one_process(sweep, tmp_path)
     assert len(logs) == 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_its_pack_is_tried_in_smaller_ones(sweep, faults, capfd):
     (faults / "kill").touch()
     outcome = sweep("seed=0,1,2,3", *FAULTY, "launcher=local", "launcher.stagger_seconds=0")

@@ -68,6 +68,7 @@ STOPS = {
 """What is done to a run (its command, the process of rank 0), the exit code of the command, and the state it leaves."""
 
 
+@pytest.mark.slow
 def test_sigterm_ends_both_ranks_after_the_same_chunk(tmp_path):
     process = start(tmp_path / "run")
     wait_until_in_training(tmp_path / "run")
