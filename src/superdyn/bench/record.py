@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--out", default="bench", help="writes OUT.json and OUT.md; goes on with what is in OUT.json")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="after them begin nothing")
     parser.add_argument(
-        "--only", action="append", default=[], metavar="KEY=VALUE,…", type=_chosen,
+        "--only", action="append", default=[], metavar="KEY=VALUE,…", type=_choice,
         help="competitors and workloads that have these values, such as runs=64,n_features=128,rival=superdyn; "
         "several times: those of any",
     )  # fmt: skip
@@ -79,7 +79,7 @@ def begun(path: Path, head: dict[str, str]) -> dict[str, Any]:
     return record
 
 
-def _chosen(text: str) -> dict[str, str]:
+def _choice(text: str) -> dict[str, str]:
     pairs = [pair.partition("=") for pair in text.split(",")]
     if not all(key and equals for key, equals, _ in pairs):
         raise argparse.ArgumentTypeError(f"{text!r}: wants KEY=VALUE, several with commas between them")

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from superdyn.config import RunConfig, TrainerConfig
 from superdyn.features.device_quantiles import device_quantile
 from superdyn.features.generator import BLOCK_WORDS, Stream
-from superdyn.features.group_draws import BatchSpan, GroupTables, draw_groups, most_blocks
+from superdyn.features.group_draws import BatchSpan, GroupTables, draw_groups
 from superdyn.features.last_of_cell import last_of_cell
 from superdyn.features.philox import signed
-from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler, groups_touched
+from superdyn.features.sampler import GROUP, SMALLEST, SparseSampler, group_blocks, groups_touched
 
 _BLOCK_BYTES = 2**28
 """Largest array of uniform numbers that is drawn at once; about five such arrays are alive at a time."""
@@ -59,8 +59,8 @@ class DeviceDraws(nn.Module):
         for r, sampler in enumerate(samplers):
             cdf[r, : caps[r] + 1] = sampler.count_cdf
             rates[r] = np.pad(sampler.cumulative_rates, (0, certain[r]), mode="edge")
-        blocks = [most_blocks(*own) for own in zip(caps, certain, strict=True)]
-        words = BLOCK_WORDS * most_blocks(max(caps), self.most_certain)
+        blocks = [group_blocks(*own) for own in zip(caps, certain, strict=True)]
+        words = BLOCK_WORDS * group_blocks(max(caps), self.most_certain)
         self.step_bytes = 8 * len(samplers) * groups_touched(self.batch_size) * words
         """Of the uniform numbers of one step of all members."""
         tables = GroupTables(

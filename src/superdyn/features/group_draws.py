@@ -11,9 +11,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from superdyn.features.generator import BLOCK_WORDS
 from superdyn.features.philox import philox_uniforms
-from superdyn.features.sampler import GROUP, groups_touched
+from superdyn.features.sampler import GROUP, group_blocks, groups_touched
 from superdyn.kernels import AVAILABLE
 
 _BLOCKS = 64
@@ -84,7 +83,7 @@ def drawn_by_torch(tables: GroupTables, first_step: int | Int64[Tensor, ""], bat
     cap, n, device = count_cdf.shape[1] - 1, rates.shape[1], keys.device
     start = (first_step + torch.arange(n_steps, device=device)) * samples // GROUP
     groups = (start[:, None] + torch.arange(groups_touched(samples), device=device)).flatten()
-    block = groups[:, None] * blocks[:, None, None] + torch.arange(most_blocks(cap, most), device=device)
+    block = groups[:, None] * blocks[:, None, None] + torch.arange(group_blocks(cap, most), device=device)
     key = keys[:, :, None, None].expand(-1, -1, *block.shape[1:])
     u = philox_uniforms(block, key[:, 0], key[:, 1]).flatten(2)
     counts = torch.searchsorted(count_cdf, u[:, :, 0].contiguous(), right=True)
@@ -119,7 +118,7 @@ def drawn_by_kernel(
 
     outputs = cells, uniforms, counts = _outputs(keys, count_cdf, samples, n_steps, most_certain)
     cap, n = cells.shape[2], rates.shape[1]
-    programs = -(-most_blocks(cap, most_certain) // _BLOCKS)
+    programs = -(-group_blocks(cap, most_certain) // _BLOCKS)
     points_of_words[(counts.numel() * programs,)](  # pyright: ignore[reportIndexIssue]
         first_step, keys, blocks, caps, certain, count_cdf, rates, *outputs, samples, n_steps,
         N_POINTS=cap, N_VALUES=uniforms.shape[2], MOST_CERTAIN=most_certain, N_FEATURES=n,
@@ -135,11 +134,6 @@ def _(
     n_steps: Any, most_certain: Any,
 ) -> Any:  # fmt: skip
     return _outputs(keys, count_cdf, samples, n_steps, most_certain)
-
-
-def most_blocks(cap: int, certain: int) -> int:
-    """Blocks of a group's words: its count, places, values, and the values of every sample's certain features."""
-    return -(-(1 + 2 * cap + GROUP * certain) // BLOCK_WORDS)
 
 
 def _outputs(

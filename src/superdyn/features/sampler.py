@@ -34,6 +34,11 @@ def groups_touched(samples: int) -> int:
     return -(-(GROUP - math.gcd(samples, GROUP) + samples) // GROUP)
 
 
+def group_blocks(cap: int, certain: int) -> int:
+    """Blocks of words of a group: its count, places and values of points, values of each sample's certain features."""
+    return -(-(1 + 2 * cap + GROUP * certain) // BLOCK_WORDS)
+
+
 class Points(NamedTuple):
     """Active cells in index/value form, (m,) each; where a cell occurs twice the last value counts."""
 
@@ -137,8 +142,7 @@ class SparseSampler(Sampler):
         group = first // GROUP
         n_groups = -(-(first + count) // GROUP) - group
         cap = len(self.count_cdf) - 1
-        words = 1 + 2 * cap + GROUP * len(self.certain)
-        words += -words % BLOCK_WORDS  # whole blocks lie side by side in memory
+        words = BLOCK_WORDS * group_blocks(cap, len(self.certain))  # whole blocks lie side by side in memory
         u = uniforms(self.seed, stream, group, n_groups, words)
         counts = np.searchsorted(self.count_cdf, u[:, 0], side="right")
         # Where each point's words lie: in the row of its group, after those of the points before it.

@@ -55,10 +55,10 @@ class ChunkBatches:
         if self._remarked or self._configs[0].loss != "sampled":
             return
         self._remarked = True
-        for reason in filter(None, map(drawn_by_host_for, self._configs)):
+        reason = next(filter(None, map(drawn_by_host_for, self._configs)), None)
+        if reason is not None:
             warnings.warn(
                 f"the CPU draws the batches of runs that a GPU trains: {reason}. Small students train many times "
                 "faster on batches that the GPU draws.",
                 stacklevel=2,
             )
-            return
