@@ -18,6 +18,7 @@ from superdyn.runs.sweep_folder import run_folders
 from superdyn.sweeps.executors import slots
 from superdyn.sweeps.executors.local import parts_of
 from superdyn.sweeps.executors.slots import slots_of
+from superdyn.sweeps.packing import count_pieces, split_groups
 from superdyn.sweeps.points import Point
 
 GRID = ["seed=0,1,2,3", "optimizer=sgd,adam", "trainer.max_steps=40", "optimizer.lr=0.05"]
@@ -136,22 +137,26 @@ def test_gpu_slots_see_their_own_device(make_config, monkeypatch):
         slots_of(make_config(trainer__accelerator="auto", launcher__devices=9))
 
 
-def test_slots_of_one_gpu_cut_no_pack_that_has_another_shape_beside_it(make_config, tmp_path, monkeypatch):
-    def points(*seeds):
-        configs = [make_config(seed=s, model__width=8 + i) for i, many in enumerate(seeds) for s in range(many)]
-        return [Point((), config, RunFolder(tmp_path)) for config in configs]
-
+def test_slots_of_one_gpu_cut_no_pack_that_has_another_shape_beside_it(make_config, monkeypatch):
     def slots_with(gpus, accelerator="auto", each=2):
         monkeypatch.setattr(slots, "_visible_gpus", lambda: [str(i) for i in range(gpus)])
         return slots_of(make_config(trainer__accelerator=accelerator, launcher__name="local", launcher__slots=each))
 
-    assert parts_of(points(4, 4), slots_with(1)) == 1
-    assert parts_of(points(4), slots_with(1)) == 2
-    assert parts_of(points(1), slots_with(1)) == 1
-    assert parts_of(points(6, 6), slots_with(3)) == 3
-    assert parts_of(points(1, 8), slots_with(1, each=4)) == 3
-    assert parts_of(points(1, 1, 1, 64), slots_with(4)) == 5
-    assert parts_of(points(4, 4), slots_with(0, "cpu")) == 2
+    assert parts_of([4, 4], slots_with(1)) == 1
+    assert parts_of([4], slots_with(1)) == 2
+    assert parts_of([1], slots_with(1)) == 1
+    assert parts_of([6, 6], slots_with(3)) == 3
+    assert parts_of([1, 8], slots_with(1, each=4)) == 3
+    assert parts_of([1, 1, 1, 64], slots_with(4)) == 5
+    assert parts_of([4, 4], slots_with(0, "cpu")) == 2
+
+
+@pytest.mark.parametrize("sizes", [(1,), (4, 4), (1, 8), (7, 64)])
+def test_pieces_are_counted_as_groups_are_split(sizes, make_config, tmp_path):
+    configs = [make_config(seed=s, model__width=8 + i) for i, size in enumerate(sizes) for s in range(size)]
+    points = [Point((), config, RunFolder(tmp_path)) for config in configs]
+    for parts in range(1, 9):
+        assert count_pieces(sizes, parts) == len(split_groups(points, parts))
 
 
 @pytest.mark.slow

@@ -72,6 +72,11 @@ def split_groups(points: Sequence[Point], parts: int) -> list[list[Point]]:
     return pieces
 
 
+def count_pieces(group_sizes: Sequence[int], parts: int) -> int:
+    """How many pieces `split_groups` makes of groups of these sizes."""
+    return sum(-(-size // -(-size // parts)) for size in group_sizes)
+
+
 def loaded(pack: Pack) -> list[Pack]:
     """The pack with its checkpoints; members whose files prove damaged go on from an earlier step, in packs apart.
 

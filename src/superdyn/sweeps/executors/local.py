@@ -25,7 +25,7 @@ from superdyn.sweeps.executors.board import Board, last_line
 from superdyn.sweeps.executors.slots import Slot, slots_of
 from superdyn.sweeps.exit_codes import DEVICE_FAULT, DIED, KILLED, STORAGE_FAULT
 from superdyn.sweeps.launch import Launch
-from superdyn.sweeps.packing import split_groups
+from superdyn.sweeps.packing import count_pieces, pack_groups
 from superdyn.sweeps.points import Point
 from superdyn.sweeps.ranks.group import start_worker
 from superdyn.sweeps.workers.task import Task
@@ -67,7 +67,8 @@ class LocalProcesses:
         """
         self._points = points
         self._gone.update((status.pid, status.began) for _, status in self._ended())
-        idle = self._slots[: len(split_groups(points, parts_of(points, self._slots)))]
+        self._group_sizes = [len(group) for group in pack_groups(points)]
+        idle = self._slots[: count_pieces(self._group_sizes, parts_of(self._group_sizes, self._slots))]
         next_start = 0.0
         with _sigterm_as_exit(), self._board:
             try:
@@ -84,7 +85,7 @@ class LocalProcesses:
 
     def _worker(self, slot: Slot) -> Worker:
         share = 1.0 / self._settings.slots if slot.on_gpu else 1.0 / len(self._slots)
-        parts = parts_of(self._points, self._slots)
+        parts = parts_of(self._group_sizes, self._slots)
         task = Task.of(self._launch, self._points, parts, share, self._attempts.pack_limit)
         path = task.write(self._folder / f"{next(self._numbers):04d}.json")
         log = path.with_suffix(".log")
@@ -162,8 +163,8 @@ class LocalProcesses:
         self._at_work.clear()
 
 
-def parts_of(points: Sequence[Point], slots: Sequence[Slot]) -> int:
-    """Into how many packs runs of one shape are cut, so that the workers of these slots share them.
+def parts_of(group_sizes: Sequence[int], slots: Sequence[Slot]) -> int:
+    """Into how many packs each group of runs of one shape is cut, so that the workers of these slots share them.
 
     On a CPU each worker gets some of every shape. On GPUs each device does: slots of one device are there to compile
     and fit beside one another, and two packs of half the size would compile twice. More only where slots had none.
@@ -171,8 +172,8 @@ def parts_of(points: Sequence[Point], slots: Sequence[Slot]) -> int:
     if not slots[0].on_gpu:
         return len(slots)
     devices = len({slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots})
-    wanted = min(len(slots), len(points))
-    return next((n for n in range(devices, len(slots)) if len(split_groups(points, n)) >= wanted), len(slots))
+    wanted = min(len(slots), sum(group_sizes))
+    return next((n for n in range(devices, len(slots)) if count_pieces(group_sizes, n) >= wanted), len(slots))
 
 
 @contextmanager
